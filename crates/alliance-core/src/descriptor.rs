@@ -1,0 +1,183 @@
+//! A cloud's signed self-description, and what of it may be believed.
+
+use serde::{Deserialize, Serialize};
+use url::{Host, Url};
+
+use crate::Seconds;
+use crate::cloud::CloudId;
+use crate::statement::Statement;
+
+/// How long a descriptor is valid, in seconds.
+pub const DESCRIPTOR_LIFETIME: Seconds = 24 * 3600;
+
+/// A public key as a JWK (RFC 7517; EC P-256).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Jwk {
+    /// `EC`.
+    pub kty: String,
+    /// `P-256`.
+    pub crv: String,
+    /// Base64url, 32 bytes.
+    pub x: String,
+    /// Base64url, 32 bytes.
+    pub y: String,
+    /// `ES256`.
+    pub alg: String,
+    /// The first 16 characters of the lowercase base32 SHA-256 of the key's
+    /// `SubjectPublicKeyInfo`.
+    pub kid: String,
+}
+
+/// The claims of a descriptor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Descriptor {
+    /// Version of this structure: 1.
+    pub v: u32,
+    /// The cloud that describes itself.
+    pub iss: CloudId,
+    /// When, seconds.
+    pub iat: Seconds,
+    /// Until when, seconds.
+    pub exp: Seconds,
+    /// What it calls itself; a suggestion.
+    pub name: String,
+    /// Where its daemon answers.
+    pub peer_url: String,
+    /// The key whose hash is `iss`.
+    pub identity_key: Jwk,
+    /// Keys that sign its passports and grant statements.
+    pub signing_keys: Vec<Jwk>,
+    /// What it offers.
+    pub regions: Vec<Region>,
+    /// What its daemon can do.
+    pub capabilities: Vec<String>,
+}
+
+impl Statement for Descriptor {
+    const TYP: &'static str = "alliance-descriptor+jwt";
+
+    fn issuer(&self) -> &CloudId {
+        &self.iss
+    }
+
+    fn audience(&self) -> Option<&CloudId> {
+        None
+    }
+}
+
+/// A region of a cloud.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Region {
+    /// Its id in that cloud's Keystone.
+    pub id: String,
+    /// Its services.
+    pub services: Vec<Service>,
+}
+
+/// A service of a region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Service type (`image`, `compute`, …).
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Service name.
+    pub name: String,
+    /// Where it answers.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// An endpoint of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// `public`, `internal` or `admin`.
+    pub interface: String,
+    /// URL, with Keystone's templates (`%(project_id)s`).
+    pub url: String,
+}
+
+/// Why an endpoint of a partner is not shown to users.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnfitUrl {
+    /// No URL at all.
+    #[error("is not a URL")]
+    NotAUrl,
+    /// A scheme that is not allowed.
+    #[error("has scheme {0:?}, expected https")]
+    Scheme(String),
+    /// User information in the URL.
+    #[error("carries a user name or password")]
+    Credentials,
+    /// A host that only makes sense inside a machine or a link.
+    #[error("points at {0}, which is not reachable from elsewhere")]
+    Local(String),
+}
+
+/// Whether a partner's endpoint URL may stand in a catalog here. A partner's URL is data: with
+/// `allow_http` and `allow_local` false, only https to a host elsewhere passes.
+///
+/// # Errors
+/// Why not.
+pub fn require_fit(url: &str, allow_http: bool, allow_local: bool) -> Result<(), UnfitUrl> {
+    // The templates of Keystone stand in for a path segment; a URL parser takes them as text.
+    let parsed = Url::parse(url).map_err(|_| UnfitUrl::NotAUrl)?;
+    match parsed.scheme() {
+        "https" => {}
+        "http" if allow_http => {}
+        other => return Err(UnfitUrl::Scheme(other.to_owned())),
+    }
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        return Err(UnfitUrl::Credentials);
+    }
+    let local = match parsed.host() {
+        None => return Err(UnfitUrl::NotAUrl),
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        Some(Host::Ipv4(ip)) => ip.is_loopback() || ip.is_link_local() || ip.is_unspecified(),
+        Some(Host::Ipv6(ip)) => {
+            let mapped = ip.to_ipv4_mapped();
+            ip.is_loopback()
+                || ip.is_unspecified()
+                || ip.is_unicast_link_local()
+                || mapped
+                    .is_some_and(|ip| ip.is_loopback() || ip.is_link_local() || ip.is_unspecified())
+        }
+    };
+    if local && !allow_local {
+        return Err(UnfitUrl::Local(
+            parsed.host_str().unwrap_or_default().to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_https_to_elsewhere_is_fit() {
+        assert_eq!(
+            require_fit("https://east.example:9292/v2/%(project_id)s", false, false),
+            Ok(())
+        );
+        for wrong in [
+            "http://east.example",
+            "file:///etc/passwd",
+            "https://127.0.0.1:9292",
+            "https://169.254.169.254/latest",
+            "https://[::1]/",
+            "https://[fe80::1]/",
+            "https://[::ffff:127.0.0.1]/",
+            "https://localhost./",
+            "https://0.0.0.0/",
+            "https://user@east.example/",
+            "image",
+            "",
+        ] {
+            assert!(require_fit(wrong, false, false).is_err(), "{wrong}");
+        }
+        assert_eq!(require_fit("http://127.0.0.1:9292", true, true), Ok(()));
+    }
+}

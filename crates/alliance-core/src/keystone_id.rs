@@ -1,0 +1,64 @@
+//! The ids that a partner's things have in this cloud's Keystone. They follow from the partner's
+//! cloud id and the id at home, never from a name, so that home can compute them too.
+
+use uuid::Uuid;
+
+use crate::cloud::CloudId;
+
+fn namespace() -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_DNS, b"alliance.openstack")
+}
+
+/// The id of the Keystone domain that holds a partner's shadow users and projects: 32 hex digits.
+pub fn domain(partner: &CloudId) -> String {
+    hex(format!("domain:{partner}"))
+}
+
+/// The id that a home project has at a host: 32 hex digits.
+pub fn project(home: &CloudId, project_id: &str) -> String {
+    hex(format!("project:{home}:{project_id}"))
+}
+
+fn hex(name: String) -> String {
+    Uuid::new_v5(&namespace(), name.as_bytes())
+        .simple()
+        .to_string()
+}
+
+/// Whether `text` is one of Keystone's ids: 1 to 64 ASCII letters, digits, `-` or `_`
+/// (`default`, 32 hex digits of a UUID, 64 of a user behind a driver).
+pub fn is_id(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_agree_with_pythons_uuid5() {
+        let id: CloudId = "a"
+            .repeat(52)
+            .parse()
+            .unwrap_or_else(|_| CloudId::from_spki(b""));
+        // python3 -c 'import uuid; ns = uuid.uuid5(uuid.NAMESPACE_DNS, "alliance.openstack");
+        //   print(uuid.uuid5(ns, "domain:" + "a" * 52).hex, uuid.uuid5(ns, "project:" + "a" * 52 + ":p").hex)'
+        assert_eq!(domain(&id), "3c403d1f458654a186ce26f020d9e9d5");
+        assert_eq!(project(&id, "p"), "ede820c58f225c44aeaae305c0a372ae");
+    }
+
+    #[test]
+    fn projects_of_two_clouds_never_share_an_id() {
+        let (west, east) = (CloudId::from_spki(b"w"), CloudId::from_spki(b"e"));
+        assert_ne!(project(&west, "p"), project(&east, "p"));
+    }
+
+    #[test]
+    fn only_ids_are_ids() {
+        assert!(is_id("default"));
+        assert!(!is_id("") && !is_id("a/b") && !is_id(&"a".repeat(65)) && !is_id("a\n"));
+    }
+}

@@ -1,0 +1,25 @@
+//! The rules of resource federation, without I/O, without a clock, without async.
+//!
+//! A *home* cloud issues tokens, a *host* cloud serves them. What crosses the border is a signed
+//! statement (see [`statement`]); whether it opens anything is decided here, by [`admission`],
+//! from the [`partner`] it came from and the [`agreement`]s that the host made. Time is always a
+//! parameter: seconds since the Unix epoch, UTC.
+
+pub mod admission;
+pub mod agreement;
+pub mod budget;
+pub mod cloud;
+pub mod descriptor;
+pub mod invitation;
+pub mod keystone_id;
+pub mod label;
+pub mod partner;
+pub mod refusal;
+pub mod snapshot;
+pub mod statement;
+
+/// Seconds since the Unix epoch, UTC.
+pub type Seconds = i64;
+
+/// How far the clocks of two clouds may differ, in seconds.
+pub const CLOCK_SKEW: Seconds = 60;

@@ -1,0 +1,492 @@
+//! The file that the daemon leaves for the plugin: what Keystone must know of partners, so that
+//! neither a local login nor a catalog ever waits for the daemon. Replaced atomically; read by
+//! `keystone-plugin`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::agreement::{Agreement, Projects};
+use crate::cloud::{CloudId, Tag};
+use crate::descriptor::{Endpoint, Jwk, Region, require_fit};
+use crate::partner::{PROTOCOL, Partner, Role, Status};
+use crate::{Seconds, keystone_id};
+
+/// Version of the file's form; the plugin refuses a newer one.
+pub const VERSION: u32 = 1;
+
+/// Everything that decides what stands in the file.
+#[derive(Debug, Clone)]
+pub struct Inputs<'a> {
+    /// This cloud.
+    pub cloud_id: &'a CloudId,
+    /// What it calls itself.
+    pub cloud_name: &'a str,
+    /// The service types that this cloud's own catalog has.
+    pub own_service_types: &'a BTreeSet<String>,
+    /// Every partner that is not draft or removed.
+    pub partners: &'a [PartnerInputs],
+    /// Whether partners' endpoints may be plain http, and on this machine (a lab).
+    pub allow_http: bool,
+    /// See [`Inputs::allow_http`].
+    pub allow_local: bool,
+    /// Now.
+    pub now: Seconds,
+}
+
+/// What is known of one partner.
+#[derive(Debug, Clone)]
+pub struct PartnerInputs {
+    /// The partner.
+    pub partner: Partner,
+    /// Its signing keys.
+    pub keys: Vec<Jwk>,
+    /// Its regions, by its descriptor.
+    pub regions: Vec<Region>,
+    /// What we grant its projects.
+    pub given: Vec<Agreement>,
+    /// What it grants our projects.
+    pub received: Vec<Received>,
+}
+
+/// What a host grants one of our projects, as it told us.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Received {
+    /// Our project's id, or `*`.
+    pub project_id: Projects,
+    /// The roles there.
+    pub roles: BTreeSet<String>,
+    /// Service types to show; `None`: those that we have.
+    pub services: Option<BTreeSet<String>>,
+    /// Until when.
+    pub till: Option<Seconds>,
+}
+
+/// The file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Grows with every file written.
+    pub generation: u64,
+    /// This cloud.
+    pub cloud: SnapshotCloud,
+    /// Hex SHA-256 of the pending doorbell secret.
+    pub ring: Option<String>,
+    /// By tag.
+    pub partners: BTreeMap<Tag, SnapshotPartner>,
+    /// What to append to catalogs.
+    pub catalog: SnapshotCatalog,
+}
+
+/// This cloud.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotCloud {
+    /// Its id.
+    pub id: CloudId,
+    /// Its tokens' tag.
+    pub tag: Tag,
+    /// What it calls itself.
+    pub name: String,
+}
+
+/// A partner whose tokens Keystone may meet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotPartner {
+    /// Its id.
+    pub cloud_id: CloudId,
+    /// Its alias here.
+    pub name: String,
+    /// Its status when the file was written; `trust_till` may pass later.
+    pub status: Status,
+    /// What it is to us.
+    pub role: Role,
+    /// When trust ends.
+    pub trust_till: Option<Seconds>,
+    /// The Keystone domain of its users and projects.
+    pub domain_id: String,
+    /// Its identity provider.
+    pub idp_id: String,
+    /// Its protocol.
+    pub protocol_id: String,
+    /// Its signing keys.
+    pub keys: Vec<Jwk>,
+    /// How much it may have here.
+    pub limits: SnapshotLimits,
+    /// What we grant.
+    pub agreements: Vec<SnapshotAgreement>,
+}
+
+/// How much a partner may have here; `None`: no limit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotLimits {
+    /// Shadow users.
+    pub users: Option<u32>,
+    /// Projects.
+    pub projects: Option<u32>,
+}
+
+/// An agreement, as Keystone needs it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotAgreement {
+    /// `*` or an id at home.
+    pub project_id: Projects,
+    /// The id here, unless `*`.
+    pub host_project_id: Option<String>,
+    /// Role names.
+    pub roles: BTreeSet<String>,
+    /// Until when.
+    pub till: Option<Seconds>,
+    /// Whether the partner's guests may come.
+    pub transitive: bool,
+}
+
+/// What to append to catalogs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotCatalog {
+    /// Local project id → the partners whose endpoints it sees.
+    pub projects: BTreeMap<String, BTreeSet<Tag>>,
+    /// The partners whose endpoints every native project sees.
+    pub all_projects: BTreeSet<Tag>,
+    /// A partner's domain here → its tag: guests see their own home.
+    pub guests: BTreeMap<String, Tag>,
+    /// A partner's services, ready for the catalog.
+    pub entries: BTreeMap<Tag, Vec<CatalogService>>,
+}
+
+/// A service in Keystone's catalog form.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CatalogService {
+    /// Stable id, computed from partner, type and name.
+    pub id: String,
+    /// Service type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Service name.
+    pub name: String,
+    /// Endpoints.
+    pub endpoints: Vec<CatalogEndpoint>,
+}
+
+/// An endpoint in Keystone's catalog form.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CatalogEndpoint {
+    /// Stable id.
+    pub id: String,
+    /// `public`.
+    pub interface: String,
+    /// Region.
+    pub region: String,
+    /// Region again, as Keystone does.
+    pub region_id: String,
+    /// URL, templates unresolved.
+    pub url: String,
+}
+
+impl Snapshot {
+    /// The content of the file at `inputs.now`.
+    pub fn build(inputs: &Inputs<'_>, generation: u64, ring: Option<String>) -> Self {
+        let mut partners = BTreeMap::new();
+        let mut catalog = SnapshotCatalog::default();
+        for known in inputs.partners {
+            let tag = known.partner.cloud_id.tag();
+            partners.insert(tag.clone(), snapshot_partner(known, inputs.now));
+            if known.partner.require_active(inputs.now).is_err() {
+                continue;
+            }
+            let mut offered = BTreeSet::new();
+            if known.partner.role.is_guest() {
+                catalog
+                    .guests
+                    .insert(known.partner.domain_id(), tag.clone());
+                offered.extend(inputs.own_service_types.iter().cloned());
+            }
+            if known.partner.role.is_host() {
+                for grant in live(&known.received, inputs.now) {
+                    match &grant.project_id {
+                        Projects::All => {
+                            catalog.all_projects.insert(tag.clone());
+                        }
+                        Projects::One(id) => {
+                            catalog
+                                .projects
+                                .entry(id.clone())
+                                .or_default()
+                                .insert(tag.clone());
+                        }
+                    }
+                    match &grant.services {
+                        Some(services) => offered.extend(services.iter().cloned()),
+                        None => offered.extend(inputs.own_service_types.iter().cloned()),
+                    }
+                }
+            }
+            if !offered.is_empty() {
+                catalog
+                    .entries
+                    .insert(tag, entries(known, &offered, inputs));
+            }
+        }
+        Self {
+            version: VERSION,
+            generation,
+            cloud: SnapshotCloud {
+                id: inputs.cloud_id.clone(),
+                tag: inputs.cloud_id.tag(),
+                name: inputs.cloud_name.to_owned(),
+            },
+            ring,
+            partners,
+            catalog,
+        }
+    }
+
+    /// Whether `other` says the same, whatever its generation and doorbell.
+    pub fn same_content(&self, other: &Self) -> bool {
+        self.cloud == other.cloud
+            && self.partners == other.partners
+            && self.catalog == other.catalog
+    }
+}
+
+fn live(received: &[Received], now: Seconds) -> impl Iterator<Item = &Received> {
+    received
+        .iter()
+        .filter(move |grant| grant.till.is_none_or(|till| now < till))
+}
+
+fn snapshot_partner(known: &PartnerInputs, now: Seconds) -> SnapshotPartner {
+    let partner = &known.partner;
+    SnapshotPartner {
+        cloud_id: partner.cloud_id.clone(),
+        name: partner.name.clone(),
+        status: partner.status_at(now),
+        role: partner.role,
+        trust_till: partner.trust_till,
+        domain_id: partner.domain_id(),
+        idp_id: partner.name.clone(),
+        protocol_id: PROTOCOL.to_owned(),
+        keys: known.keys.clone(),
+        limits: SnapshotLimits {
+            users: partner.max_users,
+            projects: partner.max_projects,
+        },
+        agreements: known
+            .given
+            .iter()
+            .filter(|agreement| agreement.is_live(now))
+            .map(|agreement| SnapshotAgreement {
+                project_id: agreement.projects.clone(),
+                host_project_id: match &agreement.projects {
+                    Projects::All => None,
+                    Projects::One(id) => Some(keystone_id::project(&partner.cloud_id, id)),
+                },
+                roles: agreement.roles.clone(),
+                till: agreement.till,
+                transitive: agreement.transitive,
+            })
+            .collect(),
+    }
+}
+
+/// The identity service goes along always: clients warn or fail without.
+fn entries(
+    known: &PartnerInputs,
+    offered: &BTreeSet<String>,
+    inputs: &Inputs<'_>,
+) -> Vec<CatalogService> {
+    let mut services: Vec<CatalogService> = Vec::new();
+    for region in &known.regions {
+        for service in &region.services {
+            if service.kind != "identity" && !offered.contains(&service.kind) {
+                continue;
+            }
+            let fit = service.endpoints.iter().filter(|endpoint| {
+                endpoint.interface == "public"
+                    && require_fit(&endpoint.url, inputs.allow_http, inputs.allow_local).is_ok()
+            });
+            let endpoints: Vec<CatalogEndpoint> = fit
+                .map(|endpoint| {
+                    catalog_endpoint(&known.partner, &region.id, &service.kind, endpoint)
+                })
+                .collect();
+            if endpoints.is_empty() {
+                continue;
+            }
+            let id = keystone_id::project(
+                &known.partner.cloud_id,
+                &format!("service:{}:{}", service.kind, service.name),
+            );
+            match services.iter_mut().find(|known| known.id == id) {
+                Some(known) => known.endpoints.extend(endpoints),
+                None => services.push(CatalogService {
+                    id,
+                    kind: service.kind.clone(),
+                    name: service.name.clone(),
+                    endpoints,
+                }),
+            }
+        }
+    }
+    services
+}
+
+/// A region is called after the partner's alias, so that names of regions never collide: `east`
+/// where the partner calls its only region so too, else `east:RegionOne`.
+fn catalog_endpoint(
+    partner: &Partner,
+    region: &str,
+    kind: &str,
+    endpoint: &Endpoint,
+) -> CatalogEndpoint {
+    let name = region_name(&partner.name, region);
+    CatalogEndpoint {
+        id: keystone_id::project(
+            &partner.cloud_id,
+            &format!(
+                "endpoint:{region}:{kind}:{}:{}",
+                endpoint.interface, endpoint.url
+            ),
+        ),
+        interface: endpoint.interface.clone(),
+        region: name.clone(),
+        region_id: name,
+        url: endpoint.url.clone(),
+    }
+}
+
+/// What a partner's region is called here.
+pub fn region_name(alias: &str, region: &str) -> String {
+    if alias == region {
+        alias.to_owned()
+    } else {
+        format!("{alias}:{region}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::descriptor::Service;
+
+    fn service(kind: &str, url: &str) -> Service {
+        Service {
+            kind: kind.into(),
+            name: kind.into(),
+            endpoints: vec![
+                Endpoint {
+                    interface: "public".into(),
+                    url: url.into(),
+                },
+                Endpoint {
+                    interface: "internal".into(),
+                    url: "https://10.0.0.1".into(),
+                },
+            ],
+        }
+    }
+
+    fn east(role: Role) -> PartnerInputs {
+        let cloud_id = CloudId::from_spki(b"east");
+        PartnerInputs {
+            partner: Partner {
+                cloud_id,
+                name: "east".into(),
+                role,
+                status: Status::Active,
+                peer_url: "https://east.example:5443".into(),
+                trust_since: Some(1),
+                trust_till: Some(100),
+                max_users: None,
+                max_projects: None,
+                created_at: 0,
+            },
+            keys: vec![],
+            regions: vec![Region {
+                id: "east".into(),
+                services: vec![
+                    service("image", "https://east.example/image"),
+                    service("key-manager", "https://east.example/keys"),
+                    service("identity", "https://east.example/v3"),
+                    service("compute", "http://east.example/v2.1"),
+                ],
+            }],
+            given: vec![],
+            received: vec![Received {
+                project_id: "p".to_owned().into(),
+                roles: ["member".to_owned()].into(),
+                services: None,
+                till: Some(50),
+            }],
+        }
+    }
+
+    fn build(partner: PartnerInputs, now: Seconds) -> Snapshot {
+        let own = [
+            "image".to_owned(),
+            "identity".to_owned(),
+            "compute".to_owned(),
+        ]
+        .into();
+        let inputs = Inputs {
+            cloud_id: &CloudId::from_spki(b"west"),
+            cloud_name: "west",
+            own_service_types: &own,
+            partners: &[partner],
+            allow_http: false,
+            allow_local: false,
+            now,
+        };
+        Snapshot::build(&inputs, 1, None)
+    }
+
+    fn kinds(snapshot: &Snapshot) -> Vec<&str> {
+        snapshot
+            .catalog
+            .entries
+            .values()
+            .flatten()
+            .map(|service| service.kind.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn an_entitled_project_sees_public_https_endpoints_of_types_that_home_has() {
+        let snapshot = build(east(Role::Host), 10);
+        assert_eq!(kinds(&snapshot), ["image", "identity"]);
+        let east = CloudId::from_spki(b"east").tag();
+        assert_eq!(snapshot.catalog.projects.get("p"), Some(&[east].into()));
+        assert!(snapshot.catalog.all_projects.is_empty() && snapshot.catalog.guests.is_empty());
+    }
+
+    #[test]
+    fn what_the_agreement_names_is_shown_although_home_lacks_it() {
+        let mut partner = east(Role::Host);
+        partner.received[0].services = Some(["key-manager".to_owned()].into());
+        assert_eq!(kinds(&build(partner, 10)), ["key-manager", "identity"]);
+    }
+
+    #[test]
+    fn an_ended_agreement_and_an_expired_partner_show_nothing() {
+        assert!(build(east(Role::Host), 50).catalog.entries.is_empty());
+        let expired = build(east(Role::Host), 100);
+        assert!(expired.catalog.projects.is_empty());
+        let status: Vec<_> = expired.partners.values().map(|p| p.status).collect();
+        assert_eq!(status, [Status::Expired]);
+    }
+
+    #[test]
+    fn guests_see_their_own_home() {
+        let snapshot = build(east(Role::Guest), 10);
+        assert_eq!(kinds(&snapshot), ["image", "identity"]);
+        let domain = keystone_id::domain(&CloudId::from_spki(b"east"));
+        assert!(snapshot.catalog.guests.contains_key(&domain));
+        assert!(snapshot.catalog.projects.is_empty());
+    }
+
+    #[test]
+    fn region_names_do_not_collide() {
+        assert_eq!(region_name("east", "east"), "east");
+        assert_eq!(region_name("east", "RegionOne"), "east:RegionOne");
+    }
+}

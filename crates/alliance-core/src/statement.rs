@@ -1,0 +1,177 @@
+//! What one cloud says to another, signed: the claims of each JWS. Signing and verifying is in
+//! `alliance-peer`; each type is pinned by its `typ`, and none is accepted for another.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::cloud::CloudId;
+use crate::refusal::Reason;
+use crate::{CLOCK_SKEW, Seconds};
+
+/// Claims with a `typ` header of their own.
+pub trait Statement {
+    /// The JWS header's `typ`.
+    const TYP: &'static str;
+    /// Who says it.
+    fn issuer(&self) -> &CloudId;
+    /// To whom, if to somebody.
+    fn audience(&self) -> Option<&CloudId>;
+}
+
+/// A name with its id. The id identifies, the name is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// Id at home.
+    pub id: String,
+    /// Name at home.
+    pub name: String,
+}
+
+/// A project at home.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Project {
+    /// Id at home.
+    pub id: String,
+    /// Name at home.
+    pub name: String,
+    /// Its domain at home.
+    pub domain: Named,
+}
+
+/// The passport: home's word about one token, for one host (RFC 9701 §5).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Passport {
+    /// Home.
+    pub iss: CloudId,
+    /// The host that asked.
+    pub aud: CloudId,
+    /// When home looked, seconds.
+    pub iat: Seconds,
+    /// Unique.
+    pub jti: String,
+    /// What home saw.
+    pub token_introspection: TokenFacts,
+}
+
+impl Statement for Passport {
+    const TYP: &'static str = "token-introspection+jwt";
+
+    fn issuer(&self) -> &CloudId {
+        &self.iss
+    }
+
+    fn audience(&self) -> Option<&CloudId> {
+        Some(&self.aud)
+    }
+}
+
+/// What the issuer knows of a valid token.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TokenFacts {
+    /// Always true; what is not active gets no passport.
+    pub active: bool,
+    /// Lowercase hex SHA-256 of the token as the host got it, tag included.
+    pub token_sha256: String,
+    /// The cloud whose user this is. Other than the issuer for guests, who get no passport today.
+    pub origin: CloudId,
+    /// The user's id at home.
+    pub sub: String,
+    /// The user's name at home.
+    pub username: String,
+    /// The user's domain at home.
+    pub user_domain: Named,
+    /// The project, none if unscoped.
+    pub project: Option<Project>,
+    /// Role names in that project, implied ones included.
+    pub roles: BTreeSet<String>,
+    /// Keystone's authentication methods.
+    pub methods: Vec<String>,
+    /// Keystone's audit ids: own, and that of the chain's root.
+    pub audit_ids: Vec<String>,
+    /// RFC 3339, as Keystone gave it.
+    pub issued_at: Timestamp,
+    /// RFC 3339, as Keystone gave it.
+    pub expires_at: Timestamp,
+}
+
+/// A grant statement: home's word that a user has these roles in a project now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GrantStatement {
+    /// Home.
+    pub iss: CloudId,
+    /// The host that asked.
+    pub aud: CloudId,
+    /// When home looked, seconds.
+    pub iat: Seconds,
+    /// Unique.
+    pub jti: String,
+    /// What home saw.
+    pub grants: Grants,
+}
+
+impl Statement for GrantStatement {
+    const TYP: &'static str = "alliance-grants+jwt";
+
+    fn issuer(&self) -> &CloudId {
+        &self.iss
+    }
+
+    fn audience(&self) -> Option<&CloudId> {
+        Some(&self.aud)
+    }
+}
+
+/// A user, a project, and the roles between them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Grants {
+    /// The user at home: enabled, in an enabled domain.
+    pub user: HomeUser,
+    /// The project, none where only the user was asked about.
+    pub project: Option<Project>,
+    /// Role names, implied ones included.
+    pub roles: BTreeSet<String>,
+}
+
+/// A user at home.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HomeUser {
+    /// Id at home.
+    pub id: String,
+    /// Name at home.
+    pub name: String,
+    /// Its domain at home.
+    pub domain: Named,
+}
+
+/// Checks a verified statement's time: not from the future, not older than `max_age`, with
+/// [`CLOCK_SKEW`] on the side of the future only (age is measured from arrival by whoever caches).
+///
+/// # Errors
+/// [`Reason::WrongStatement`] outside these bounds.
+pub fn require_fresh(iat: Seconds, now: Seconds, max_age: Seconds) -> Result<(), Reason> {
+    if iat <= now + CLOCK_SKEW && now - iat <= max_age + CLOCK_SKEW {
+        Ok(())
+    } else {
+        Err(Reason::WrongStatement)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_is_neither_from_tomorrow_nor_from_yesterday() {
+        for (iat, ok) in [
+            (1000, true),
+            (1060, true),
+            (1061, false),
+            (880, true),
+            (879, false),
+        ] {
+            assert_eq!(require_fresh(iat, 1000, 60).is_ok(), ok, "{iat}");
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! What the plugin and the command line say to the daemon over its socket, as JSON.
+//!
+//! Errors are problem details (RFC 9457) of the form of [`Problem`].
+
+use std::collections::BTreeSet;
+
+use alliance_core::Seconds;
+use alliance_core::agreement::Agreement;
+use alliance_core::cloud::CloudId;
+use alliance_core::descriptor::Region;
+use alliance_core::partner::{Partner, Role, Status};
+use alliance_core::refusal::Reason;
+use serde::{Deserialize, Serialize};
+
+/// RFC 9457 problem details. `type` is stable: `urn:alliance:problem:<code>`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Problem {
+    /// Stable: `urn:alliance:problem:<code>`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// HTTP status.
+    pub status: u16,
+    /// What went wrong, and what to do next.
+    pub detail: String,
+}
+
+/// `POST /v1/tokens/validate`
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ValidateRequest {
+    /// The whole token, tag included.
+    pub token: String,
+    /// How old a passport may be, in seconds. Zero: asked for after this request began.
+    #[serde(default)]
+    pub max_age: f64,
+}
+
+/// `POST /v1/guests/confirm`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ConfirmRequest {
+    /// The guest's home.
+    pub cloud_id: CloudId,
+    /// The guest's id at home.
+    pub user_id: String,
+    /// The project's id at home; `null` asks about the user alone.
+    pub project_id: Option<String>,
+    /// See [`ValidateRequest::max_age`].
+    #[serde(default)]
+    pub max_age: f64,
+}
+
+/// The answer to both. 200 for `valid` and `invalid`, 503 for `indeterminate`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    /// The issuer vouches for it.
+    Valid {
+        /// Who that is.
+        partner: PartnerRef,
+        /// The passport, for a token (JWS).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        passport: Option<String>,
+        /// The grant statement, for a guest (JWS).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        statement: Option<String>,
+        /// How the answer came about, for people.
+        path: Path,
+    },
+    /// A definite no.
+    Invalid {
+        /// Why.
+        reason: Reason,
+        /// How the answer came about.
+        path: Path,
+    },
+    /// Nobody could tell. Nobody is let in; nothing is remembered.
+    Indeterminate {
+        /// Why.
+        reason: Reason,
+        /// How the answer came about.
+        path: Path,
+    },
+}
+
+/// How a verdict came about.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Path {
+    /// `local` (decided here), `cache`, `asked` or `shared` (another request was asking).
+    pub via: Via,
+    /// How long it took here, in milliseconds.
+    pub took_ms: f64,
+}
+
+/// See [`Path::via`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Via {
+    /// Decided without asking anybody.
+    Local,
+    /// From a fresh answer.
+    Cache,
+    /// The issuer was asked.
+    Asked,
+    /// Another request was asking.
+    Shared,
+}
+
+/// A partner in an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PartnerRef {
+    /// Its id.
+    pub cloud_id: CloudId,
+    /// Its alias here.
+    pub name: String,
+}
+
+/// `POST /v1/doorbell/ack`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct DoorbellAck {
+    /// The doorbell secret, as it came.
+    pub ring: String,
+    /// Which Keystone process answered.
+    pub node: String,
+    /// What failed, if anything.
+    pub error: Option<String>,
+}
+
+/// `GET /v1/status`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct StatusView {
+    /// This cloud's id.
+    pub cloud_id: CloudId,
+    /// What it calls itself.
+    pub name: String,
+    /// Where partners reach it.
+    pub peer_url: String,
+    /// The daemon's version.
+    pub version: String,
+    /// Whether the local Keystone answers.
+    pub keystone: Health,
+    /// Whether the plugin acknowledged the newest state; the last doorbell.
+    pub doorbell: Health,
+    /// Things an operator should look at.
+    pub warnings: Vec<String>,
+}
+
+/// Whether something works.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Health {
+    /// Does it.
+    pub ok: bool,
+    /// What was last seen.
+    pub detail: String,
+}
+
+/// A partner, with what both sides say of it. `GET /v1/partners`, `GET /v1/partners/{name}`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct PartnerView {
+    /// As stored; `status` is the effective one.
+    #[serde(flatten)]
+    pub partner: Partner,
+    /// The words that both sides see.
+    pub fingerprint: String,
+    /// What it calls itself.
+    pub calls_itself: String,
+    /// Its regions, as our catalog names them.
+    pub regions: Vec<String>,
+    /// What it holds of us, if it said so lately.
+    pub their_status: Option<Status>,
+    /// When its daemon last answered.
+    pub last_seen: Option<Seconds>,
+    /// Why it does not answer, if it does not.
+    pub last_error: Option<String>,
+    /// State of our Keystone's objects for it, e.g. `identity provider disabled`.
+    pub keystone: Option<Health>,
+    /// The Keystone domain of its guests.
+    pub domain_id: String,
+    /// Live agreements that we gave.
+    pub agreements_given: usize,
+    /// Live agreements that we got.
+    pub agreements_received: usize,
+}
+
+/// `PATCH /v1/partners/{name}`; absent fields stay.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PartnerChange {
+    /// `null` takes the bound away.
+    #[serde(default, with = "double_option", skip_serializing_if = "Option::is_none")]
+    pub trust_till: Option<Option<Seconds>>,
+    /// `null` takes the limit away.
+    #[serde(default, with = "double_option", skip_serializing_if = "Option::is_none")]
+    pub max_users: Option<Option<u32>>,
+    /// `null` takes the limit away.
+    #[serde(default, with = "double_option", skip_serializing_if = "Option::is_none")]
+    pub max_projects: Option<Option<u32>>,
+}
+
+/// The answer to a change of a partner or an agreement: stored, and whether Keystone knows yet.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Applied {
+    /// Whether every cache of Keystone was told within the deadline.
+    pub keystone_told: bool,
+    /// If not: why, and what happens next.
+    pub detail: Option<String>,
+}
+
+/// `POST /v1/invitations`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct InviteRequest {
+    /// The partner's alias here.
+    pub name: String,
+    /// What it shall be to us.
+    pub role: Role,
+    /// Who may accept, if known.
+    pub expect: Option<CloudId>,
+    /// When the trust ends.
+    pub trust_till: Option<Seconds>,
+}
+
+/// The answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct InviteAnswer {
+    /// The invitation's id.
+    pub id: String,
+    /// The string to give to the partner.
+    pub invitation: String,
+    /// Until when.
+    pub expires_at: Seconds,
+}
+
+/// `GET /v1/invitations/{id}?wait=SECONDS` answers when the state differs from `open` or the time
+/// is over. `POST …/confirm` and `POST …/reject` answer the same.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct InvitationView {
+    /// `open`, `accepted`, `confirmed`, `rejected` or `expired`.
+    pub state: String,
+    /// Who accepted.
+    pub acceptor: Option<CloudView>,
+    /// The partner's alias here.
+    pub name: String,
+    /// What it shall be to us.
+    pub role: Role,
+}
+
+/// A cloud that pairs with us.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct CloudView {
+    /// Its id.
+    pub cloud_id: CloudId,
+    /// What it calls itself, cleaned.
+    pub name: String,
+    /// Where it answers.
+    pub peer_url: String,
+    /// Its regions.
+    pub regions: Vec<Region>,
+    /// The words that its operator sees too.
+    pub fingerprint: String,
+    /// The id of the Keystone domain for its guests here.
+    pub domain_id: String,
+}
+
+/// `POST /v1/acceptances/inspect`
+#[derive(Serialize, Deserialize)]
+pub(crate) struct InspectRequest {
+    /// The invitation.
+    pub invitation: String,
+}
+
+/// The answer: who invites.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct InspectAnswer {
+    /// Its id.
+    pub id: String,
+    /// Who invites.
+    pub inviter: CloudView,
+    /// What the inviter becomes to us.
+    pub role: Role,
+    /// Until when it can be accepted.
+    pub expires_at: Seconds,
+}
+
+/// `POST /v1/acceptances`
+#[derive(Serialize, Deserialize)]
+pub(crate) struct AcceptRequest {
+    /// The invitation.
+    pub invitation: String,
+    /// The partner's alias here.
+    pub name: String,
+    /// When the trust ends.
+    pub trust_till: Option<Seconds>,
+}
+
+/// `POST /v1/acceptances`, `GET /v1/acceptances/{id}?wait=SECONDS`, `POST …/{id}/cancel`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AcceptanceView {
+    /// The invitation's id.
+    pub id: String,
+    /// `waiting`, `paired`, `rejected`, `expired` or `cancelled`.
+    pub state: String,
+}
+
+/// `POST /v1/agreements`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AgreementRequest {
+    /// The partner's alias.
+    pub partner: String,
+    /// `*`, an id at home, or a name at home.
+    pub project: String,
+    /// Name or id of the project's domain at home, to tell projects of one name apart.
+    pub project_domain: Option<String>,
+    /// Role names.
+    pub roles: BTreeSet<String>,
+    /// Service types to show; `None`: those that home has.
+    pub services: Option<BTreeSet<String>>,
+    /// Until when.
+    pub till: Option<Seconds>,
+    /// Whether guests of the partner may come.
+    pub transitive: bool,
+}
+
+/// `GET /v1/agreements`, `GET /v1/agreements/{id}`: given ones; received ones have `received`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AgreementView {
+    /// As stored.
+    #[serde(flatten)]
+    pub agreement: Agreement,
+    /// The partner's alias here.
+    pub partner_name: String,
+    /// `live`, `ended`, `expired` or `future`.
+    pub state: String,
+    /// The project's id at the host, unless `*`.
+    pub host_project_id: Option<String>,
+    /// True if the partner granted it to us.
+    pub received: bool,
+}
+
+/// `POST /v1/agreements/end`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct EndRequest {
+    /// The partner's alias.
+    pub partner: String,
+    /// As in [`AgreementRequest`]; also an agreement's id.
+    pub project: String,
+    /// As in [`AgreementRequest`].
+    pub project_domain: Option<String>,
+}
+
+/// `POST /v1/agreements` and `POST /v1/agreements/end`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AgreementApplied {
+    /// The agreements concerned.
+    pub agreements: Vec<AgreementView>,
+    /// Whether Keystone knows.
+    #[serde(flatten)]
+    pub applied: Applied,
+}
+
+/// `GET /v1/regions`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RegionView {
+    /// As our catalog names it.
+    pub region: String,
+    /// The partner's alias.
+    pub partner: String,
+    /// As the partner names it.
+    pub region_there: String,
+    /// Service types offered.
+    pub services: Vec<String>,
+    /// Our projects that see it: ids, or `*`.
+    pub projects: Vec<String>,
+}
+
+mod double_option {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::option_option, reason = "absent and null differ in a PATCH")]
+    pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+    where
+        T: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Option::deserialize(deserializer).map(Some)
+    }
+
+    #[expect(clippy::option_option, reason = "absent and null differ in a PATCH")]
+    pub(super) fn serialize<T, S>(value: &Option<Option<T>>, serializer: S) -> Result<S::Ok, S::Error>
+    where
+        T: Serialize,
+        S: Serializer,
+    {
+        value.as_ref().and_then(Option::as_ref).serialize(serializer)
+    }
+}
