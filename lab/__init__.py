@@ -1,0 +1,1 @@
+"""Whole OpenStack clouds, each with its Alliance daemon, on one machine."""

@@ -1,0 +1,49 @@
+"""The `alliance` program: built from this checkout, or the one that $ALLIANCE_BIN names."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from lab.cache import locked
+from lab.errors import LabError
+from lab.state import CHECKOUT, Lab
+
+
+def build(lab: Lab) -> None:
+    """Brings the program into the lab; the build's own output goes to the caller's stderr."""
+    named, ours = os.environ.get("ALLIANCE_BIN"), lab.folder / "_bin" / "alliance"
+    if named:
+        if not os.access(named, os.X_OK) or Path(named).is_dir():
+            raise LabError(f"ALLIANCE_BIN={named} is not a program")
+        _replace(Path(named), ours)
+        return
+    target = CHECKOUT / os.environ.get("CARGO_TARGET_DIR", "target")
+    # Checkouts may share a target folder, and then overwrite each other's program.
+    with locked(target / "alliance-lab.lock", f"another build in {target}", deadline=2400):
+        _replace(_cargo(target), ours)
+
+
+def copy(lab: Lab, target: Path) -> None:
+    """Gives one cloud the lab's program."""
+    _replace(lab.folder / "_bin" / "alliance", target)
+
+
+def _replace(source: Path, target: Path) -> None:
+    # A running program's file cannot be written to, but it can be replaced.
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(target.name + ".new")
+    shutil.copy2(source, fresh)
+    os.replace(fresh, target)
+
+
+def _cargo(target: Path) -> Path:
+    profile = os.environ.get("ALLIANCE_PROFILE", "release")
+    options = ["--quiet", "--locked", "--profile", profile, "--package", "alliance"]
+    try:
+        done = subprocess.run(["cargo", "build", *options], cwd=CHECKOUT, stdin=subprocess.DEVNULL)
+    except FileNotFoundError:
+        raise LabError("cargo not found: install Rust or set ALLIANCE_BIN") from None
+    if done.returncode:
+        raise LabError("alliance does not build (above): ALLIANCE_BIN can name another binary")
+    return target / ("debug" if profile == "dev" else profile) / "alliance"

@@ -1,0 +1,282 @@
+"""The commands lab/up, lab/down, lab/status, lab/logs, lab/env and lab/venv."""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from lab import binary, clients, orchestra, pairing, plugin
+from lab.cache import Environment
+from lab.errors import LabError
+from lab.services import ALL, services_of
+from lab.services.alliance import Alliance
+from lab.services.service import Service
+from lab.state import Cloud, Lab
+
+DEFAULT_CLOUDS = ("west", "east")
+
+
+def main(command) -> None:
+    """Runs one command; what a person can mend ends as one message and status 1."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
+    try:
+        sys.exit(command(sys.argv[1:]))
+    except LabError as error:
+        sys.exit(f"lab: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader has gone, as in `lab/logs west keystone | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _interrupt(*_) -> None:
+    raise KeyboardInterrupt
+
+
+def up(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="lab/up",
+        description="Starts the clouds of the lab, or adds further ones, and pairs them.",
+    )
+    parser.add_argument("clouds", nargs="*", metavar="CLOUD", help="default: west east")
+    parser.add_argument("--unpaired", action="store_true", help="leave the clouds strangers")
+    parser.add_argument(
+        "--without-alliance",
+        action="store_true",
+        help="stock clouds for comparison: no plugin, no daemon (fixed when the lab is made)",
+    )
+    parser.add_argument(
+        "--token-provider",
+        choices=("fernet", "jws"),
+        help="what makes the clouds' own tokens, default fernet (fixed when the lab is made)",
+    )
+    options = parser.parse_args(argv)
+    lab = Lab()
+    lab.folder.parent.mkdir(parents=True, exist_ok=True)
+    with lab.locked():
+        lab = Lab()
+        _settle(lab, options)
+        named = options.clouds or list(lab.clouds) or DEFAULT_CLOUDS
+        clouds = [lab.add(name) for name in dict.fromkeys(named)]
+        _need_programs()
+        needed = [kind.environment_name for kind in ALL if kind.environment_name] + ["client"]
+        for name in dict.fromkeys(needed):
+            Environment(name).ensure()
+        lab.save()
+        clients.link_openstack(lab.folder / "_bin")
+        if lab.alliance:
+            plugin.install(lab)
+            binary.build(lab)
+        for cloud in clouds:
+            _choose_ports(cloud)
+            cloud.choose_passwords(clients.users(cloud))
+            clients.link_openstack(cloud.sub("bin"))
+        lab.save()
+        clients.write_clouds_yaml(lab)
+        orchestra.start(clouds)
+        running = [cloud for cloud in lab.clouds.values() if Alliance(cloud).process()]
+        if not options.unpaired:
+            pairing.pair_all(running)
+    print(f'lab in {lab.folder}; now: eval "$(lab/env {clouds[0].name})"')
+    return 0
+
+
+def _settle(lab: Lab, options) -> None:
+    """How the lab is, or is to be, made."""
+    stock = options.without_alliance
+    provider = options.token_provider or lab.token_provider
+    if not lab.exists():
+        lab.alliance, lab.token_provider = not stock, provider
+    elif (stock and lab.alliance) or provider != lab.token_provider:
+        raise LabError(
+            f"the lab in {lab.folder} was made otherwise: lab/down --purge first, "
+            "or name another folder with ALLIANCE_LAB"
+        )
+    elif not lab.alliance and not stock:
+        print("this lab was made with --without-alliance: stock clouds")
+
+
+def _need_programs() -> None:
+    missing = [name for name in ("memcached", "openssl") if not shutil.which(name)]
+    if missing:
+        raise LabError(f"not installed: {', '.join(missing)}: run scripts/prerequisites")
+
+
+def _choose_ports(cloud: Cloud) -> None:
+    services = services_of(cloud)
+    running = [service for service in services if service.process()]
+    for service in services:
+        before = [cloud.ports.get(name) for name in service.ports]
+        if service not in running:
+            for name in service.ports:
+                cloud.choose_port(name)
+        moved = before != [cloud.ports[name] for name in service.ports]
+        if moved and any(before) and any(service.name in other.after for other in running):
+            raise LabError(
+                f"port {before[0]} of {cloud.name} {service.name} is taken by another program, "
+                f"and running services use it: lab/down {cloud.name}, then lab/up {cloud.name}"
+            )
+
+
+def down(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="lab/down", description="Ends what lab/up started; the data stay."
+    )
+    parser.add_argument("cloud", nargs="?", metavar="CLOUD", help="only this cloud")
+    parser.add_argument("services", nargs="*", metavar="SERVICE", help="only these of its services")
+    parser.add_argument("--purge", action="store_true", help="remove the data as well")
+    options = parser.parse_args(argv)
+    if options.purge and options.cloud:
+        raise LabError("lab/down --purge removes the whole lab: name no cloud")
+    lab = Lab()
+    if not lab.exists():
+        print(f"no lab in {lab.folder}")
+        return 0
+    with lab.locked():
+        lab = Lab()
+        ended = orchestra.stop_all(_selected(lab, options.cloud, options.services))
+        print(f"{ended} services ended")
+        if options.purge:
+            shutil.rmtree(lab.folder)
+            print(f"{lab.folder} removed")
+    return 0
+
+
+def restart(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="lab/restart",
+        description="Ends services of a cloud and starts them anew with today's plugin and binary.",
+    )
+    parser.add_argument("cloud", metavar="CLOUD")
+    parser.add_argument("services", nargs="*", metavar="SERVICE", help="default: all")
+    options = parser.parse_args(argv)
+    down([options.cloud, *options.services])
+    return up(["--unpaired", options.cloud])
+
+
+def _selected(lab: Lab, cloud: str | None, names: list[str]) -> list[Service]:
+    clouds = [lab.cloud(cloud)] if cloud else lab.clouds.values()
+    services = [service for each in clouds for service in services_of(each)]
+    chosen = [_service(lab.cloud(cloud), name) for name in names]
+    return chosen or services
+
+
+def _service(cloud: Cloud, name: str) -> Service:
+    services = {service.name: service for service in services_of(cloud)}
+    if name not in services:
+        known = ", ".join(services)
+        raise LabError(f"no service {name!r} at {cloud.name}: it has {known}")
+    return services[name]
+
+
+def status(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="lab/status", description="Shows what runs. Status 0 when all of it is healthy."
+    )
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+    options = parser.parse_args(argv)
+    lab = Lab()
+    services = [service for cloud in lab.clouds.values() for service in services_of(cloud)]
+    if not services:
+        raise LabError(f"no lab in {lab.folder}: lab/up makes one")
+    with concurrent.futures.ThreadPoolExecutor(max_workers=len(services)) as pool:
+        rows = list(pool.map(_row, services))
+        paired = dict(zip(lab.clouds, pool.map(_partners, lab.clouds.values())))
+    if options.format == "json":
+        print(json.dumps({"lab": str(lab.folder), "services": rows, "partners": paired}, indent=1))
+    else:
+        print(f"lab in {lab.folder}")
+        print(f"{'CLOUD':<15} {'SERVICE':<10} {'PID':>8} {'PORT':>6} {'UP':>8}  HEALTH")
+        for row in rows:
+            since = f"{row['seconds']:.0f} s" if row["pid"] else "-"
+            print(
+                f"{row['cloud']:<15} {row['service']:<10} {row['pid'] or '-':>8} "
+                f"{row['port'] or '-':>6} {since:>8}  {row['health']}"
+            )
+        for name, known in paired.items():
+            if known:
+                print(f"{name}: " + ", ".join(f"{k} {v}" for k, v in known.items()))
+    return 0 if all(row["health"] == "ok" for row in rows) else 1
+
+
+def _row(service: Service) -> dict:
+    process = service.process()
+    health = "stopped" if not process else "ok" if service.healthy() else "no answer"
+    return {
+        "cloud": service.cloud.name,
+        "service": service.name,
+        "pid": process.pid if process else None,
+        "port": service.cloud.ports.get(service.ports[0]),
+        "seconds": round(process.uptime(), 1) if process else None,
+        "health": health,
+        "log": str(service.log),
+    }
+
+
+def _partners(cloud: Cloud) -> dict[str, str] | None:
+    """Name and status of each partner, None when the daemon does not tell."""
+    daemon = Alliance(cloud)
+    if not cloud.lab.alliance or not daemon.process():
+        return None
+    with contextlib.suppress(LabError, ValueError):
+        return {each["name"]: each["status"] for each in daemon.ask("partner", "list", timeout=5)}
+    return None
+
+
+def logs(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="lab/logs", description="Prints the log of a service.")
+    parser.add_argument("cloud", metavar="CLOUD")
+    parser.add_argument("service", metavar="SERVICE")
+    parser.add_argument("-f", "--follow", action="store_true", help="and what comes")
+    parser.add_argument("-n", "--lines", type=int, help="only the last N lines")
+    parser.add_argument("--access", action="store_true", help="the requests instead")
+    options = parser.parse_args(argv)
+    log = _service(Lab().cloud(options.cloud), options.service).log
+    if options.access:
+        log = log.with_suffix(".access.log")
+    if not log.is_file():
+        raise LabError(f"nothing logged yet: {log} is not there")
+    lines = f"--lines={options.lines}" if options.lines is not None else "--lines=+1"
+    sys.stdout.flush()
+    os.execvp("tail", ["tail", lines, *(["--follow"] if options.follow else []), str(log)])
+
+
+def env(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="lab/env", description='Prints export lines: eval "$(lab/env west ann)"'
+    )
+    parser.add_argument(
+        "cloud", nargs="?", metavar="CLOUD", help="without: what `openstack --os-cloud …` needs"
+    )
+    parser.add_argument("user", nargs="?", metavar="USER", default="admin", help="default: admin")
+    parser.add_argument("project", nargs="?", metavar="PROJECT", help="default: the user's first")
+    options = parser.parse_args(argv)
+    lab = Lab()
+    if options.cloud:
+        found = clients.variables(lab.cloud(options.cloud), options.user, options.project)
+    else:
+        found = clients.of_the_lab(lab, lab.folder / "_bin")
+    print(clients.shell(found), end="")
+    return 0
+
+
+def venv(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="lab/venv",
+        description="Makes a cached Python environment if need be and prints its folder.",
+    )
+    parser.add_argument("name", metavar="NAME", help="keystone, services or client")
+    with contextlib.redirect_stdout(sys.stderr):
+        path: Path = Environment(parser.parse_args(argv).name).ensure().path
+    print(path)
+    return 0

@@ -1,0 +1,8 @@
+"""gunicorn's own arguments would stop oslo.config: hide them, then load the API of $LAB_WSGI."""
+
+import importlib
+import os
+import sys
+
+sys.argv = sys.argv[:1]
+application = importlib.import_module(os.environ["LAB_WSGI"]).application

@@ -1,0 +1,94 @@
+"""The Alliance daemon of a cloud."""
+
+import json
+from pathlib import Path
+
+from lab import binary
+from lab.cache import run
+from lab.services.service import Service, base_settings, http_status
+from lab.state import write_secret
+
+
+class Alliance(Service):
+    name = "alliance"
+    after = ("keystone",)
+    ports = ("alliance-peer", "alliance-metrics")
+    user = "alliance"
+    roles = ("service",)
+    system_reader = True
+
+    @property
+    def configuration(self) -> Path:
+        return self.folder / "alliance.toml"
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / "alliance.sock"
+
+    @property
+    def snapshot(self) -> Path:
+        return self.folder / "state" / "keystone.json"
+
+    @property
+    def program(self) -> Path:
+        """The lab's own copy: another build changes nothing until the daemon starts anew."""
+        return self.cloud.sub("bin") / "alliance"
+
+    def prepare(self) -> None:
+        binary.copy(self.cloud.lab, self.program)
+        write_secret(self.configuration, self._configuration())
+        state = self.folder / "state"
+        if not state.exists():
+            what = f"alliance init at {self.cloud.name}"
+            run([self.program, "init", "--config", self.configuration], what)
+
+    def command(self) -> list:
+        return [self.program, "serve", "--config", self.configuration]
+
+    def settings(self) -> dict[str, str]:
+        return {"RUST_BACKTRACE": "1"}
+
+    def healthy(self) -> bool:
+        return http_status(self.cloud.ports["alliance-metrics"], "/readyz") == 200
+
+    def ask(self, *words: str, timeout: float = 10):
+        """The JSON answer of an `alliance` command."""
+        command = [self.program, "--socket", self.socket, "--format", "json", *words]
+        what = f"alliance {' '.join(words)} at {self.cloud.name}"
+        return json.loads(run(command, what, env=base_settings(), timeout=timeout))
+
+    def _configuration(self) -> str:
+        cloud, peer = self.cloud, f"127.0.0.1:{self.port}"
+        return f"""\
+[cloud]
+name = "{cloud.name}"
+state_dir = "{self.folder}/state"
+
+[delegate]
+socket = "{self.socket}"
+
+[peer]
+listen = "{peer}"
+url = "https://{peer}"
+
+[metrics]
+listen = "127.0.0.1:{cloud.ports["alliance-metrics"]}"
+
+[keystone]
+auth_url = "{cloud.auth_url}"
+username = "{self.user}"
+password = "{cloud.passwords[self.user]}"
+user_domain_name = "Default"
+project_name = "service"
+project_domain_name = "Default"
+region = "{cloud.name}"
+
+[catalog]
+allow_http = true
+
+[services]
+memcached = ["127.0.0.1:{cloud.ports["memcached"]}"]
+
+[log]
+format = "json"
+"""

@@ -1,0 +1,71 @@
+"""Glance with a file store."""
+
+import os
+import shutil
+from pathlib import Path
+
+from lab.cache import ensure_file, run
+from lab.services.wsgi import WsgiService, token_section
+from lab.state import write_secret
+
+
+class Glance(WsgiService):
+    name = "glance"
+    after = ("keystone",)
+    ports = ("glance",)
+    user = "glance"
+    catalog = ("image", "glance")
+    environment_name = "services"
+    module = "glance.wsgi.api"
+    probe = ("/", (300,))
+
+    def prepare(self) -> None:
+        for store in ("images", "staging", "tasks"):
+            (self.folder / store).mkdir(exist_ok=True)
+        write_secret(self.folder / "etc" / "glance-api.conf", self._configuration())
+        database = self.folder / "glance.db"
+        if not database.exists():
+            fresh = database.with_suffix(".new")
+            cached = ensure_file(f"glance-{self.environment().key}.db", self._migrate)
+            shutil.copyfile(cached, fresh)
+            os.replace(fresh, database)
+
+    def _migrate(self, path: Path) -> None:
+        settings = path.with_suffix(".conf")
+        settings.write_text(f"[database]\nconnection = sqlite:///{path}\n")
+        manage = [self.environment().bin("glance-manage"), "--config-file", settings]
+        run([*manage, "db_sync"], "migrating Glance's database")
+        settings.unlink()
+
+    def settings(self) -> dict[str, str]:
+        return {**super().settings(), "OS_GLANCE_CONFIG_DIR": str(self.folder / "etc")}
+
+    def _configuration(self) -> str:
+        return f"""\
+[DEFAULT]
+enabled_backends = fs:file
+
+[database]
+connection = sqlite:///{self.folder}/glance.db?timeout=60
+sqlite_synchronous = false
+
+[glance_store]
+default_backend = fs
+
+[fs]
+filesystem_store_datadir = {self.folder}/images
+
+[os_glance_staging_store]
+filesystem_store_datadir = {self.folder}/staging
+
+[os_glance_tasks_store]
+filesystem_store_datadir = {self.folder}/tasks
+
+[oslo_concurrency]
+lock_path = {self.folder}/tasks
+
+[paste_deploy]
+flavor = keystone
+config_file = {self.environment().path}/etc/glance/glance-api-paste.ini
+
+{token_section(self)}"""

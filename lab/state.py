@@ -1,0 +1,166 @@
+"""What a lab is on disk: one folder, its clouds with their ports, users and passwords.
+
+<lab>/lab.json              how the lab was made and all that was chosen (mode 0600)
+<lab>/clouds.yaml           for the openstack client and SDK
+<lab>/<cloud>/<service>/    a service's data and configuration
+<lab>/<cloud>/log/          its logs
+<lab>/<cloud>/run/          records of its processes
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import re
+import secrets
+import socket
+from pathlib import Path
+
+from lab.cache import cache_folder, locked
+from lab.errors import LabError
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+CLOUD_NAME = re.compile(r"[a-z][a-z0-9-]{0,14}")
+#: A unix socket's path holds 107 bytes: what is left after /<cloud>/alliance/alliance.sock.
+LONGEST_FOLDER = 107 - len("/") - 15 - len("/alliance/alliance.sock")
+#: Below the kernel's range for outgoing connections, so that none of those is in the way.
+PORTS = range(20000, 32000)
+
+#: People and services of each cloud: the roles of each in its projects, the first its default.
+USERS = {
+    "admin": {"admin": ["admin"]},
+    "ann": {"science": ["member", "reader"]},
+    "bob": {"science": ["member", "reader"], "bio": ["member", "reader"]},
+}
+
+
+def lab_folder() -> Path:
+    named = os.environ.get("ALLIANCE_LAB")
+    if named:
+        folder = Path(named).expanduser().resolve()
+    else:
+        checkout = hashlib.sha256(str(CHECKOUT).encode()).hexdigest()[:12]
+        folder = (cache_folder() / "lab" / checkout).resolve()
+    if not re.fullmatch(r"[\w./+@-]+", str(folder)):
+        raise LabError(f"ALLIANCE_LAB: only letters, digits and ./+@-_ in its path, not {folder}")
+    if len(str(folder)) > LONGEST_FOLDER:
+        raise LabError(
+            f"ALLIANCE_LAB: {folder} is too long for the unix sockets in it: "
+            f"at most {LONGEST_FOLDER} characters"
+        )
+    return folder
+
+
+def port_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+class Lab:
+    """The lab of this checkout, or of $ALLIANCE_LAB. `alliance` false: stock clouds, no plugin."""
+
+    def __init__(self, folder: Path | None = None):
+        self.folder = folder or lab_folder()
+        self.file = self.folder / "lab.json"
+        self.alliance, self.token_provider = True, "fernet"
+        self.clouds: dict[str, Cloud] = {}
+        if self.exists():
+            self._load()
+
+    def exists(self) -> bool:
+        return self.file.is_file()
+
+    def _load(self) -> None:
+        try:
+            stored = json.loads(self.file.read_text())
+            self.alliance, self.token_provider = stored["alliance"], stored["token_provider"]
+            for name, cloud in stored["clouds"].items():
+                self.clouds[name] = Cloud(self, name, cloud["ports"], cloud["passwords"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise LabError(f"{self.file} is damaged ({error!r}): lab/down --purge") from None
+
+    def save(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        stored = {
+            "alliance": self.alliance,
+            "token_provider": self.token_provider,
+            "clouds": {
+                name: {"ports": cloud.ports, "passwords": cloud.passwords}
+                for name, cloud in self.clouds.items()
+            },
+        }
+        write_secret(self.file, json.dumps(stored, indent=1))
+
+    def locked(self):
+        return locked(
+            self.folder.parent / f".{self.folder.name}.lock",
+            f"another lab command works on {self.folder}",
+            deadline=120,
+        )
+
+    def cloud(self, name: str) -> "Cloud":
+        """A cloud that the lab has."""
+        if not self.clouds:
+            raise LabError(f"no lab in {self.folder}: lab/up makes one")
+        if name not in self.clouds:
+            raise LabError(f"no cloud {name!r} in this lab: it has {', '.join(self.clouds)}")
+        return self.clouds[name]
+
+    def add(self, name: str) -> "Cloud":
+        """A cloud of that name, new if need be."""
+        if not CLOUD_NAME.fullmatch(name):
+            raise LabError(
+                f"cloud name {name!r}: a lower-case letter, then at most 14 letters, digits and -"
+            )
+        return self.clouds.setdefault(name, Cloud(self, name, {}, {}))
+
+
+class Cloud:
+    """One cloud of a lab. Its region has its name."""
+
+    def __init__(self, lab: Lab, name: str, ports: dict, passwords: dict):
+        self.lab, self.name, self.ports, self.passwords = lab, name, ports, passwords
+        self.folder = lab.folder / name
+
+    def sub(self, name: str) -> Path:
+        """A folder of this cloud, made if need be."""
+        path = self.folder / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def choose_passwords(self, users) -> None:
+        for user in users:
+            self.passwords.setdefault(user, secrets.token_urlsafe(18))
+
+    def choose_port(self, name: str) -> None:
+        """Keeps the port of the last time unless somebody else has it now."""
+        known = self.ports.get(name)
+        if known and port_free(known):
+            return
+        taken = {port for cloud in self.lab.clouds.values() for port in cloud.ports.values()}
+        free = (p for p in random.sample(PORTS, 200) if p not in taken and port_free(p))
+        self.ports[name] = next(free, None)
+        if self.ports[name] is None:
+            raise LabError(f"no free port between {PORTS[0]} and {PORTS[-1]} for {self.name}")
+        if known:
+            print(f"{self.name}: port {known} of {name} is taken, now {self.ports[name]}")
+
+    @property
+    def auth_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['keystone']}/v3"
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Replaces `path` whole, readable by its owner alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(path.name + ".new")
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    os.replace(fresh, path)
