@@ -10,10 +10,63 @@ use sha2::{Digest, Sha256};
 use crate::Seconds;
 use crate::cloud::CloudId;
 use crate::partner::Role;
+use crate::word::words;
 
 const PREFIX: &str = "alliance1-";
 const CHECKSUM_LEN: usize = 4;
 const MAX_LEN: usize = 2048;
+
+/// How long after its expiry an invitation that was accepted in time may still be confirmed: two
+/// operators compare words on the telephone meanwhile.
+pub const CONFIRMATION_TIME: Seconds = 3600;
+
+/// How far an invitation is, on the side that made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InvitationState {
+    /// Nobody accepted yet.
+    Open,
+    /// Somebody accepted; the inviter's operator has not said yes.
+    Accepted,
+    /// The inviter's operator said yes: the clouds are paired.
+    Confirmed,
+    /// The inviter's operator said no.
+    Rejected,
+    /// Too late.
+    Expired,
+}
+
+words!(InvitationState {
+    InvitationState::Open = "open",
+    InvitationState::Accepted = "accepted",
+    InvitationState::Confirmed = "confirmed",
+    InvitationState::Rejected = "rejected",
+    InvitationState::Expired = "expired",
+});
+
+/// How far an invitation is, on the side that accepted it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AcceptanceState {
+    /// Accepted; waiting for the inviter's confirmation.
+    Waiting,
+    /// The clouds are paired.
+    Paired,
+    /// The inviter's operator said no.
+    Rejected,
+    /// Too late.
+    Expired,
+    /// This side's operator changed their mind.
+    Cancelled,
+}
+
+words!(AcceptanceState {
+    AcceptanceState::Waiting = "waiting",
+    AcceptanceState::Paired = "paired",
+    AcceptanceState::Rejected = "rejected",
+    AcceptanceState::Expired = "expired",
+    AcceptanceState::Cancelled = "cancelled",
+});
 
 /// What the string holds. It is a secret until it is used or expires, yet alone it opens nothing:
 /// the inviter confirms who accepted.

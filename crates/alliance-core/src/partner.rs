@@ -1,14 +1,12 @@
 //! Another cloud that this one is paired with.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
 use crate::Seconds;
 use crate::cloud::CloudId;
 use crate::keystone_id;
 use crate::refusal::Reason;
+use crate::word::words;
 
 /// The name of the federation protocol that each partner's identity provider has in Keystone.
 pub const PROTOCOL: &str = "alliance";
@@ -62,34 +60,6 @@ pub enum Status {
     Removed,
 }
 
-macro_rules! words {
-    ($type:ty { $($variant:path = $word:literal),+ $(,)? }) => {
-        impl $type {
-            /// The word in the database, on the wire and on the screen.
-            pub fn as_str(self) -> &'static str {
-                match self { $($variant => $word),+ }
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = UnknownWord;
-
-            fn from_str(text: &str) -> Result<Self, UnknownWord> {
-                match text {
-                    $($word => Ok($variant),)+
-                    _ => Err(UnknownWord { expected: &[$($word),+], found: text.to_owned() }),
-                }
-            }
-        }
-    };
-}
-
 words!(Role { Role::Guest = "guest", Role::Host = "host", Role::Both = "both" });
 words!(Status {
     Status::Draft = "draft",
@@ -99,12 +69,41 @@ words!(Status {
     Status::Removed = "removed",
 });
 
-/// A word that is none of the expected ones.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected one of {}, found {found:?}", expected.join(", "))]
-pub struct UnknownWord {
-    expected: &'static [&'static str],
-    found: String,
+impl Status {
+    /// The rule of trust: what may become what, and by whose hand it stays. Setting a status again
+    /// is allowed and changes nothing; nothing comes back from [`Status::Removed`].
+    ///
+    /// # Errors
+    /// The pair that is not allowed.
+    pub fn may_become(self, next: Status) -> Result<(), IllegalChange> {
+        use Status::{Active, Draft, Expired, Removed, Suspended};
+        let legal = self == next
+            || matches!(
+                (self, next),
+                (Draft, Active | Removed)
+                    | (Active, Suspended | Expired | Removed)
+                    | (Suspended, Active | Expired | Removed)
+                    | (Expired, Active | Removed)
+            );
+        if legal {
+            Ok(())
+        } else {
+            Err(IllegalChange {
+                from: self,
+                to: next,
+            })
+        }
+    }
+}
+
+/// A change of status that the rule of [`Status::may_become`] does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a partner that is {from} cannot become {to}")]
+pub struct IllegalChange {
+    /// What it is.
+    pub from: Status,
+    /// What it should have become.
+    pub to: Status,
 }
 
 /// A partner as this cloud's database knows it.
@@ -216,6 +215,22 @@ mod tests {
             ..west()
         };
         assert_eq!(host.require_guest(1), Err(Reason::NotAGuest));
+    }
+
+    #[test]
+    fn nothing_comes_back_from_removed_and_nothing_becomes_draft_again() {
+        use Status::{Active, Draft, Expired, Removed, Suspended};
+        let all = [Draft, Active, Suspended, Expired, Removed];
+        for status in all {
+            assert_eq!(status.may_become(status), Ok(()));
+            assert_eq!(Removed.may_become(status).is_ok(), status == Removed);
+            assert_eq!(status.may_become(Draft).is_ok(), status == Draft);
+            assert_eq!(status.may_become(Removed), Ok(()));
+        }
+        assert_eq!(Suspended.may_become(Active), Ok(()));
+        assert_eq!(Expired.may_become(Active), Ok(()));
+        assert!(Expired.may_become(Suspended).is_err());
+        assert!(Draft.may_become(Suspended).is_err());
     }
 
     #[test]
