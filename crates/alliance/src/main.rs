@@ -1,3 +1,6 @@
-fn main() {
-    println!("Hello, world!");
-}
+//! The daemon and its command line.
+
+mod config;
+mod wire;
+
+fn main() {}

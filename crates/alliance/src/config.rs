@@ -1,0 +1,357 @@
+//! The daemon's one static configuration file, `alliance.toml`.
+//!
+//! Each option is declared once, with its documentation, its parser and its default as TOML text;
+//! the reader, the list of known keys and the sample all come from that declaration.
+
+mod error;
+mod value;
+#[macro_use]
+mod section;
+mod sample;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, io};
+
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+pub(crate) use error::ConfigError;
+pub(crate) use sample::{BadSetting, Sample};
+use section::{File, Section};
+
+/// Everything `alliance serve` is told. Checked: what is here can be used.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// `[cloud]`
+    pub cloud: Cloud,
+    /// `[database]`
+    pub database: Database,
+    /// `[delegate]`
+    pub delegate: Delegate,
+    /// `[peer]`
+    pub peer: Peer,
+    /// `[metrics]`
+    pub metrics: Metrics,
+    /// `[keystone]`
+    pub keystone: Keystone,
+    /// `[tokens]`
+    pub tokens: Tokens,
+    /// `[pairing]`
+    pub pairing: Pairing,
+    /// `[catalog]`
+    pub catalog: Catalog,
+    /// `[services]`
+    pub services: Services,
+    /// `[log]`
+    pub log: Log,
+}
+
+section! {
+    /// Who this cloud is.
+    struct Cloud as "cloud" {
+        /// What this cloud calls itself towards partners: a suggestion for the alias that they
+        /// give it. Letters, digits, '-', '_' and '.', at most 32.
+        name: String = required(value::alias, r#""west""#),
+        /// Folder of the identity key, the database and the snapshot that Keystone's plugin reads.
+        /// Losing it means pairing anew with every partner: back it up.
+        state_dir: PathBuf = default(value::absolute_path, r#""/var/lib/alliance""#),
+    }
+}
+
+section! {
+    /// Where partners, agreements and keys are kept.
+    struct Database as "database" {
+        /// "sqlite:///absolute/path.db", or "mysql://user:password@host/database" for MariaDB.
+        /// Without it: the file alliance.db in state_dir.
+        url: Option<SecretString> = optional(value::database_url, r#""mysql://alliance:secret@127.0.0.1/alliance""#),
+    }
+}
+
+section! {
+    /// The unix socket that Keystone's plugin and this command line use.
+    struct Delegate as "delegate" {
+        /// Where the socket is made, at most 107 bytes long. The same path stands in keystone.conf.
+        socket: PathBuf = default(value::socket_path, r#""/run/alliance/delegate.sock""#),
+        /// Group that may open the socket and read the snapshot: Keystone's. Without it: only the
+        /// daemon's own user and root.
+        group: Option<String> = optional(value::word, r#""keystone""#),
+        /// User ids beside root and the daemon's own that may give orders (partners, agreements).
+        admin_uids: Vec<u32> = default(value::uids, "[]"),
+    }
+}
+
+section! {
+    /// The side that faces partners, TLS 1.3 with pinned keys.
+    struct Peer as "peer" {
+        /// Address and port to listen on.
+        listen: SocketAddr = default(value::listen, r#""0.0.0.0:5443""#),
+        /// How partners reach this daemon from elsewhere: https, a host, no path. It stands in
+        /// every invitation.
+        url: Url = required(value::peer_url, r#""https://alliance.west.example:5443""#),
+    }
+}
+
+section! {
+    /// Plain HTTP for monitoring: /healthz, /readyz and /metrics. Holds no secrets.
+    struct Metrics as "metrics" {
+        /// Address and port to listen on.
+        listen: SocketAddr = default(value::listen, r#""127.0.0.1:9464""#),
+    }
+}
+
+section! {
+    /// This cloud's own Keystone, and the user whom the daemon is there. That user needs the role
+    /// 'service' on its project and the role 'reader' on the system; it must not be an admin.
+    struct Keystone as "keystone" {
+        /// Keystone's version 3 URL.
+        auth_url: Url = required(value::auth_url, r#""http://127.0.0.1:5000/v3""#),
+        /// The user's name.
+        username: String = default(value::word, r#""alliance""#),
+        /// The user's password. Rather name a file below.
+        password: SecretString = default(value::secret, r#""""#),
+        /// A file that holds nothing but the password; a line end after it is ignored.
+        password_file: Option<PathBuf> = suggested(value::absolute_path, r#""/etc/alliance/keystone-password""#),
+        /// The domain of the user.
+        user_domain_name: String = default(value::word, r#""Default""#),
+        /// The project on which the user has the role 'service'.
+        project_name: String = default(value::word, r#""service""#),
+        /// The domain of that project.
+        project_domain_name: String = default(value::word, r#""Default""#),
+        /// Which of Keystone's regions to offer to partners. Without it: all.
+        region: Option<String> = optional(value::word, r#""RegionOne""#),
+        /// Which endpoints of this cloud are told to partners: "public", "internal" or "admin".
+        interface: String = default(value::interface, r#""public""#),
+        /// Seconds after which a request to Keystone is given up.
+        timeout: Duration = default(value::seconds, "5.0"),
+    }
+}
+
+section! {
+    /// What is believed about partners' tokens, and for how long.
+    struct Tokens as "tokens" {
+        /// Seconds that a partner's word about a token may be reused. At most this long after a
+        /// token ended at home it still works here; Keystone's and the services' own caches come
+        /// on top.
+        max_staleness: Duration = default(value::seconds, "60"),
+        /// Names of roles that mean power over a cloud. Tokens that hold one are refused abroad
+        /// unless an agreement names that role, and never see partner regions.
+        admin_roles: Vec<String> = default(value::words, r#"["admin"]"#),
+        /// Revoke a token of this cloud that a partner reports as too powerful to be shown to a
+        /// stranger. It has been seen: leave this on.
+        revoke_too_powerful: bool = default(value::truth, "true"),
+        /// Seconds that "no such token" is remembered; 0 asks every time.
+        negative_ttl: Duration = default(value::seconds_or_zero, "5"),
+        /// How many invalid tokens are looked into for each partner: 'rate' a second, 'burst' at
+        /// once. Protects both clouds from random strings.
+        invalid_budget: InvalidBudget = default(value::invalid_budget, "{ rate = 20.0, burst = 50 }"),
+    }
+}
+
+/// See [`Tokens::invalid_budget`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct InvalidBudget {
+    /// Invalid answers a second, over a long time.
+    pub rate: f64,
+    /// Invalid answers at once.
+    pub burst: u32,
+}
+
+section! {
+    /// How clouds become partners.
+    struct Pairing as "pairing" {
+        /// Seconds that an invitation is valid.
+        invitation_ttl: Duration = default(value::seconds, "900"),
+    }
+}
+
+section! {
+    /// What partners' regions look like to this cloud's users, and what partners see of this cloud.
+    struct Catalog as "catalog" {
+        /// Seconds between two looks at Keystone's catalog.
+        refresh: Duration = default(value::seconds, "30"),
+        /// Accept plain http, and addresses of this machine, as partners' endpoints. For a lab:
+        /// tokens cross the network readable.
+        allow_http: bool = default(value::truth, "false"),
+        /// Service types that partners are told of; "*" is all of them.
+        offer: Vec<String> = default(value::words, r#"["*"]"#),
+    }
+}
+
+section! {
+    /// The services of this cloud that check tokens.
+    struct Services as "services" {
+        /// The memcached servers in which their keystonemiddleware keeps tokens, as "host:port".
+        /// Tokens of a suspended or removed partner are dropped there; without it they may work
+        /// there until those caches end (300 seconds by default).
+        memcached: Vec<String> = default(value::hosts, "[]"),
+    }
+}
+
+section! {
+    /// What is logged, on standard error.
+    struct Log as "log" {
+        /// "human", "json", or "auto": human on a terminal, json otherwise.
+        format: LogFormat = default(value::log_format, r#""auto""#),
+        /// "error", "warn", "info", "debug" or "trace".
+        level: tracing::Level = default(value::log_level, r#""info""#),
+    }
+}
+
+/// See [`Log::format`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// Human on a terminal, JSON otherwise.
+    Auto,
+    /// Lines for people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// Reads and checks the file, and the password's file if it names one.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it at once, with line numbers.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        let mut config = Self::read(path)?;
+        if let Some(file) = &config.keystone.password_file {
+            config.keystone.password = read_password(file)?;
+        }
+        Ok(config)
+    }
+
+    /// As [`Config::load`], without the password's file: enough for commands that do not log in.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Reads and checks `text`, which came from `path`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let mut file = File::parse(text, path)?;
+        let (cloud, database, delegate) = (file.section(), file.section(), file.section());
+        let (peer, metrics, keystone) = (file.section(), file.section(), file.section());
+        let (tokens, pairing, catalog) = (file.section(), file.section(), file.section());
+        let (services, log) = (file.section(), file.section());
+        file.refuse_other_sections();
+        if let Some(keystone) = &keystone {
+            require_one_password(keystone, &mut file);
+        }
+        let config = (|| {
+            Some(Self {
+                cloud: cloud?,
+                database: database?,
+                delegate: delegate?,
+                peer: peer?,
+                metrics: metrics?,
+                keystone: keystone?,
+                tokens: tokens?,
+                pairing: pairing?,
+                catalog: catalog?,
+                services: services?,
+                log: log?,
+            })
+        })();
+        file.finish(config)
+    }
+
+    /// Where the database is; holds a password for MariaDB.
+    pub(crate) fn database_url(&self) -> SecretString {
+        self.database.url.clone().unwrap_or_else(|| {
+            let file = self.cloud.state_dir.join("alliance.db");
+            SecretString::from(format!("sqlite://{}", file.display()))
+        })
+    }
+
+    /// What is allowed, yet an operator should know.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let Err(reason) =
+            alliance_core::descriptor::require_fit(self.peer.url.as_str(), true, false)
+        {
+            warnings.push(format!(
+                "[peer] url {} {reason}: no other machine can pair with this cloud",
+                self.peer.url
+            ));
+        }
+        if self.catalog.allow_http {
+            warnings.push(
+                "[catalog] allow_http is on: tokens can cross the network readable; for labs only"
+                    .to_owned(),
+            );
+        }
+        if !self.tokens.revoke_too_powerful {
+            warnings.push(
+                "[tokens] revoke_too_powerful is off: an admin token shown to a partner by mistake keeps working"
+                    .to_owned(),
+            );
+        }
+        if self.services.memcached.is_empty() {
+            warnings.push(
+                "[services] memcached is empty: services may honour tokens of a suspended partner until their own caches end"
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+}
+
+/// All sections, in the order of the sample.
+fn sections() -> [section::Outline; 11] {
+    [
+        section::Outline::of::<Cloud>(),
+        section::Outline::of::<Database>(),
+        section::Outline::of::<Delegate>(),
+        section::Outline::of::<Peer>(),
+        section::Outline::of::<Metrics>(),
+        section::Outline::of::<Keystone>(),
+        section::Outline::of::<Tokens>(),
+        section::Outline::of::<Pairing>(),
+        section::Outline::of::<Catalog>(),
+        section::Outline::of::<Services>(),
+        section::Outline::of::<Log>(),
+    ]
+}
+
+fn require_one_password(keystone: &Keystone, file: &mut File<'_>) {
+    let given = !keystone.password.expose_secret().is_empty();
+    match (given, keystone.password_file.is_some()) {
+        (true, true) => file.refuse(
+            Keystone::NAME,
+            "password",
+            "stands beside password_file: keep one of the two",
+        ),
+        (false, false) => file.missing("keystone.password_file (or keystone.password)"),
+        _ => {}
+    }
+}
+
+fn read_password(path: &Path) -> Result<SecretString, ConfigError> {
+    let unreadable = |source| ConfigError::PasswordFile {
+        path: path.to_owned(),
+        source,
+    };
+    let text = fs::read_to_string(path).map_err(unreadable)?;
+    let password = text.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        return Err(unreadable(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it is empty",
+        )));
+    }
+    Ok(SecretString::from(password.to_owned()))
+}
