@@ -63,6 +63,10 @@ impl Statement for Descriptor {
     fn audience(&self) -> Option<&CloudId> {
         None
     }
+
+    fn issued_at(&self) -> Seconds {
+        self.iat
+    }
 }
 
 /// A region of a cloud.

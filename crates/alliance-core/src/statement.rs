@@ -18,6 +18,8 @@ pub trait Statement {
     fn issuer(&self) -> &CloudId;
     /// To whom, if to somebody.
     fn audience(&self) -> Option<&CloudId>;
+    /// When, seconds.
+    fn issued_at(&self) -> Seconds;
 }
 
 /// A name with its id. The id identifies, the name is shown.
@@ -64,6 +66,10 @@ impl Statement for Passport {
 
     fn audience(&self) -> Option<&CloudId> {
         Some(&self.aud)
+    }
+
+    fn issued_at(&self) -> Seconds {
+        self.iat
     }
 }
 
@@ -120,6 +126,10 @@ impl Statement for GrantStatement {
 
     fn audience(&self) -> Option<&CloudId> {
         Some(&self.aud)
+    }
+
+    fn issued_at(&self) -> Seconds {
+        self.iat
     }
 }
 
