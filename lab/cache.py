@@ -98,7 +98,7 @@ class Environment:
     def bin(self, program: str) -> Path:
         return self.path / "bin" / program
 
-    def ensure(self) -> "Environment":
+    def ensure(self) -> Environment:
         """Makes the environment when it is absent, incomplete or broken."""
         with locked(
             self.path.with_suffix(".lock"), f"another run makes the {self.name} environment", 1200

@@ -37,7 +37,7 @@ class Process:
     boot: str
 
     @classmethod
-    def load(cls, record: Path) -> "Process | None":
+    def load(cls, record: Path) -> Process | None:
         try:
             return cls(**json.loads(record.read_text()))
         except FileNotFoundError:

@@ -63,6 +63,13 @@ def port_free(port: int) -> bool:
     return True
 
 
+def free_port(taken=frozenset()) -> int:
+    for port in random.sample(PORTS, 200):
+        if port not in taken and port_free(port):
+            return port
+    raise LabError(f"no free port found between {PORTS[0]} and {PORTS[-1]}")
+
+
 class Lab:
     """The lab of this checkout, or of $ALLIANCE_LAB. `alliance` false: stock clouds, no plugin."""
 
@@ -105,7 +112,7 @@ class Lab:
             deadline=120,
         )
 
-    def cloud(self, name: str) -> "Cloud":
+    def cloud(self, name: str) -> Cloud:
         """A cloud that the lab has."""
         if not self.clouds:
             raise LabError(f"no lab in {self.folder}: lab/up makes one")
@@ -113,7 +120,7 @@ class Lab:
             raise LabError(f"no cloud {name!r} in this lab: it has {', '.join(self.clouds)}")
         return self.clouds[name]
 
-    def add(self, name: str) -> "Cloud":
+    def add(self, name: str) -> Cloud:
         """A cloud of that name, new if need be."""
         if not CLOUD_NAME.fullmatch(name):
             raise LabError(
@@ -145,10 +152,7 @@ class Cloud:
         if known and port_free(known):
             return
         taken = {port for cloud in self.lab.clouds.values() for port in cloud.ports.values()}
-        free = (p for p in random.sample(PORTS, 200) if p not in taken and port_free(p))
-        self.ports[name] = next(free, None)
-        if self.ports[name] is None:
-            raise LabError(f"no free port between {PORTS[0]} and {PORTS[-1]} for {self.name}")
+        self.ports[name] = free_port(taken)
         if known:
             print(f"{self.name}: port {known} of {name} is taken, now {self.ports[name]}")
 

@@ -1,0 +1,33 @@
+# Every target does its own set-up. What is slow to make is kept under ~/.cache/alliance.
+ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+export CARGO_TARGET_DIR ?= $(shell $(ROOT)/scripts/cargo-target)
+
+.PHONY: help demo test bench nightly fmt lint advisories
+.NOTPARALLEL:
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(ROOT)/Makefile | expand -t 12
+
+demo: ## two clouds, one token: the whole thread, told line by line
+	@$(ROOT)/scripts/prerequisites
+	@$(ROOT)/scripts/with-lab $(ROOT)/demo/run
+
+test: ## all tests: Rust, plugin, lab, end to end
+	@$(ROOT)/scripts/test
+
+bench: ## one table of ratios
+	@$(ROOT)/scripts/prerequisites
+	@$(ROOT)/scripts/with-lab $(ROOT)/benches/run
+
+nightly: ## what takes long: soaks, fuzzing
+	@ALLIANCE_NIGHTLY=1 $(ROOT)/scripts/test
+
+fmt: ## formats Rust and Python
+	@cd $(ROOT) && cargo fmt --all
+	@cd $(ROOT) && ruff=$$(lab/venv client)/bin/ruff && $$ruff check --quiet --fix && $$ruff format --quiet
+
+lint: ## formatting, clippy, cargo deny, ruff
+	@$(ROOT)/scripts/lint
+
+advisories: ## known holes in dependencies; needs the network
+	@cd $(ROOT) && deny=$$(scripts/tool cargo-deny) && $$deny check advisories
