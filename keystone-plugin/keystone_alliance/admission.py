@@ -1,0 +1,203 @@
+"""Who may come in: tokens of partners, and tokens made here for their users."""
+
+import time
+
+from keystone import exception
+from keystone.common import provider_api
+from keystone.common import utils
+import keystone.conf
+from oslo_utils import timeutils
+
+from keystone_alliance import compat
+from keystone_alliance import form
+from keystone_alliance import grants
+from keystone_alliance import guest
+from keystone_alliance import ids
+from keystone_alliance import staleness
+from keystone_alliance.passport import Verifier
+from keystone_alliance.refusal import Refused
+
+CONF = keystone.conf.CONF
+PROVIDERS = provider_api.ProviderAPIs
+
+# Methods of credentials that are narrower than their user, which a partner cannot honour.
+_DELEGATED = frozenset(
+    ['application_credential', 'ec2credential', 'oauth1', 'oauth2_credential', 'trust']
+)
+
+
+class Admission:
+    """Decides about guests, with the daemon's signed answers and the latest snapshot."""
+
+    def __init__(self, settings, source, daemon):
+        self._settings = settings
+        self._source = source
+        self._daemon = daemon
+        self._verifier = Verifier(settings.max_staleness, settings.clock_skew)
+
+    def admit(self, token, tag, inner):
+        """Turn a partner's token into the values of an ordinary token of its shadow user.
+
+        :raises Refused: it is not valid here
+        :raises Indeterminate: nobody can say now
+        """
+        partner = self._source.current().partners.get(tag)
+        if partner is None:
+            raise Refused('unknown_partner')
+        form.check_plausible(inner, time.time(), self._settings.clock_skew)
+        self._check_partner(partner)
+        max_age = staleness.max_age(self._settings.max_staleness)
+        staleness.forget(token)
+        staleness.leave_earlier_request()
+        user_id, project_id, passport = self._daemon.flights.fly(
+            ids.token_sha256(token), lambda: self._ask_and_admit(token, partner, max_age)
+        )
+        return compat.token_values(
+            user_id,
+            _known_methods(passport.methods),
+            list(passport.audit_ids),
+            project_id,
+            _keystone_time(passport.issued_at),
+            _keystone_time(passport.expires_at),
+        )
+
+    def confirm(self, user, project_id):
+        """Make sure that a shadow user still has a right to a token made here.
+
+        Roles in ``project_id`` are brought to what home and agreement allow now.
+
+        :param user: the user as Keystone's identity manager returns it
+        :param project_id: project of the token, or None for an unscoped one
+        :raises Refused: no longer, or never
+        :raises Indeterminate: nobody can say now
+        """
+        partner, home_user_id = self._partner_of(user)
+        self._check_partner(partner)
+        staleness.leave_earlier_request()
+        if project_id is None:
+            guest.check_objects(partner)
+            return
+        try:
+            project = PROVIDERS.resource_api.get_project(project_id)
+        except exception.ProjectNotFound:
+            raise Refused('no_agreement', f'there is no project {project_id}') from None
+        home_project_id = guest.home_project_id(partner, project)
+        if home_project_id is None:
+            raise Refused('no_agreement', f'project {project_id} is not one of the partner')
+        max_age = staleness.max_age(self._settings.max_staleness)
+        self._daemon.flights.fly(
+            (user['id'], project_id),
+            lambda: self._ask_and_confirm(partner, user, home_user_id, project, max_age),
+        )
+
+    def _ask_and_admit(self, token, partner, max_age):
+        with self._daemon.place():
+            guest.check_objects(partner)
+            signed = self._daemon.validate(token, max_age)
+        snapshot, partner = self._again(partner)
+        passport = self._verifier.passport(signed, partner, snapshot.cloud_id, token, time.time())
+        if _DELEGATED.intersection(passport.methods):
+            raise Refused('delegated_method')
+        agreements = _agreements_for(partner, passport.origin)
+        if passport.project is None:
+            user = guest.shadow_user(partner, passport.user)
+            return user['id'], None, passport
+        roles = _roles(agreements, passport.project.id)
+        self._check_roles(passport.roles, roles)
+        user = guest.shadow_user(partner, passport.user)
+        project = guest.shadow_project(partner, passport.project)
+        self._grant(user['id'], project['id'], passport.roles & roles)
+        return user['id'], project['id'], passport
+
+    def _ask_and_confirm(self, partner, user, home_user_id, project, max_age):
+        home_project_id = project['alliance_project_id']
+        _roles(partner.live_agreements(time.time()), home_project_id)
+        with self._daemon.place():
+            guest.check_objects(partner)
+            signed = self._daemon.confirm(partner.cloud_id, home_user_id, home_project_id, max_age)
+        snapshot, partner = self._again(partner)
+        statement = self._verifier.grants(
+            signed, partner, snapshot.cloud_id, home_user_id, home_project_id, time.time()
+        )
+        roles = _roles(partner.live_agreements(time.time()), home_project_id)
+        self._check_roles(statement.roles, roles)
+        self._grant(user['id'], project['id'], statement.roles & roles)
+
+    def _partner_of(self, user):
+        """Partner and home id of a shadow user; refused if that is no longer known."""
+        partner = self._source.current().partner_of_domain(user['domain_id'])
+        if partner is None:
+            raise Refused('unknown_partner', f'of domain {user["domain_id"]}')
+        for idp_id, protocol_id, home_user_id in _identities(user):
+            if (idp_id, protocol_id) == (partner.idp_id, partner.protocol_id):
+                return partner, home_user_id
+        raise Refused('identity_provider_disabled', f'user {user["id"]} has no home identity')
+
+    def _again(self, partner):
+        """Return snapshot and partner as they are after the question."""
+        snapshot = self._source.current()
+        partner = snapshot.partners.get(partner.tag)
+        if partner is None:
+            raise Refused('unknown_partner')
+        self._check_partner(partner)
+        return snapshot, partner
+
+    def _check_partner(self, partner):
+        now = time.time()
+        if partner.status == 'expired' or (partner.trust_till and partner.trust_till <= now):
+            raise Refused('partner_expired')
+        if partner.status != 'active':
+            raise Refused('partner_suspended')
+        if not partner.is_guest():
+            raise Refused('unknown_partner', 'its users are not expected here')
+        if not partner.live_agreements(now):
+            raise Refused('no_agreement')
+
+    def _check_roles(self, roles, allowed):
+        powers = (roles & self._settings.admin_roles) - allowed
+        if powers:
+            raise Refused('admin_role', f'the agreement does not name {", ".join(sorted(powers))}')
+
+    def _grant(self, user_id, project_id, allowed):
+        if not grants.reconcile(user_id, project_id, allowed):
+            raise Refused('no_agreement', 'no role that passport, agreement and this cloud share')
+        grants.check_power(user_id, project_id, self._settings.admin_roles, allowed)
+
+
+def is_shadow(user):
+    """Whether Keystone's user ``user`` is a guest, of a present or a former partner."""
+    return any(protocol_id == guest.PROTOCOL for _idp, protocol_id, _id in _identities(user))
+
+
+def _identities(user):
+    for idp in user.get('federated') or []:
+        for protocol in idp['protocols']:
+            yield idp['idp_id'], protocol['protocol_id'], protocol['unique_id']
+
+
+def _agreements_for(partner, origin):
+    agreements = partner.live_agreements(time.time())
+    if origin == partner.cloud_id:
+        return agreements
+    agreements = [agreement for agreement in agreements if agreement.transitive]
+    if not agreements:
+        raise Refused('transitive', f'the token comes from cloud {origin}')
+    return agreements
+
+
+def _roles(agreements, home_project_id):
+    """Names of the roles that ``agreements`` give to a home project."""
+    roles = frozenset().union(*(item.roles for item in agreements if item.covers(home_project_id)))
+    if not roles:
+        raise Refused('no_agreement', f'for home project {home_project_id}')
+    return roles
+
+
+def _known_methods(methods):
+    """Those of ``methods`` that this Keystone can write into a derived token; at least one."""
+    known = [method for method in dict.fromkeys(methods) if method in CONF.auth.methods]
+    return known or ['token']
+
+
+def _keystone_time(text):
+    return utils.isotime(timeutils.normalize_time(timeutils.parse_isotime(text)), subsecond=True)

@@ -1,0 +1,165 @@
+"""The alliance daemon as seen from Keystone: questions about tokens and about guests."""
+
+import contextlib
+import json
+import os
+import socket
+import uuid
+import weakref
+
+import flask
+from oslo_log import log
+
+from keystone_alliance import exchange
+from keystone_alliance.breaker import Breaker
+from keystone_alliance.bulkhead import Bulkhead
+from keystone_alliance.flight import Flights
+from keystone_alliance.refusal import Indeterminate
+from keystone_alliance.refusal import Refused
+
+LOG = log.getLogger(__name__)
+
+_FLIGHT_PATIENCE = 10.0  # for a flight whose answer has come and is being written to the database
+
+
+class Daemon:
+    """Asks the daemon, without ever letting it hold up what does not concern it.
+
+    Every question is bounded by the deadline, by the bulkhead and by the circuit breaker.
+    """
+
+    def __init__(self, settings):
+        self._settings = settings
+        self._reset()
+        _all.add(self)
+
+    def _reset(self):
+        self.breaker = Breaker()
+        self.bulkhead = Bulkhead(self._settings.askers, patience=self._settings.deadline)
+        self.flights = Flights(self.bulkhead.is_stuck, _FLIGHT_PATIENCE)
+
+    @contextlib.contextmanager
+    def place(self):
+        """Hold a place in the bulkhead, without which no question is asked.
+
+        :raises Indeterminate: at once, if asking now would only keep a thread waiting
+        """
+        if self.breaker.is_open():
+            raise Indeterminate('daemon_unreachable', 'it did not answer a moment ago')
+        with self.bulkhead.place():
+            yield
+
+    def validate(self, token, max_age):
+        """Ask about a token. To be called in a ``place``.
+
+        :param max_age: seconds since the home cloud said so that an answer may be old
+        :returns: the signed passport
+        :raises Refused: the token is not valid here
+        :raises Indeterminate: nobody knows now
+        """
+        answer = self._ask('/v1/tokens/validate', {'token': token, 'max_age': max_age})
+        return answer.get('passport')
+
+    def confirm(self, cloud_id, user_id, project_id, max_age):
+        """Ask which roles a home user has in a home project. To be called in a ``place``.
+
+        :returns: the signed grant statement
+        :raises Refused: the user has none, or may not come here
+        :raises Indeterminate: nobody knows now
+        """
+        answer = self._ask(
+            '/v1/guests/confirm',
+            {
+                'cloud_id': cloud_id,
+                'user_id': user_id,
+                'project_id': project_id,
+                'max_age': max_age,
+            },
+        )
+        return answer.get('statement')
+
+    def acknowledge(self, ring, error):
+        """Tell the daemon that its ring was heard. Not a question: it takes no place."""
+        body = {'ring': ring, 'node': f'{socket.gethostname()}:{os.getpid()}', 'error': error}
+        try:
+            status, _content = self._post('/v1/doorbell/ack', body)
+        except exchange.Failed as failure:
+            LOG.warning('The alliance daemon cannot be told that its ring was heard: %s', failure)
+        else:
+            if status != 204:
+                LOG.warning('The alliance daemon answered %d to the acknowledgement', status)
+
+    def _ask(self, target, body):
+        ticket = self.breaker.admit()
+        if ticket is None:
+            raise Indeterminate('daemon_unreachable', 'it did not answer a moment ago')
+        try:
+            status, content = self._post(target, body)
+            answer = _parse(content)
+        except exchange.Failed as failure:
+            self.breaker.failed(ticket)
+            raise Indeterminate('daemon_unreachable', str(failure)) from failure
+        except BaseException:
+            self.breaker.released(ticket)
+            raise
+        self.breaker.succeeded()
+        return self._judge(status, answer)
+
+    def _judge(self, status, answer):
+        said = answer.get('status')
+        reason = answer.get('reason')
+        reason = reason if isinstance(reason, str) and reason.isidentifier() else None
+        if status == 200 and said == 'valid':
+            return answer
+        if status == 200 and said == 'invalid':
+            self.bulkhead.note_invalid()
+            raise Refused(reason or 'not_found')
+        raise Indeterminate(reason or 'home_error', f'the alliance daemon answered {status}')
+
+    def _post(self, target, body):
+        request_id = current_request_id()
+        LOG.debug('Asking the alliance daemon: POST %s, request id %s', target, request_id)
+        return exchange.post(
+            self._settings.socket,
+            self._settings.socket_owners,
+            target,
+            json.dumps(body).encode('utf-8'),
+            {'x-openstack-request-id': request_id},
+            self._settings.deadline,
+        )
+
+
+def current_request_id():
+    """Id of the current request, or a fresh one where Keystone has none at hand.
+
+    Its authentication middleware runs outside the flask request; the oslo.context found there is
+    that of an earlier request of the thread.
+    """
+    known = None
+    if flask.has_request_context():
+        known = flask.request.environ.get('openstack.request_id')
+    return known or f'req-{uuid.uuid4()}'
+
+
+def _parse(content):
+    if not content:
+        return {}
+    try:
+        answer = json.loads(content)
+    except (ValueError, RecursionError):
+        raise exchange.Failed('the answer is not JSON') from None
+    if not isinstance(answer, dict):
+        raise exchange.Failed('the answer is not a JSON object')
+    return answer
+
+
+# A worker that was forked while its parent had questions out starts with none of its own.
+_all = weakref.WeakSet()
+
+
+def _reset_after_fork():
+    for daemon in list(_all):
+        daemon._reset()
+
+
+os.register_at_fork(after_in_child=_reset_after_fork)

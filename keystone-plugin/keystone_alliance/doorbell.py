@@ -1,0 +1,118 @@
+"""The doorbell: a string that is never a token, with which the daemon has Keystone look again.
+
+Partners or agreements have changed: grants that no agreement allows any more are taken away, and
+what Keystone remembers of tokens and catalogs is dropped.
+"""
+
+import hashlib
+import hmac
+import re
+import threading
+
+from keystone import exception
+from keystone.catalog import core as catalog_core
+from keystone.common import provider_api
+from oslo_log import log
+
+from keystone_alliance import form
+from keystone_alliance import grants
+from keystone_alliance import guest
+from keystone_alliance import ids
+from keystone_alliance import staleness
+from keystone_alliance.admission import is_shadow
+
+LOG = log.getLogger(__name__)
+PROVIDERS = provider_api.ProviderAPIs
+
+_PREFIX = form.RING + '~'
+_LONGEST = 256
+_DESCRIPTION = re.compile(r'Alliance partner ([a-z2-7]{52})\Z')
+
+
+class Doorbell:
+    """Answers rings whose hash is in the snapshot; all others cost nothing."""
+
+    def __init__(self, source, daemon):
+        self._source = source
+        self._daemon = daemon
+        self._answering = threading.Lock()
+
+    @staticmethod
+    def is_ring(token_id):
+        return token_id.startswith(_PREFIX)
+
+    def ring(self, token_id):
+        """Do what a genuine ring asks for; do nothing for another string."""
+        expected = self._source.current().ring
+        if expected is None or len(token_id) > _LONGEST or not token_id.isascii():
+            return
+        if not hmac.compare_digest(hashlib.sha256(token_id.encode()).hexdigest(), expected):
+            return
+        if not self._answering.acquire(blocking=False):
+            return  # another thread is at it
+        try:
+            self._daemon.acknowledge(token_id[len(_PREFIX) :], self._answer())
+        finally:
+            self._answering.release()
+
+    def _answer(self):
+        staleness.leave_earlier_request()
+        staleness.flush()
+        catalog_core.COMPUTED_CATALOG_REGION.invalidate()
+        try:
+            removed = sweep(self._source.current())
+        except Exception as error:
+            LOG.exception('Grants could not be brought in line with the agreements')
+            return f'{type(error).__name__} while taking grants away: see the log of Keystone'
+        LOG.info('Doorbell: caches dropped, %d grant(s) taken away', removed)
+        return None
+
+
+def sweep(snapshot):
+    """Take away what shadow users hold in shadow projects beyond every live agreement.
+
+    :returns: the number of grants removed
+    """
+    return sum(_sweep_domain(snapshot, *found) for found in _partner_domains(snapshot))
+
+
+def _partner_domains(snapshot):
+    """Domain id and cloud id of partners, also of removed ones whose objects are still here."""
+    found = {partner.domain_id: partner.cloud_id for partner in snapshot.partners.values()}
+    for idp in PROVIDERS.federation_api.list_idps():
+        match = _DESCRIPTION.match(idp.get('description') or '')
+        if match and ids.domain_id(match.group(1)) == idp['domain_id']:
+            found[idp['domain_id']] = match.group(1)
+    return sorted(found.items())
+
+
+def _sweep_domain(snapshot, domain_id, cloud_id):
+    partner = snapshot.partners.get(ids.tag_of(cloud_id))
+    try:
+        projects = PROVIDERS.resource_api.list_projects_in_domain(domain_id)
+    except exception.DomainNotFound:
+        return 0
+    removed = 0
+    for project in projects:
+        home_id = project.get('alliance_project_id')
+        if home_id is None:
+            continue
+        allowed = guest.allowed_roles(partner, home_id)
+        for assignment in PROVIDERS.assignment_api.list_role_assignments(project_id=project['id']):
+            if _is_superfluous(assignment, project['id'], allowed):
+                grants.revoke(assignment['role_id'], assignment['user_id'], project['id'])
+                removed += 1
+    return removed
+
+
+def _is_superfluous(assignment, project_id, allowed):
+    if assignment.get('project_id') != project_id or not assignment.get('user_id'):
+        return False
+    try:
+        role = PROVIDERS.role_api.get_role(assignment['role_id'])
+        user = PROVIDERS.identity_api.get_user(assignment['user_id'])
+    except exception.NotFound:
+        return False
+    if role['name'] in allowed and role.get('domain_id') is None:
+        return False
+    return is_shadow(user)

@@ -1,0 +1,35 @@
+"""Ids that both clouds can compute, and names for tokens that may be logged."""
+
+import hashlib
+import uuid
+
+NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, 'alliance.openstack')
+TAG_LENGTH = 8
+
+
+def domain_id(cloud_id):
+    """Id of the domain that a host keeps for the users of ``cloud_id``."""
+    return uuid.uuid5(NAMESPACE, 'domain:' + cloud_id).hex
+
+
+def project_id(cloud_id, home_project_id):
+    """Id that a host gives to a project of ``cloud_id``."""
+    return uuid.uuid5(NAMESPACE, f'project:{cloud_id}:{home_project_id}').hex
+
+
+def tag_of(cloud_id):
+    """First characters of a cloud id, as carried by its tokens."""
+    return cloud_id[:TAG_LENGTH]
+
+
+def token_sha256(token):
+    """Hex SHA-256 of a whole token string, tag included."""
+    return hashlib.sha256(token.encode('utf-8', 'surrogatepass')).hexdigest()
+
+
+def redacted(token):
+    """Tag and four bytes of the hash of a token: enough to find it, useless to use it."""
+    tag, tilde, _inner = token.partition('~')
+    if not tilde or len(tag) != TAG_LENGTH or not tag.isascii() or not tag.isalnum():
+        tag = '?'
+    return f'{tag}~#{token_sha256(token)[:8]}'

@@ -1,0 +1,50 @@
+"""Why a token is not accepted, and what Keystone answers then."""
+
+import http.client
+
+from keystone import exception
+from keystone.i18n import _
+
+
+class Refused(Exception):
+    """A definite no.
+
+    :param reason: stable code in snake_case, as in the daemon's answers
+    :param detail: text for the log of this cloud; never holds a token
+    """
+
+    def __init__(self, reason, detail=None):
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class Indeterminate(Exception):
+    """Nobody could say now whether the token is valid; asking again later may help."""
+
+    def __init__(self, reason, detail=None):
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class TokenIndeterminate(exception.NotFound):
+    """503 to the client, which services do not remember as an invalid token.
+
+    Keystone logs errors that are neither ``Unauthorized`` nor ``NotFound`` with a stack trace; as
+    a ``NotFound`` a partner's outage, or a flood of junk, costs one line each.
+    """
+
+    code = int(http.client.SERVICE_UNAVAILABLE)
+    title = http.client.responses[http.client.SERVICE_UNAVAILABLE]
+    message_format = _('The cloud that issued the token cannot be asked now. Try again later.')
+
+
+def not_found():
+    """Keystone's answer to a definite no; the text says nothing about the token."""
+    return exception.TokenNotFound(_('The token is not valid here.'))
+
+
+def not_authorized():
+    """Keystone's answer when a token may not be issued."""
+    return exception.Unauthorized(_('The requested scope is not available to this user.'))
