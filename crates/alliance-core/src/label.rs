@@ -30,8 +30,8 @@ pub fn is_alias(text: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
-/// Control characters, and the invisible ones that reorder or hide text.
-fn is_hostile(c: char) -> bool {
+/// Whether `c` is a control character, or an invisible one that reorders or hides text.
+pub fn is_hostile(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
