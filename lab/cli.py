@@ -32,6 +32,7 @@ def main(command) -> None:
     except LabError as error:
         sys.exit(f"lab: {error}")
     except KeyboardInterrupt:
+        print("lab: interrupted", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         # The reader has gone, as in `lab/logs west keystone | head`.
@@ -118,6 +119,7 @@ def _choose_ports(cloud: Cloud) -> None:
     for service in services:
         before = [cloud.ports.get(name) for name in service.ports]
         if service not in running:
+            service.stop()  # its leader may have left others behind, which hold its port
             for name in service.ports:
                 cloud.choose_port(name)
         moved = before != [cloud.ports[name] for name in service.ports]
