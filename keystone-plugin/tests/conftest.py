@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import pathlib
@@ -19,6 +20,7 @@ checkout.install(_FOLDER / 'metadata')
 
 from fake_daemon import FakeDaemon  # noqa: E402
 import keystone_host  # noqa: E402
+from keystone_host import CONF  # noqa: E402
 from keystone_host import PROVIDERS  # noqa: E402
 from partner_cloud import PartnerCloud  # noqa: E402
 from partner_cloud import new_key  # noqa: E402
@@ -71,15 +73,24 @@ class World:
         for partner in (self.west, self.north):
             keystone_host.make_partner_objects(partner)
         self.generation = 0
+        self.settings = self.provider._settings
         self.reset()
 
     @property
     def provider(self):
         return PROVIDERS.token_provider_api.driver
 
+    def configure(self, **changes):
+        """Run with other options of the [alliance] group until the test ends."""
+        admission = self.provider._admission
+        settings = dataclasses.replace(self.settings, **changes)
+        self.provider._settings = admission._settings = admission._daemon._settings = settings
+        admission._daemon._reset()
+
     def reset(self):
         self.daemon.reset()
-        self.provider._admission._daemon._reset()
+        self.configure()
+        CONF.clear_override('cache_time', group='token')
         self.snapshot = {
             'version': 1,
             'cloud': {'id': self.cloud_id, 'tag': self.tag, 'name': 'east'},

@@ -6,10 +6,10 @@ import sys
 import threading
 import uuid
 
-import keystone.conf
 from keystone.common import fernet_utils
 from keystone.common import provider_api
 from keystone.common import sql
+import keystone.conf
 from keystone.server.flask import core as flask_core
 from werkzeug.test import Client
 from werkzeug.test import EnvironBuilder
