@@ -1,14 +1,108 @@
-pub fn add(left: u64, right: u64) -> u64 {
-    left + right
+//! Everything that must survive: partners, agreements, pairings under way, the audit trail.
+//!
+//! One database, SQLite (one file, the default) or MariaDB. What a method has returned `Ok` for
+//! is on disk. The store never reads the clock and never decides what is allowed: it keeps what
+//! must be unique unique, and lets each invitation be used once, whoever races.
+//!
+//! A token is never here, only its hash. The one secret is that of an invitation that this cloud
+//! accepted; it is wiped as soon as the pairing is decided.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod agreements;
+mod audit;
+mod database;
+mod error;
+mod meta;
+mod pairing;
+mod partners;
+mod seen_tokens;
+
+use std::sync::Arc;
+
+use alliance_core::cloud::CloudId;
+
+pub use self::agreements::Agreements;
+pub use self::audit::{Audit, AuditEntry};
+pub use self::error::{Error, Holder, OpenError, Result};
+pub use self::meta::Meta;
+pub use self::pairing::acceptances::{Acceptance, Acceptances, NewAcceptance};
+pub use self::pairing::drafts::{Draft, DraftOf};
+pub use self::pairing::invitations::{Acceptor, Invitation, Invitations, NewInvitation};
+pub use self::partners::change::{Change, Transition};
+pub use self::partners::facts::{Facts, StoredDescriptor};
+pub use self::partners::removal::Removal;
+pub use self::partners::{PartnerRecord, Partners};
+pub use self::seen_tokens::{SeenToken, SeenTokens};
+
+use self::database::Database;
+use self::seen_tokens::Unwritten;
+
+/// One cloud's database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    database: Database,
+    unwritten: Arc<Unwritten>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Store {
+    /// Opens the database at `url` (`sqlite:///absolute/path.db` or
+    /// `mysql://user:password@host/database`), makes it or brings it up to date, and binds it to
+    /// `cloud`. A new SQLite file is readable for its owner alone.
+    ///
+    /// # Errors
+    /// What is wrong with the database and what to do; never the URL's password.
+    pub async fn open(url: &str, cloud: &CloudId) -> std::result::Result<Self, OpenError> {
+        Ok(Self {
+            database: Database::open(url, cloud).await?,
+            unwritten: Arc::default(),
+        })
+    }
 
-    #[test]
-    fn it_works() {
-        let result = add(2, 2);
-        assert_eq!(result, 4);
+    /// Partners and what is known of them.
+    pub fn partners(&self) -> Partners<'_> {
+        Partners(&self.database)
+    }
+
+    /// What this cloud grants.
+    pub fn agreements(&self) -> Agreements<'_> {
+        Agreements(&self.database)
+    }
+
+    /// Invitations that this cloud made.
+    pub fn invitations(&self) -> Invitations<'_> {
+        Invitations(&self.database)
+    }
+
+    /// Invitations that this cloud accepted.
+    pub fn acceptances(&self) -> Acceptances<'_> {
+        Acceptances(&self.database)
+    }
+
+    /// Partners' tokens that were let in.
+    pub fn seen_tokens(&self) -> SeenTokens<'_> {
+        SeenTokens::new(&self.database, &self.unwritten)
+    }
+
+    /// The daemon's own numbers.
+    pub fn meta(&self) -> Meta<'_> {
+        Meta(&self.database)
+    }
+
+    /// Who did what.
+    pub fn audit(&self) -> Audit<'_> {
+        Audit(&self.database)
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn ping(&self) -> Result<()> {
+        self.database.ping().await
+    }
+
+    /// Ends all connections; SQLite folds its log into the file.
+    pub async fn close(&self) {
+        self.database.close().await;
     }
 }

@@ -1,0 +1,122 @@
+//! Brings a database to the schema of this version, once, however many daemons start at once.
+//!
+//! SQLite: all in one exclusive transaction. MariaDB commits at each `CREATE`, so a named lock
+//! keeps others out, every statement can be repeated, and the version is written last: a daemon
+//! killed half-way begins again with the same file.
+
+use alliance_core::cloud::CloudId;
+use sqlx::{AnyConnection, Executor, Row};
+
+use super::location::Location;
+use super::{Database, Dialect};
+use crate::error::OpenError;
+
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_first_thread.sql")];
+
+/// The schema of this version.
+const KNOWN: i64 = MIGRATIONS.len() as i64;
+
+const META: &str = "CREATE TABLE IF NOT EXISTS meta (
+    name  VARCHAR(32) NOT NULL PRIMARY KEY,
+    value VARCHAR(255) NOT NULL
+) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin */";
+
+/// MariaDB's lock is one of the whole server; the database's name makes it ours.
+const LOCK: &str = "SELECT GET_LOCK(SHA1(CONCAT('alliance:', DATABASE())), 30)";
+const UNLOCK: &str = "SELECT RELEASE_LOCK(SHA1(CONCAT('alliance:', DATABASE())))";
+
+pub(super) async fn bring_up_to_date(
+    database: &Database,
+    location: &Location,
+    cloud: &CloudId,
+) -> Result<(), OpenError> {
+    let explain = |error| location.explain(error);
+    let mut connection = database.pool.acquire().await.map_err(explain)?;
+    let (done, undo) = match database.dialect {
+        Dialect::Sqlite => {
+            run(&mut connection, "BEGIN IMMEDIATE")
+                .await
+                .map_err(explain)?;
+            ("COMMIT", "ROLLBACK")
+        }
+        Dialect::MariaDb => {
+            let row = connection.fetch_one(LOCK).await.map_err(explain)?;
+            if row.try_get::<i64, _>(0).ok() != Some(1) {
+                return Err(OpenError::Busy {
+                    database: location.to_string(),
+                });
+            }
+            (UNLOCK, UNLOCK)
+        }
+    };
+    let migrated = migrate(&mut connection, location, cloud).await;
+    let end = if migrated.is_ok() { done } else { undo };
+    let ended = run(&mut connection, end).await.map_err(explain);
+    migrated.and(ended)
+}
+
+async fn migrate(
+    connection: &mut AnyConnection,
+    location: &Location,
+    cloud: &CloudId,
+) -> Result<(), OpenError> {
+    let explain = |error| location.explain(error);
+    run(connection, META).await.map_err(explain)?;
+    let owner = meta(connection, "cloud_id").await.map_err(explain)?;
+    if let Some(found) = owner.filter(|owner| owner != cloud.as_str()) {
+        return Err(OpenError::ForeignCloud {
+            database: location.to_string(),
+            found,
+            expected: cloud.clone(),
+        });
+    }
+    let schema = meta(connection, "schema").await.map_err(explain)?;
+    let found = schema.and_then(|text| text.parse().ok()).unwrap_or(0);
+    if found > KNOWN {
+        return Err(OpenError::NewerSchema {
+            database: location.to_string(),
+            found,
+            known: KNOWN,
+        });
+    }
+    if found == KNOWN {
+        return Ok(());
+    }
+    let missing = MIGRATIONS
+        .iter()
+        .skip(usize::try_from(found).unwrap_or_default());
+    for migration in missing {
+        run(connection, migration).await.map_err(explain)?;
+    }
+    for (name, value) in [
+        ("cloud_id", cloud.to_string()),
+        ("schema", KNOWN.to_string()),
+    ] {
+        sqlx::query("REPLACE INTO meta (name, value) VALUES (?, ?)")
+            .bind(name)
+            .bind(value)
+            .execute(&mut *connection)
+            .await
+            .map_err(explain)?;
+    }
+    tracing::info!(
+        from = found,
+        to = KNOWN,
+        "{location} has the schema of this version"
+    );
+    Ok(())
+}
+
+async fn run(connection: &mut AnyConnection, sql: &str) -> Result<(), sqlx::Error> {
+    connection.execute(sql).await?;
+    Ok(())
+}
+
+async fn meta(connection: &mut AnyConnection, name: &str) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query("SELECT value FROM meta WHERE name = ?")
+        .bind(name)
+        .fetch_optional(connection)
+        .await?
+        .map(|row| row.try_get("value"))
+        .transpose()
+}

@@ -1,0 +1,137 @@
+//! What happens to a partner after pairing.
+
+use alliance_core::Seconds;
+use alliance_core::cloud::CloudId;
+use alliance_core::partner::{Partner, Status};
+
+use super::{Partners, partner, require};
+use crate::database::retrying;
+use crate::error::{Error, Result};
+
+/// A partner whose status was set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transition {
+    /// What it was.
+    pub from: Status,
+    /// As it is now.
+    pub partner: Partner,
+}
+
+/// What to change; `None` stays as it is, `Some(None)` takes the bound away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(
+    clippy::option_option,
+    reason = "keeping a bound and taking it away differ"
+)]
+pub struct Change {
+    /// When the trust ends.
+    pub trust_till: Option<Option<Seconds>>,
+    /// At most this many users here.
+    pub max_users: Option<Option<u32>>,
+    /// At most this many projects here.
+    pub max_projects: Option<Option<u32>>,
+}
+
+impl Partners<'_> {
+    /// Suspends or resumes. Setting the same status again is no error. Removal has its own
+    /// method.
+    ///
+    /// # Errors
+    /// [`Error::IllegalChange`] against the rule of [`Status::may_become`],
+    /// [`Error::TrustIsOver`] when a partner whose time is over should become active,
+    /// [`Error::NoSuchPartner`].
+    pub async fn set_status(
+        &self,
+        cloud: &CloudId,
+        to: Status,
+        now: Seconds,
+    ) -> Result<Transition> {
+        retrying(|| self.set_status_once(cloud, to, now)).await
+    }
+
+    /// Changes bounds. The status stays: an expired partner with a later end is resumed by
+    /// [`Partners::set_status`].
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPartner`].
+    pub async fn change(&self, cloud: &CloudId, change: Change) -> Result<Partner> {
+        retrying(|| self.change_once(cloud, change)).await
+    }
+
+    /// Makes partners whose `trust_till` has come expired. Returns those that it has just made
+    /// so, each once, whoever calls.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn expire_due(&self, now: Seconds) -> Result<Vec<Partner>> {
+        let due = sqlx::query(
+            "SELECT * FROM partners WHERE live_cloud_id IS NOT NULL
+                AND status IN ('active', 'suspended') AND trust_till <= ?",
+        )
+        .bind(now)
+        .fetch_all(self.0.pool())
+        .await?;
+        let mut expired = Vec::new();
+        for row in &due {
+            let found = partner(row)?;
+            let transition = self.set_status(&found.cloud_id, Status::Expired, now).await;
+            match transition {
+                Ok(transition) if transition.from != Status::Expired => {
+                    expired.push(transition.partner);
+                }
+                // Expired or removed by somebody else meanwhile.
+                Ok(_) | Err(Error::NoSuchPartner(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(expired)
+    }
+
+    async fn set_status_once(
+        &self,
+        cloud: &CloudId,
+        to: Status,
+        now: Seconds,
+    ) -> Result<Transition> {
+        let mut transaction = self.0.write().await?;
+        let (id, record) = require(&mut transaction, cloud).await?;
+        let mut partner = record.partner;
+        let from = partner.status;
+        from.may_become(to)?;
+        if to == Status::Active && partner.trust_till.is_some_and(|till| till <= now) {
+            return Err(Error::TrustIsOver { name: partner.name });
+        }
+        let set = sqlx::query("UPDATE partners SET status = ? WHERE id = ? AND status = ?")
+            .bind(to.as_str())
+            .bind(id)
+            .bind(from.as_str())
+            .execute(&mut *transaction)
+            .await?;
+        if set.rows_affected() != 1 {
+            return Err(Error::Busy(sqlx::Error::RowNotFound));
+        }
+        transaction.commit().await?;
+        partner.status = to;
+        Ok(Transition { from, partner })
+    }
+
+    async fn change_once(&self, cloud: &CloudId, change: Change) -> Result<Partner> {
+        let mut transaction = self.0.write().await?;
+        let (id, record) = require(&mut transaction, cloud).await?;
+        let mut partner = record.partner;
+        partner.trust_till = change.trust_till.unwrap_or(partner.trust_till);
+        partner.max_users = change.max_users.unwrap_or(partner.max_users);
+        partner.max_projects = change.max_projects.unwrap_or(partner.max_projects);
+        sqlx::query(
+            "UPDATE partners SET trust_till = ?, max_users = ?, max_projects = ? WHERE id = ?",
+        )
+        .bind(partner.trust_till)
+        .bind(partner.max_users.map(i64::from))
+        .bind(partner.max_projects.map(i64::from))
+        .bind(id)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(partner)
+    }
+}

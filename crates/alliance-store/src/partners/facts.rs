@@ -1,0 +1,147 @@
+//! What a partner last told us, or why it does not.
+
+use alliance_core::Seconds;
+use alliance_core::cloud::CloudId;
+use alliance_core::descriptor::Descriptor;
+use alliance_core::partner::Status;
+use alliance_core::snapshot::Received;
+use serde::{Deserialize, Serialize};
+use sqlx::Any;
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+
+use super::Partners;
+use crate::database::retrying;
+use crate::database::row::{Columns, to_json};
+use crate::error::{Error, Result};
+
+/// A descriptor that was verified, as it came and as it reads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredDescriptor {
+    /// Compact JWS.
+    pub jws: String,
+    /// Its claims.
+    pub claims: Descriptor,
+}
+
+/// What a partner last told us.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// Its newest descriptor.
+    pub descriptor: StoredDescriptor,
+    /// What it holds of us.
+    pub their_status: Option<Status>,
+    /// When its daemon last answered.
+    pub last_seen: Option<Seconds>,
+    /// Why it did not answer, if it did not when last asked.
+    pub last_error: Option<String>,
+    /// What it grants our projects.
+    pub received: Vec<Received>,
+    /// The version of that list, for the partner.
+    pub received_etag: Option<String>,
+}
+
+impl Partners<'_> {
+    /// A newer descriptor; the partner's URL follows it.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPartner`] for a cloud that is none.
+    pub async fn set_descriptor(&self, descriptor: &StoredDescriptor) -> Result<()> {
+        let cloud = &descriptor.claims.iss;
+        let claims = to_json("partners.claims", &descriptor.claims)?;
+        self.set(cloud, || {
+            sqlx::query(
+                "UPDATE partners SET descriptor = ?, claims = ?, peer_url = ?
+                    WHERE live_cloud_id = ?",
+            )
+            .bind(descriptor.jws.clone())
+            .bind(claims.clone())
+            .bind(descriptor.claims.peer_url.clone())
+            .bind(cloud.to_string())
+        })
+        .await
+    }
+
+    /// The partner answered: the last error is over. `their_status` is what it holds of us.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPartner`].
+    pub async fn set_seen(
+        &self,
+        cloud: &CloudId,
+        their_status: Option<Status>,
+        now: Seconds,
+    ) -> Result<()> {
+        self.set(cloud, || {
+            sqlx::query(
+                "UPDATE partners SET their_status = ?, last_seen = ?, last_error = NULL
+                    WHERE live_cloud_id = ?",
+            )
+            .bind(their_status.map(Status::as_str))
+            .bind(now)
+            .bind(cloud.to_string())
+        })
+        .await
+    }
+
+    /// The partner did not answer.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPartner`].
+    pub async fn set_failed(&self, cloud: &CloudId, why: &str) -> Result<()> {
+        self.set(cloud, || {
+            sqlx::query("UPDATE partners SET last_error = ? WHERE live_cloud_id = ?")
+                .bind(why.to_owned())
+                .bind(cloud.to_string())
+        })
+        .await
+    }
+
+    /// What the partner grants our projects, as a whole.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPartner`].
+    pub async fn set_received(
+        &self,
+        cloud: &CloudId,
+        received: &[Received],
+        etag: Option<&str>,
+    ) -> Result<()> {
+        let list = to_json("partners.received", received)?;
+        self.set(cloud, || {
+            sqlx::query(
+                "UPDATE partners SET received = ?, received_etag = ? WHERE live_cloud_id = ?",
+            )
+            .bind(list.clone())
+            .bind(etag.map(str::to_owned))
+            .bind(cloud.to_string())
+        })
+        .await
+    }
+
+    async fn set<'q>(
+        &self,
+        cloud: &CloudId,
+        update: impl Fn() -> Query<'q, Any, AnyArguments<'q>>,
+    ) -> Result<()> {
+        let done = retrying(|| async { Ok(update().execute(self.0.pool()).await?) }).await?;
+        if done.rows_affected() == 0 {
+            return Err(Error::NoSuchPartner(cloud.to_string()));
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn of(row: &AnyRow) -> Result<Facts> {
+    Ok(Facts {
+        descriptor: StoredDescriptor {
+            jws: row.text("descriptor")?,
+            claims: row.json("claims")?,
+        },
+        their_status: row.maybe_word("their_status")?,
+        last_seen: row.maybe_int("last_seen")?,
+        last_error: row.maybe_text("last_error")?,
+        received: row.json("received")?,
+        received_etag: row.maybe_text("received_etag")?,
+    })
+}

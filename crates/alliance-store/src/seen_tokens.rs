@@ -1,0 +1,126 @@
+//! Hashes of partners' tokens that were let in here, so that a suspended partner's can be dropped
+//! from the services' caches. Many at once are written in one go.
+
+use std::sync::{Mutex, PoisonError};
+
+use alliance_core::Seconds;
+use alliance_core::cloud::CloudId;
+use sqlx::{Any, QueryBuilder, Row};
+
+use crate::database::{Database, retrying};
+use crate::error::Result;
+
+/// How many rows one statement carries at most.
+const ROWS: usize = 100;
+
+/// A partner's token that was let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenToken {
+    /// Lowercase hex SHA-256 of the whole token, tag included.
+    pub token_sha256: String,
+    /// Its issuer.
+    pub cloud_id: CloudId,
+    /// Its user, at home.
+    pub user_id: String,
+    /// Its project, at home.
+    pub project_id: Option<String>,
+    /// When it expires.
+    pub expires_at: Seconds,
+}
+
+/// Tokens that were noted while a write was under way.
+#[derive(Debug, Default)]
+pub(crate) struct Unwritten {
+    tokens: Mutex<Vec<SeenToken>>,
+    writing: tokio::sync::Mutex<()>,
+}
+
+/// See [`Store::seen_tokens`](crate::Store::seen_tokens).
+#[derive(Debug, Clone, Copy)]
+pub struct SeenTokens<'a> {
+    database: &'a Database,
+    unwritten: &'a Unwritten,
+}
+
+impl<'a> SeenTokens<'a> {
+    pub(crate) fn new(database: &'a Database, unwritten: &'a Unwritten) -> Self {
+        Self {
+            database,
+            unwritten,
+        }
+    }
+
+    /// Notes one; it is on disk when this returns. Those noted while another write is under way
+    /// share the next one.
+    ///
+    /// # Errors
+    /// The database's. The notes are kept and written with the next one.
+    pub async fn note(&self, token: SeenToken) -> Result<()> {
+        self.lock().push(token);
+        let _writing = self.unwritten.writing.lock().await;
+        let batch = std::mem::take(&mut *self.lock());
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let written = retrying(|| self.write(&batch)).await;
+        if written.is_err() {
+            self.lock().extend(batch);
+        }
+        written
+    }
+
+    /// The hashes of a partner's tokens that have not expired at `now`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn of_partner(&self, cloud: &CloudId, now: Seconds) -> Result<Vec<String>> {
+        sqlx::query("SELECT token_sha256 FROM seen_tokens WHERE cloud_id = ? AND expires_at > ?")
+            .bind(cloud.as_str())
+            .bind(now)
+            .fetch_all(self.database.pool())
+            .await?
+            .iter()
+            .map(|row| Ok(row.try_get("token_sha256")?))
+            .collect()
+    }
+
+    /// Forgets those that have expired. Returns how many.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn forget_expired(&self, now: Seconds) -> Result<u64> {
+        retrying(|| async {
+            Ok(sqlx::query("DELETE FROM seen_tokens WHERE expires_at <= ?")
+                .bind(now)
+                .execute(self.database.pool())
+                .await?
+                .rows_affected())
+        })
+        .await
+    }
+
+    async fn write(&self, batch: &[SeenToken]) -> Result<()> {
+        let mut transaction = self.database.write().await?;
+        for rows in batch.chunks(ROWS) {
+            let mut insert = QueryBuilder::<Any>::new(
+                "REPLACE INTO seen_tokens (token_sha256, cloud_id, user_id, project_id, expires_at) ",
+            );
+            insert.push_values(rows, |mut row, token| {
+                row.push_bind(&token.token_sha256)
+                    .push_bind(token.cloud_id.as_str())
+                    .push_bind(&token.user_id)
+                    .push_bind(token.project_id.as_deref())
+                    .push_bind(token.expires_at);
+            });
+            insert.build().execute(&mut *transaction).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<SeenToken>> {
+        self.unwritten
+            .tokens
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
