@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from lab.cache import ensure_file, run
-from lab.services.wsgi import WsgiService, token_section
+from lab.services.wsgi import PYTHON, WsgiService, token_section
 from lab.state import write_secret
 
 
@@ -36,6 +36,9 @@ class Glance(WsgiService):
         manage = [self.environment().bin("glance-manage"), "--config-file", settings]
         run([*manage, "db_sync"], "migrating Glance's database")
         settings.unlink()
+
+    def python_path(self) -> list:
+        return [*super().python_path(), PYTHON / "sqlite"]
 
     def settings(self) -> dict[str, str]:
         return {**super().settings(), "OS_GLANCE_CONFIG_DIR": str(self.folder / "etc")}

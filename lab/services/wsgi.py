@@ -3,7 +3,7 @@
 from lab.services.service import Service, http_status
 from lab.state import CHECKOUT
 
-#: Modules of the lab that its services load: the WSGI entry, SQLite's manners.
+#: Modules of the lab that its services load.
 PYTHON = CHECKOUT / "lab" / "python"
 
 
