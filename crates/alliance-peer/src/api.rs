@@ -1,0 +1,68 @@
+//! The routes of the peer API: one handler per module, each of which turns JSON into domain types,
+//! asks the [`PeerService`] and turns its answer back.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use http::StatusCode;
+
+use crate::error::ApiError;
+use crate::service::PeerService;
+
+pub(crate) mod agreements;
+pub(crate) mod descriptor;
+pub(crate) mod grants;
+pub(crate) mod introspect;
+pub(crate) mod pairing_accept;
+pub(crate) mod pairing_look;
+pub(crate) mod poke;
+pub(crate) mod projects;
+pub(crate) mod reports;
+
+mod admission;
+pub(crate) mod extract;
+
+/// The routes, behind nothing: [`crate::server`] adds who calls, limits and deadlines.
+pub(crate) fn router<S: PeerService>(service: Arc<S>) -> Router {
+    let partners = Router::new()
+        .route("/v1/descriptor", get(descriptor::descriptor::<S>))
+        .route("/v1/introspect", post(introspect::introspect::<S>))
+        .route("/v1/grants", post(grants::grants::<S>))
+        .route("/v1/projects", get(projects::projects::<S>))
+        .route("/v1/agreements", get(agreements::agreements::<S>))
+        .route("/v1/poke", post(poke::poke::<S>))
+        .route("/v1/reports", post(reports::reports::<S>))
+        .route_layer(from_fn_with_state(
+            service.clone(),
+            admission::partners_only::<S>,
+        ));
+    let anybody = Router::new()
+        .route("/v1/pairings/{id}", get(pairing_look::pairing_look::<S>))
+        .route(
+            "/v1/pairings/{id}/accept",
+            post(pairing_accept::pairing_accept::<S>),
+        );
+    partners
+        .merge(anybody)
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(service)
+}
+
+async fn no_such_route() -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "no_such_route",
+        "there is no such route; the partner may need an upgrade",
+    )
+}
+
+async fn wrong_method() -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "the route does not know this method",
+    )
+}

@@ -1,0 +1,345 @@
+//! Asking a partner.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use alliance_core::cloud::CloudId;
+use alliance_core::statement::Project;
+use http::header::AUTHORIZATION;
+use reqwest::redirect::Policy;
+use reqwest::{Method, RequestBuilder};
+use url::Url;
+use uuid::Uuid;
+
+use crate::identity::Identity;
+use crate::pairing::{PairingSecret, SCHEME};
+use crate::request_id::{self, RequestId};
+use crate::service::Report;
+use crate::tls;
+use crate::wire::{
+    AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, IntrospectQuestion,
+    Introspection, MAX_WAIT, PairingAcceptance, PairingView, Poke, ProjectQuery, ProjectsAnswer,
+    TokenReport, Topic,
+};
+use alliance_token::TaggedToken;
+
+pub mod breaker;
+mod error;
+mod guard;
+mod transport;
+
+pub use error::{NoClient, PeerError};
+use guard::Guard;
+
+/// How long a partner may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// To accept a connection, TLS included.
+    pub connect: Duration,
+    /// For a question that somebody's request in Keystone waits for. Connecting counts.
+    pub question: Duration,
+    /// For what nobody waits for.
+    pub errand: Duration,
+    /// Between two pings of a connection.
+    pub ping_interval: Duration,
+    /// For the answer to a ping; then the connection is given up.
+    pub ping: Duration,
+}
+
+impl Default for Deadlines {
+    /// The plugin gives up after 2 s; the answer has to travel to it too.
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_millis(1500),
+            question: Duration::from_millis(1700),
+            errand: Duration::from_secs(5),
+            ping_interval: Duration::from_secs(3),
+            ping: Duration::from_secs(2),
+        }
+    }
+}
+
+/// A partner, over one connection that is kept. Cheap to share behind an `Arc`; one per partner,
+/// since the pinned key and the circuit breaker belong to it.
+#[derive(Debug)]
+pub struct PeerClient {
+    partner: CloudId,
+    base: Url,
+    http: reqwest::Client,
+    deadlines: Deadlines,
+    guard: Guard,
+}
+
+impl PeerClient {
+    /// A client for the partner with this id, which answers at `peer_url` (`https://host[:port]`).
+    /// Connects when first used.
+    ///
+    /// # Errors
+    /// See [`NoClient`].
+    pub fn new(
+        identity: &Identity,
+        partner: CloudId,
+        peer_url: &str,
+        deadlines: Deadlines,
+    ) -> Result<Self, NoClient> {
+        let base = origin(peer_url)?;
+        let tls = tls::client_config(identity, partner.clone()).map_err(NoClient::Tls)?;
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .https_only(true)
+            .http2_prior_knowledge()
+            .http2_keep_alive_interval(deadlines.ping_interval)
+            .http2_keep_alive_timeout(deadlines.ping)
+            .http2_keep_alive_while_idle(true)
+            .tcp_nodelay(true)
+            .connect_timeout(deadlines.connect)
+            .redirect(Policy::none())
+            .referer(false)
+            .no_proxy()
+            .user_agent(concat!("alliance/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(NoClient::Http)?;
+        Ok(Self {
+            partner,
+            base,
+            http,
+            deadlines,
+            guard: Guard::new(),
+        })
+    }
+
+    /// Who is asked.
+    pub fn partner(&self) -> &CloudId {
+        &self.partner
+    }
+
+    /// Where it answers.
+    pub fn peer_url(&self) -> &Url {
+        &self.base
+    }
+
+    /// Whether the partner answered lately. While it does not, questions fail at once with
+    /// [`PeerError::Paused`].
+    pub fn is_answering(&self) -> bool {
+        self.guard.is_closed()
+    }
+
+    /// Its descriptor, and what we are to it.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn descriptor(&self, id: RequestId) -> Result<DescriptorAnswer, PeerError> {
+        self.errand(self.get(id, "/v1/descriptor")).await
+    }
+
+    /// What it says of a token that it issued.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn introspect(
+        &self,
+        id: RequestId,
+        token: &TaggedToken,
+    ) -> Result<Introspection, PeerError> {
+        let question = IntrospectQuestion {
+            token: token.expose().to_owned(),
+        };
+        self.question(self.post(id, "/v1/introspect").json(&question))
+            .await
+    }
+
+    /// What a user of its may be in a project of its.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn grants(
+        &self,
+        id: RequestId,
+        question: &GrantsQuestion,
+    ) -> Result<GrantsAnswer, PeerError> {
+        self.question(self.post(id, "/v1/grants").json(question))
+            .await
+    }
+
+    /// Its projects of that id or name.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn projects(
+        &self,
+        id: RequestId,
+        query: &ProjectQuery,
+    ) -> Result<Vec<Project>, PeerError> {
+        let answer: ProjectsAnswer = self
+            .errand(self.get(id, "/v1/projects").query(query))
+            .await?;
+        Ok(answer.projects)
+    }
+
+    /// What it grants us.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn agreements(&self, id: RequestId) -> Result<AgreementsAnswer, PeerError> {
+        self.errand(self.get(id, "/v1/agreements")).await
+    }
+
+    /// Tells it what has changed here, so that it asks.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn poke(&self, id: RequestId, changed: &[Topic]) -> Result<(), PeerError> {
+        let changed: BTreeSet<_> = changed.iter().copied().collect();
+        let request = self.post(id, "/v1/poke").json(&Poke { changed });
+        self.guard
+            .watch(transport::send_for_nothing(
+                request.timeout(self.deadlines.errand),
+            ))
+            .await
+    }
+
+    /// Tells it that a token of its was seen which has too much power to travel.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn report(&self, id: RequestId, report: &Report) -> Result<(), PeerError> {
+        let body = TokenReport {
+            token_sha256: report.token.sha256().to_owned(),
+            token: report.token.expose().to_owned(),
+            reason: report.reason,
+        };
+        let request = self.post(id, "/v1/reports").json(&body);
+        self.guard
+            .watch(transport::send_for_nothing(
+                request.timeout(self.deadlines.errand),
+            ))
+            .await
+    }
+
+    /// Looks at an invitation; with `wait`, answers when its state has changed or the time is
+    /// over. An operator waits for this one: the circuit breaker is not asked.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn pairing_look(
+        &self,
+        id: RequestId,
+        invitation: Uuid,
+        secret: &PairingSecret,
+        wait: Duration,
+    ) -> Result<PairingView, PeerError> {
+        let wait = wait.min(MAX_WAIT);
+        let request = self
+            .get(id, &format!("/v1/pairings/{invitation}"))
+            .header(AUTHORIZATION, authorization(secret))
+            .query(&[("wait", wait.as_secs())])
+            .timeout(wait + self.deadlines.errand);
+        transport::send(request).await
+    }
+
+    /// Accepts an invitation.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn pairing_accept(
+        &self,
+        id: RequestId,
+        invitation: Uuid,
+        secret: &PairingSecret,
+        descriptor: String,
+    ) -> Result<(), PeerError> {
+        let request = self
+            .post(id, &format!("/v1/pairings/{invitation}/accept"))
+            .header(AUTHORIZATION, authorization(secret))
+            .json(&PairingAcceptance { descriptor })
+            .timeout(self.deadlines.errand);
+        transport::send_for_nothing(request).await
+    }
+
+    async fn question<T: serde::de::DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<T, PeerError> {
+        let request = request.timeout(self.deadlines.question);
+        self.guard.watch(transport::send(request)).await
+    }
+
+    async fn errand<T: serde::de::DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<T, PeerError> {
+        let request = request.timeout(self.deadlines.errand);
+        self.guard.watch(transport::send(request)).await
+    }
+
+    fn get(&self, id: RequestId, path: &str) -> RequestBuilder {
+        self.request(Method::GET, id, path)
+    }
+
+    fn post(&self, id: RequestId, path: &str) -> RequestBuilder {
+        self.request(Method::POST, id, path)
+    }
+
+    fn request(&self, method: Method, id: RequestId, path: &str) -> RequestBuilder {
+        let mut url = self.base.clone();
+        url.set_path(path);
+        self.http
+            .request(method, url)
+            .header(request_id::HEADER, id.to_string())
+    }
+}
+
+fn authorization(secret: &PairingSecret) -> String {
+    format!("{SCHEME} {}", *secret.expose())
+}
+
+/// A peer URL is an origin: everything else in it would be ignored or sent to somebody.
+fn origin(peer_url: &str) -> Result<Url, NoClient> {
+    let bad = |why| NoClient::Url {
+        url: alliance_core::label::clean(peer_url, 200),
+        why,
+    };
+    let url = Url::parse(peer_url).map_err(|_| bad("is not a URL"))?;
+    if url.scheme() != "https" {
+        return Err(bad("does not begin with https://"));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(bad("names no host"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(bad("carries a user name or password"));
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err(bad("has a path; expected https://host:port"));
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_url_is_https_a_host_and_a_port() {
+        for right in [
+            "https://west.example",
+            "https://[::1]:5443/",
+            "https://10.0.0.1:5443",
+        ] {
+            assert!(origin(right).is_ok(), "{right}");
+        }
+        for wrong in [
+            "",
+            "west.example:5443",
+            "http://west.example",
+            "https://",
+            "https://u:p@west.example",
+            "https://west.example/v1",
+            "https://west.example?x",
+            "https://west.example#x",
+            "file:///etc/passwd",
+        ] {
+            assert!(origin(wrong).is_err(), "{wrong}");
+        }
+    }
+}

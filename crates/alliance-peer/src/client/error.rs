@@ -1,0 +1,74 @@
+//! Why a partner gave no answer that counts.
+
+use std::time::Duration;
+
+use alliance_core::refusal::Reason;
+
+use crate::error::Problem;
+use crate::tls::WrongKey;
+
+/// Why there is no client for a partner.
+#[derive(Debug, thiserror::Error)]
+pub enum NoClient {
+    /// The peer URL is none.
+    #[error("the peer URL {url:?} {why}")]
+    Url {
+        /// The URL.
+        url: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// TLS could not be set up.
+    #[error("cannot set up TLS")]
+    Tls(#[source] rustls::Error),
+    /// The HTTP client could not be set up.
+    #[error("cannot set up the HTTP client")]
+    Http(#[source] reqwest::Error),
+}
+
+/// Why a partner gave no answer that counts.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PeerError {
+    /// No connection, or one that broke.
+    #[error("the partner cannot be reached: {0}")]
+    Unreachable(String),
+    /// No answer within the deadline.
+    #[error("the partner did not answer in time")]
+    Timeout,
+    /// Not asked: the partner has failed to answer several times in a row.
+    #[error("the partner is left alone for {} ms: {last}", pause.as_millis())]
+    Paused {
+        /// For how long still.
+        pause: Duration,
+        /// The last failure.
+        last: String,
+    },
+    /// Somebody else answers at the partner's URL.
+    #[error(
+        "another cloud answers at the partner's URL: {0}; if the partner has a new identity, pair again"
+    )]
+    WrongKey(#[from] WrongKey),
+    /// The partner answered no.
+    #[error("the partner refused: {0}")]
+    Refused(Problem),
+    /// The partner answered something that is no answer.
+    #[error("the partner's answer is not understood: {0}")]
+    Protocol(String),
+}
+
+impl PeerError {
+    /// Whether the partner was there to answer, as far as the circuit breaker is concerned.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, PeerError::Refused(_) | PeerError::Protocol(_))
+    }
+
+    /// The reason code under which a question that ended like this stays open. A refusal keeps its
+    /// own where it is one.
+    pub fn reason(&self) -> Reason {
+        match self {
+            PeerError::Refused(problem) => problem.reason().unwrap_or(Reason::HomeError),
+            PeerError::Protocol(_) => Reason::HomeError,
+            _ => Reason::Unreachable,
+        }
+    }
+}

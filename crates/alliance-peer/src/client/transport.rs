@@ -1,0 +1,104 @@
+//! One request, and how its failure is to be read.
+
+use std::error::Error as StdError;
+use std::io;
+
+use alliance_core::label::clean;
+use bytes::BytesMut;
+use reqwest::{RequestBuilder, Response};
+use rustls::CertificateError;
+use serde::de::DeserializeOwned;
+
+use super::error::PeerError;
+use crate::error::Problem;
+use crate::tls::WrongKey;
+
+/// Longest answer that is read, in bytes.
+const MAX_ANSWER_LEN: usize = 512 * 1024;
+const MAX_TEXT_LEN: usize = 300;
+
+/// Sends a request and reads its answer.
+pub(super) async fn send<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, PeerError> {
+    let body = exchange(request).await?;
+    serde_json::from_slice(&body)
+        .map_err(|e| PeerError::Protocol(clean(&e.to_string(), MAX_TEXT_LEN)))
+}
+
+/// Sends a request whose answer is empty.
+pub(super) async fn send_for_nothing(request: RequestBuilder) -> Result<(), PeerError> {
+    exchange(request).await.map(|_| ())
+}
+
+async fn exchange(request: RequestBuilder) -> Result<BytesMut, PeerError> {
+    let response = request.send().await.map_err(|e| classify(&e))?;
+    let status = response.status();
+    let body = read(response).await?;
+    if status.is_success() {
+        return Ok(body);
+    }
+    match serde_json::from_slice::<Problem>(&body) {
+        Ok(problem) if problem.status == status.as_u16() => {
+            Err(PeerError::Refused(problem.cleaned()))
+        }
+        _ => Err(PeerError::Protocol(format!(
+            "status {status} without problem details"
+        ))),
+    }
+}
+
+async fn read(mut response: Response) -> Result<BytesMut, PeerError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(|e| classify(&e))? {
+        if body.len() + chunk.len() > MAX_ANSWER_LEN {
+            return Err(PeerError::Protocol(format!(
+                "an answer of more than {MAX_ANSWER_LEN} bytes"
+            )));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn classify(error: &reqwest::Error) -> PeerError {
+    if let Some(wrong) = wrong_key(error) {
+        return PeerError::WrongKey(wrong);
+    }
+    if error.is_timeout() && !error.is_connect() {
+        return PeerError::Timeout;
+    }
+    PeerError::Unreachable(clean(&root(error), MAX_TEXT_LEN))
+}
+
+/// The pin's mismatch, somewhere below: HTTP client, I/O error, TLS error, ours.
+fn wrong_key(error: &(dyn StdError + 'static)) -> Option<WrongKey> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(wrong) = error.downcast_ref::<WrongKey>() {
+            return Some(wrong.clone());
+        }
+        if let Some(rustls::Error::InvalidCertificate(CertificateError::Other(other))) =
+            error.downcast_ref()
+        {
+            return wrong_key(other);
+        }
+        // An I/O error's source is the source of what it wraps: look at that first.
+        let wrapped = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+            .and_then(|inner| wrong_key(inner));
+        if wrapped.is_some() {
+            return wrapped;
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The innermost message, which says the most; the outer ones repeat the URL.
+fn root(error: &(dyn StdError + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}

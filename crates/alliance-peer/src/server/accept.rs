@@ -1,0 +1,87 @@
+//! The loop that accepts connections, and its end.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alliance_core::cloud::CloudId;
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::Limits;
+use super::connection::Connection;
+use super::slots::{Slots, neighbourhood};
+use crate::service::PeerService;
+
+/// After `accept` failed, typically for want of file descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What all connections share.
+pub(super) struct Shared<S> {
+    pub(super) tls: TlsAcceptor,
+    pub(super) router: Router,
+    pub(super) service: Arc<S>,
+    pub(super) limits: Limits,
+    pub(super) handshakes: Arc<Semaphore>,
+    pub(super) strangers: Arc<Slots<IpAddr>>,
+    pub(super) partners: Arc<Slots<CloudId>>,
+}
+
+pub(super) async fn run<S: PeerService>(
+    listener: TcpListener,
+    tls: rustls::ServerConfig,
+    router: Router,
+    service: Arc<S>,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+) {
+    let shared = Arc::new(Shared {
+        tls: TlsAcceptor::from(Arc::new(tls)),
+        router,
+        service,
+        limits,
+        handshakes: Arc::new(Semaphore::new(limits.handshakes)),
+        strangers: Slots::new(limits.per_stranger),
+        partners: Slots::new(limits.per_partner),
+    });
+    let (stop, stopping) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < limits.connections => match accepted {
+                Ok((stream, address)) => {
+                    let from = neighbourhood(address.ip());
+                    let (Some(slot), Ok(permit)) = (
+                        shared.strangers.take(from),
+                        shared.handshakes.clone().try_acquire_owned(),
+                    ) else {
+                        tracing::debug!(peer = %address, "dropped a connection: too many of this address, or too many handshakes");
+                        continue;
+                    };
+                    let connection = Connection { shared: shared.clone(), address, stopping: stopping.clone() };
+                    connections.spawn(connection.run(stream, slot, permit));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections from partners; trying again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    stop.send_replace(true);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(limits.drain, drained).await.is_err() {
+        tracing::warn!(
+            left = connections.len(),
+            "requests of partners were cut off at shutdown"
+        );
+        connections.shutdown().await;
+    }
+}

@@ -1,0 +1,178 @@
+//! One connection: first byte, TLS, then HTTP/2 until either end has enough.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use alliance_core::cloud::CloudId;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio_rustls::server::TlsStream;
+use tower::ServiceExt;
+
+use super::accept::Shared;
+use super::request::Caller;
+use super::slots::Slot;
+use crate::service::PeerService;
+use crate::tls;
+
+/// RFC 8446 §5.1: the record type that every TLS connection begins with.
+const TLS_HANDSHAKE: u8 = 0x16;
+const STREAMS_OF_A_STRANGER: u32 = 8;
+/// A body has at most 64 KiB; larger windows would only let more be buffered.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+const MAX_FRAME: u32 = 16 * 1024;
+const MAX_PENDING_RESETS: usize = 32;
+
+pub(super) struct Connection<S> {
+    pub(super) shared: Arc<Shared<S>>,
+    pub(super) address: SocketAddr,
+    pub(super) stopping: watch::Receiver<bool>,
+}
+
+/// Why a connection never got to HTTP.
+#[derive(Debug, thiserror::Error)]
+enum NoHandshake {
+    #[error("plain HTTP on the TLS port; the partner's peer URL must begin with https://")]
+    PlainHttp,
+    #[error("the first byte is not TLS's")]
+    NotTls,
+    #[error("no TLS handshake within {0:?}")]
+    Slow(Duration),
+    #[error("the TLS handshake failed: {0}")]
+    Tls(std::io::Error),
+    #[error("the other end does not speak HTTP/2")]
+    NotHttp2,
+    #[error("the other end showed no usable certificate")]
+    NoCertificate,
+    #[error("the other end was gone at once")]
+    Gone,
+}
+
+impl<S: PeerService> Connection<S> {
+    pub(super) async fn run(
+        self,
+        stream: TcpStream,
+        stranger: Slot<IpAddr>,
+        permit: OwnedSemaphorePermit,
+    ) {
+        let limit = self.shared.limits.handshake;
+        let handshake = tokio::time::timeout(limit, self.handshake(stream));
+        let mut stopping = self.stopping.clone();
+        let result = tokio::select! {
+            result = handshake => result.unwrap_or(Err(NoHandshake::Slow(limit))),
+            _ = stopping.wait_for(|stop| *stop) => return,
+        };
+        drop(permit);
+        match result {
+            Ok((stream, caller)) => self.serve(stream, caller, stranger).await,
+            // Port scanners and health checks do this all day.
+            Err(NoHandshake::Gone) => {}
+            Err(error) => {
+                tracing::info!(peer = %self.address, "refused a connection to the peer API: {error}");
+            }
+        }
+    }
+
+    async fn handshake(
+        &self,
+        stream: TcpStream,
+    ) -> Result<(TlsStream<TcpStream>, CloudId), NoHandshake> {
+        let mut first = [0];
+        match stream.peek(&mut first).await {
+            Ok(1) if first[0] == TLS_HANDSHAKE => {}
+            Ok(1) if first[0].is_ascii_uppercase() => return Err(NoHandshake::PlainHttp),
+            Ok(1) => return Err(NoHandshake::NotTls),
+            _ => return Err(NoHandshake::Gone),
+        }
+        // Small frames of HTTP/2 must not wait for each other. Failing that, it is only slower.
+        let _ = stream.set_nodelay(true);
+        let stream = self
+            .shared
+            .tls
+            .accept(stream)
+            .await
+            .map_err(NoHandshake::Tls)?;
+        let (_, session) = stream.get_ref();
+        if !tls::is_http2(session.alpn_protocol()) {
+            return Err(NoHandshake::NotHttp2);
+        }
+        let caller = session
+            .peer_certificates()
+            .and_then(|chain| chain.first())
+            .and_then(|certificate| tls::cloud_of(certificate).ok())
+            .ok_or(NoHandshake::NoCertificate)?;
+        Ok((stream, caller))
+    }
+
+    async fn serve(
+        mut self,
+        stream: TlsStream<TcpStream>,
+        caller: CloudId,
+        stranger: Slot<IpAddr>,
+    ) {
+        let limits = self.shared.limits;
+        let is_partner = self.shared.service.admit(&caller).await.is_ok();
+        // A partner is counted by its key, so that many of them may share an address.
+        let _slot = if is_partner {
+            drop(stranger);
+            match self.shared.partners.take(caller.clone()) {
+                Some(slot) => (Some(slot), None),
+                None => {
+                    tracing::info!(caller = %caller.tag(), "refused a connection to the peer API: the partner has too many");
+                    return;
+                }
+            }
+        } else {
+            (None, Some(stranger))
+        };
+        let streams = if is_partner {
+            limits.streams
+        } else {
+            STREAMS_OF_A_STRANGER
+        };
+        let tagged = Caller(caller.clone());
+        let service = self.shared.router.clone().map_request(
+            move |mut request: http::Request<hyper::body::Incoming>| {
+                request.extensions_mut().insert(tagged.clone());
+                request
+            },
+        );
+        let mut connection = std::pin::pin!(
+            http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(streams)
+                .max_header_list_size(limits.headers)
+                .max_frame_size(MAX_FRAME)
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+                .max_local_error_reset_streams(MAX_PENDING_RESETS)
+                .keep_alive_interval(limits.ping)
+                .keep_alive_timeout(limits.ping)
+                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        );
+        let mut lifetime = std::pin::pin!(tokio::time::sleep(limits.stranger_lifetime));
+        let mut ending = false;
+        let result = loop {
+            tokio::select! {
+                result = connection.as_mut() => break result,
+                _ = self.stopping.wait_for(|stop| *stop), if !ending => {
+                    ending = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = &mut lifetime, if !ending && !is_partner => {
+                    ending = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!(caller = %caller.tag(), %error, "a connection ended early");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What surrounds every request: its id, its span, its deadline, its size.
+
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use alliance_core::cloud::CloudId;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use http::{HeaderValue, Method, StatusCode};
+use tracing::Instrument;
+
+use super::Limits;
+use crate::error::ApiError;
+use crate::request_id::{self, RequestId};
+use crate::service::Call;
+use crate::wire::MAX_WAIT;
+
+/// Whose connection a request came in. Each request carries it as an extension.
+#[derive(Debug, Clone)]
+pub(super) struct Caller(pub(super) CloudId);
+
+/// Puts `router` behind the limits.
+pub(super) fn limited(router: Router, limits: Limits) -> Router {
+    router
+        .layer(DefaultBodyLimit::max(limits.body))
+        .layer(from_fn_with_state(limits.request, within_deadline))
+        .layer(from_fn(identified))
+}
+
+/// Finds or makes the request's id, traces it, and answers even if a handler panics: other
+/// requests share its connection.
+async fn identified(mut request: Request, next: Next) -> Response {
+    let Some(Caller(caller)) = request.extensions().get::<Caller>().cloned() else {
+        return ApiError::internal("the request carries no caller").into_response();
+    };
+    let request_id = request
+        .headers()
+        .get(request_id::HEADER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.parse::<RequestId>().ok())
+        .unwrap_or_else(RequestId::random);
+    let span = tracing::info_span!(
+        "peer_request",
+        request_id = %request_id,
+        caller = %caller.tag(),
+        method = %request.method(),
+        path = alliance_core::label::clean(request.uri().path(), 100),
+    );
+    request.extensions_mut().insert(Call { caller, request_id });
+    let answering = async {
+        let began = Instant::now();
+        let mut response = AssertUnwindSafe(next.run(request))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| ApiError::internal("a handler panicked").into_response());
+        if let Ok(value) = HeaderValue::try_from(request_id.to_string()) {
+            response.headers_mut().insert(request_id::HEADER, value);
+        }
+        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::debug!(status = response.status().as_u16(), took_ms, "answered");
+        response
+    };
+    answering.instrument(span).await
+}
+
+async fn within_deadline(
+    State(deadline): State<Duration>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let waits =
+        request.method() == Method::GET && request.uri().path().starts_with("/v1/pairings/");
+    let deadline = if waits { deadline + MAX_WAIT } else { deadline };
+    match tokio::time::timeout(deadline, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "deadline",
+            "the request took too long; ask again later",
+        )
+        .into_response(),
+    }
+}

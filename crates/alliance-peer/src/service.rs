@@ -1,0 +1,126 @@
+//! What a daemon does behind the peer API.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use alliance_core::cloud::CloudId;
+use alliance_core::descriptor::Descriptor;
+use alliance_core::refusal::Reason;
+use alliance_core::statement::Project;
+use alliance_token::TaggedToken;
+use uuid::Uuid;
+
+use crate::error::ApiError;
+use crate::pairing::PairingSecret;
+use crate::request_id::RequestId;
+use crate::wire::{
+    AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, Introspection, PairingView,
+    ProjectQuery, Topic,
+};
+
+/// Who asks, and under which id.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Who asks; proved by TLS in this connection.
+    pub caller: CloudId,
+    /// Hand it on to Keystone.
+    pub request_id: RequestId,
+}
+
+/// A token that was more powerful than may leave its home, and was seen.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The token; who reports it has it.
+    pub token: TaggedToken,
+    /// Why it was refused.
+    pub reason: Reason,
+}
+
+/// The daemon as its partners see it.
+///
+/// The server calls [`admit`](Self::admit) before every method but the two of pairing, on every
+/// request, so that the others may rely on an active partner; what its *role* allows is theirs to
+/// check. A method whose caller has given up or whose deadline is over is dropped where it waits:
+/// what must be finished belongs in a task of its own.
+pub trait PeerService: Send + Sync + 'static {
+    /// Whether `caller` is an active partner now. Answered from memory: it precedes every request,
+    /// also those of strangers.
+    fn admit(&self, caller: &CloudId) -> impl Future<Output = Result<(), ApiError>> + Send;
+
+    /// `GET /v1/descriptor`
+    fn descriptor(
+        &self,
+        call: &Call,
+    ) -> impl Future<Output = Result<DescriptorAnswer, ApiError>> + Send;
+
+    /// `POST /v1/introspect`. The token's form is checked, that its tag is ours is not. A definite
+    /// no is [`Introspection::Inactive`], an open question [`ApiError::unavailable`].
+    fn introspect(
+        &self,
+        call: &Call,
+        token: TaggedToken,
+    ) -> impl Future<Output = Result<Introspection, ApiError>> + Send;
+
+    /// `POST /v1/grants`
+    fn grants(
+        &self,
+        call: &Call,
+        question: GrantsQuestion,
+    ) -> impl Future<Output = Result<GrantsAnswer, ApiError>> + Send;
+
+    /// `GET /v1/projects`
+    fn projects(
+        &self,
+        call: &Call,
+        query: ProjectQuery,
+    ) -> impl Future<Output = Result<Vec<Project>, ApiError>> + Send;
+
+    /// `GET /v1/agreements`: what we grant the caller.
+    fn agreements(
+        &self,
+        call: &Call,
+    ) -> impl Future<Output = Result<AgreementsAnswer, ApiError>> + Send;
+
+    /// `POST /v1/poke`: the caller says that these have changed over there. Returns at once.
+    fn poke(
+        &self,
+        call: &Call,
+        changed: BTreeSet<Topic>,
+    ) -> impl Future<Output = Result<(), ApiError>> + Send;
+
+    /// `POST /v1/reports`: the caller has seen a token that it should not have.
+    fn report(
+        &self,
+        call: &Call,
+        report: Report,
+    ) -> impl Future<Output = Result<(), ApiError>> + Send;
+
+    /// `GET /v1/pairings/{id}`: answers when the state changes, or after `wait` (at most
+    /// [`crate::wire::MAX_WAIT`]), whichever is first. The caller may be anybody.
+    fn pairing_look(
+        &self,
+        call: &Call,
+        id: Uuid,
+        secret: PairingSecret,
+        wait: Duration,
+    ) -> impl Future<Output = Result<PairingView, ApiError>> + Send;
+
+    /// `POST /v1/pairings/{id}/accept`. The descriptor is verified to be the caller's; its time is
+    /// not looked at. The caller may be anybody.
+    fn pairing_accept(
+        &self,
+        call: &Call,
+        id: Uuid,
+        secret: PairingSecret,
+        acceptor: Acceptor,
+    ) -> impl Future<Output = Result<(), ApiError>> + Send;
+}
+
+/// Who accepts an invitation.
+#[derive(Debug, Clone)]
+pub struct Acceptor {
+    /// The descriptor as it was signed.
+    pub jws: String,
+    /// What it says.
+    pub descriptor: Descriptor,
+}

@@ -1,0 +1,229 @@
+//! The peer API's JSON. Unknown fields are ignored, so that a newer partner may say more.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use alliance_core::Seconds;
+use alliance_core::agreement::Projects;
+use alliance_core::partner::{Role, Status};
+use alliance_core::refusal::Reason;
+use alliance_core::statement::Project;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+mod answer;
+
+pub use answer::{GrantsAnswer, Introspection};
+pub(crate) use answer::{GrantsBody, IntrospectionBody};
+
+/// Longest wait for a pairing to change.
+pub const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// `GET /v1/descriptor`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DescriptorAnswer {
+    /// The answering cloud's descriptor (JWS, `alliance-descriptor+jwt`).
+    pub descriptor: String,
+    /// What the answering cloud holds of the caller.
+    #[schema(value_type = String, example = "active")]
+    pub status: Status,
+}
+
+/// `POST /v1/introspect`
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct IntrospectQuestion {
+    /// The whole token, tag included.
+    pub token: String,
+}
+
+impl fmt::Debug for IntrospectQuestion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IntrospectQuestion(…)")
+    }
+}
+
+/// `POST /v1/grants`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GrantsQuestion {
+    /// A user of the answering cloud.
+    pub user_id: String,
+    /// A project of the answering cloud; `null` asks about the user alone.
+    #[serde(default)]
+    pub project_id: Option<String>,
+}
+
+/// `GET /v1/projects`: by `id`, or by `name` and perhaps `domain` (its id or name).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ProjectQuery {
+    /// The project's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The project's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its domain's id or name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+}
+
+/// The answer to `GET /v1/projects`: none, one, or several of that name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProjectsAnswer {
+    /// The projects.
+    #[schema(value_type = Vec<ProjectSchema>)]
+    pub projects: Vec<Project>,
+}
+
+/// `GET /v1/agreements`: what the answering cloud grants the caller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AgreementsAnswer {
+    /// Those that hold now.
+    pub agreements: Vec<Offer>,
+    /// Changes when they do.
+    pub etag: String,
+}
+
+/// One agreement as the guest's home sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Offer {
+    /// The project's id at the caller, or `*`.
+    #[schema(value_type = String, example = "*")]
+    pub project_id: Projects,
+    /// Roles that a user may have there, if it has them at home.
+    pub roles: BTreeSet<String>,
+    /// Service types to show; `null`: those that home has itself.
+    #[serde(default)]
+    pub services: Option<BTreeSet<String>>,
+    /// Until when, seconds since the epoch.
+    #[serde(default)]
+    pub till: Option<Seconds>,
+}
+
+/// `POST /v1/poke`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Poke {
+    /// What has changed at the caller.
+    pub changed: BTreeSet<Topic>,
+}
+
+/// Something that a partner pulls.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Topic {
+    /// What the caller grants us.
+    Agreements,
+    /// The caller's descriptor.
+    Descriptor,
+    /// What we are to the caller.
+    Status,
+    /// Something that only a newer daemon knows.
+    #[serde(other)]
+    Unknown,
+}
+
+/// `POST /v1/reports`
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct TokenReport {
+    /// Lowercase hex SHA-256 of `token`.
+    pub token_sha256: String,
+    /// The whole token, tag included: who reports it has it, who issued it may have only hashes.
+    pub token: String,
+    /// Why it was refused.
+    #[schema(value_type = String, example = "admin_role")]
+    pub reason: Reason,
+}
+
+impl fmt::Debug for TokenReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TokenReport(#{:.8} {})", self.token_sha256, self.reason)
+    }
+}
+
+/// `GET /v1/pairings/{id}?wait=`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct WaitQuery {
+    /// Answer only when the state has changed, or after so many seconds (30 at most).
+    #[serde(default)]
+    pub wait: u64,
+}
+
+/// The answer: the invitation, to who knows its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PairingView {
+    /// The inviter's descriptor (JWS).
+    pub descriptor: String,
+    /// What the acceptor becomes to the inviter.
+    #[schema(value_type = String, example = "host")]
+    pub role_offered: Role,
+    /// How far it is.
+    pub state: PairingState,
+}
+
+/// How far an invitation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PairingState {
+    /// Nobody has accepted.
+    Open,
+    /// Somebody has; the inviter's operator looks at who.
+    Accepted,
+    /// Paired.
+    Confirmed,
+    /// The inviter's operator said no.
+    Rejected,
+    /// Too late.
+    Expired,
+}
+
+impl PairingState {
+    /// The word on the wire and on the screen.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PairingState::Open => "open",
+            PairingState::Accepted => "accepted",
+            PairingState::Confirmed => "confirmed",
+            PairingState::Rejected => "rejected",
+            PairingState::Expired => "expired",
+        }
+    }
+}
+
+impl fmt::Display for PairingState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// `POST /v1/pairings/{id}/accept`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PairingAcceptance {
+    /// The acceptor's descriptor (JWS); its cloud id is that of the client certificate.
+    pub descriptor: String,
+}
+
+/// A name with its id, for the API's description.
+#[derive(ToSchema)]
+#[schema(as = Named)]
+pub(crate) struct NamedSchema {
+    #[expect(dead_code, reason = "describes alliance_core's type")]
+    id: String,
+    #[expect(dead_code, reason = "describes alliance_core's type")]
+    name: String,
+}
+
+/// A project of the answering cloud, for the API's description.
+#[derive(ToSchema)]
+#[schema(as = Project)]
+pub(crate) struct ProjectSchema {
+    #[expect(dead_code, reason = "describes alliance_core's type")]
+    id: String,
+    #[expect(dead_code, reason = "describes alliance_core's type")]
+    name: String,
+    #[expect(dead_code, reason = "describes alliance_core's type")]
+    domain: NamedSchema,
+}
