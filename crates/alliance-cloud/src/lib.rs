@@ -1,14 +1,14 @@
-pub fn add(left: u64, right: u64) -> u64 {
-    left + right
-}
+//! The local OpenStack as a client: its Keystone, and its services' token caches.
+//!
+//! - [`keystone`]: what the daemon asks, as a user with role `service` on its project and role
+//!   `reader` on the system, and no more.
+//! - [`operator`]: what the operator's command line makes, with the operator's own rights.
+//! - [`token_cache`]: dropping tokens that keystonemiddleware has cached.
+//!
+//! Every call ends by its deadline, whatever the other side does.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn it_works() {
-        let result = add(2, 2);
-        assert_eq!(result, 4);
-    }
-}
+pub mod keystone;
+pub mod operator;
+pub mod token_cache;
+pub mod transport;
