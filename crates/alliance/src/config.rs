@@ -20,7 +20,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 pub(crate) use error::ConfigError;
-pub(crate) use sample::{BadSetting, Sample};
+pub(crate) use sample::Sample;
 use section::{File, Section};
 
 /// Everything `alliance serve` is told. Checked: what is here can be used.
@@ -197,7 +197,7 @@ section! {
         /// "human", "json", or "auto": human on a terminal, json otherwise.
         format: LogFormat = default(value::log_format, r#""auto""#),
         /// "error", "warn", "info", "debug" or "trace".
-        level: tracing::Level = default(value::log_level, r#""info""#),
+        level: String = default(value::log_level, r#""info""#),
     }
 }
 

@@ -1,6 +1,33 @@
-//! The daemon and its command line.
+//! Resource federation between OpenStack clouds: the daemon and its command line.
+//!
+//! `alliance serve` runs the daemon beside a Keystone; every other command is a client of it, over
+//! its unix socket.
 
+mod cli;
 mod config;
 mod wire;
 
-fn main() {}
+// Until the daemon is there.
+mod daemon {
+    pub(crate) async fn run(_: crate::config::Config) -> anyhow::Result<()> {
+        anyhow::bail!("this build has no daemon")
+    }
+}
+
+use std::process::ExitCode;
+
+use cli::{Cli, Output};
+
+fn main() -> ExitCode {
+    let cli = match Cli::from_command_line() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    let mut out = Output::new(cli.format);
+    let outcome = cli.run(&mut out);
+    let code = match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(&mut out),
+    };
+    out.finish(code)
+}

@@ -8,7 +8,7 @@ use super::section::{Key, Outline, Presence, nearest};
 use super::sections;
 
 /// A sample configuration, with some options set to other values than the declared ones.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Sample {
     /// `section.key` to TOML.
     set: BTreeMap<String, String>,

@@ -170,17 +170,9 @@ pub(super) fn log_format(value: &DeValue<'_>) -> Result<LogFormat, String> {
     )
 }
 
-pub(super) fn log_level(value: &DeValue<'_>) -> Result<tracing::Level, String> {
-    one_of(
-        value,
-        &[
-            ("error", tracing::Level::ERROR),
-            ("warn", tracing::Level::WARN),
-            ("info", tracing::Level::INFO),
-            ("debug", tracing::Level::DEBUG),
-            ("trace", tracing::Level::TRACE),
-        ],
-    )
+pub(super) fn log_level(value: &DeValue<'_>) -> Result<String, String> {
+    let levels = ["error", "warn", "info", "debug", "trace"];
+    one_of(value, &levels.map(|name| (name, name.to_owned())))
 }
 
 pub(super) fn seconds(value: &DeValue<'_>) -> Result<Duration, String> {

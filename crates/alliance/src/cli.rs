@@ -1,0 +1,141 @@
+//! The command line: one module for each noun.
+
+mod accept;
+mod agreement;
+mod ask;
+mod cloud;
+mod configuration;
+mod doctor;
+mod failure;
+mod init;
+mod invite;
+mod operator;
+mod output;
+mod partner;
+mod reason;
+mod region;
+mod serve;
+mod socket;
+mod status;
+mod table;
+mod token;
+mod when;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+pub(crate) use failure::Failure;
+pub(crate) use output::{Format, Output};
+use socket::Daemon;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  refused, or failed
+  2  the command line is wrong
+  3  stored, but Keystone has not been told yet
+  4  the daemon does not answer";
+
+/// Resource federation between OpenStack clouds
+#[derive(Debug, Parser)]
+#[command(name = "alliance", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// The daemon's socket ([delegate] socket in its configuration)
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "ALLIANCE_SOCKET",
+        default_value = "/run/alliance/delegate.sock"
+    )]
+    socket: PathBuf,
+
+    /// How results are printed
+    #[arg(long, global = true, value_enum, default_value = "table")]
+    pub format: Format,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon
+    Serve(serve::Serve),
+    /// Make this cloud's keys, and a configuration to start from
+    Init(init::Init),
+    /// Print or check a configuration file
+    #[command(subcommand)]
+    Config(configuration::ConfigCommand),
+    /// Print this cloud's id, and the tag that its tokens begin with
+    Id(status::Id),
+    /// The clouds that this one is paired with
+    #[command(subcommand)]
+    Partner(partner::PartnerCommand),
+    /// What this cloud grants its partners' projects
+    #[command(subcommand)]
+    Agreement(agreement::AgreementCommand),
+    /// Partners' tokens
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Partners' regions, as this cloud's users see them
+    #[command(subcommand)]
+    Region(region::RegionCommand),
+    /// How the daemon is
+    Status,
+    /// Check everything that pairing and foreign tokens need, and say what to do
+    Doctor(doctor::Doctor),
+}
+
+impl Cli {
+    /// Parses the arguments; help, version and mistakes are printed, the code is the process's.
+    pub(crate) fn from_command_line() -> Result<Self, ExitCode> {
+        Self::try_parse().map_err(|error| {
+            let mut out = Output::new(Format::Table);
+            let text = error.render();
+            match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                    out.line(text.to_string().trim_end());
+                    out.finish(ExitCode::SUCCESS)
+                }
+                _ => {
+                    out.say(text.to_string().trim_end());
+                    out.finish(ExitCode::from(2))
+                }
+            }
+        })
+    }
+
+    /// Does what was asked for.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn run(self, out: &mut Output) -> Result<(), Failure> {
+        let daemon = Daemon::new(self.socket);
+        match self.command {
+            Command::Serve(serve) => serve.run(),
+            Command::Config(command) => command.run(out),
+            Command::Init(init) => init.run(out),
+            Command::Id(id) => attend(id.run(&daemon, out)),
+            Command::Partner(command) => attend(command.run(&daemon, out)),
+            Command::Agreement(command) => attend(command.run(&daemon, out)),
+            Command::Token(command) => attend(command.run(&daemon, out)),
+            Command::Region(command) => attend(command.run(&daemon, out)),
+            Command::Status => attend(status::run(&daemon, out)),
+            Command::Doctor(doctor) => attend(doctor.run(&daemon, out)),
+        }
+    }
+}
+
+/// Runs a client's work on this thread.
+fn attend(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    runtime.block_on(work)
+}

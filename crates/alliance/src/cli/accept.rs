@@ -1,0 +1,230 @@
+//! `alliance partner accept`
+
+use std::time::Duration;
+
+use alliance_core::Seconds;
+use alliance_core::invitation::{AcceptanceState, Invitation};
+use alliance_core::label::{clean, is_alias};
+use alliance_core::partner::Status;
+use anyhow::Context;
+use clap::Args;
+use jiff::Timestamp;
+
+use super::ask::{self, Interrupt};
+use super::operator::Operator;
+use super::socket::{Daemon, SocketError};
+use super::{Failure, Output, cloud, partner, when};
+use crate::wire::{AcceptRequest, AcceptanceView, InspectAnswer, InspectRequest, PartnerView};
+
+const WAIT: Duration = Duration::from_secs(25);
+
+/// Shows who invites, asks, and pairs once the inviter's operator has confirmed.
+///
+/// If the inviter becomes a guest, what Keystone needs for it is made with the OS_* credentials of
+/// this shell.
+#[derive(Debug, Args)]
+pub(super) struct Accept {
+    /// The invitation, or - to read it from standard input
+    invitation: String,
+
+    /// What the partner is called here [default: what it calls itself]
+    #[arg(long, value_name = "ALIAS", value_parser = partner::alias)]
+    name: Option<String>,
+
+    /// Accept without a question
+    #[arg(long)]
+    yes: bool,
+
+    /// When the trust ends by itself
+    #[arg(long, value_name = "DATE", value_parser = when::till, long_help = when::FORMS)]
+    trust_till: Option<Seconds>,
+}
+
+/// An acceptance that waits for the inviter.
+struct Waiting<'d> {
+    daemon: &'d Daemon,
+    id: String,
+    expires_at: Seconds,
+}
+
+impl Accept {
+    pub(super) async fn run(self, daemon: &Daemon, out: &mut Output) -> Result<(), Failure> {
+        let text = if self.invitation == "-" {
+            let line = ask::line().await;
+            line.context("reading the invitation from standard input")?
+        } else {
+            self.invitation.clone()
+        };
+        let invitation: Invitation = text.parse().map_err(Failure::refused)?;
+        let role = invitation.role.seen_from_the_other_side();
+        if !self.yes && !ask::is_terminal() {
+            return Err(Failure::refused(
+                "nobody can be asked here, for standard input is no terminal; nothing was sent. Run it on a \
+                 terminal, or with --yes",
+            ));
+        }
+        let operator = Operator::if_guest(role)?;
+        let mut interrupt = Interrupt::listen().context("listening to signals")?;
+
+        let inspect = daemon.post(&["acceptances", "inspect"]).patiently();
+        let answer: InspectAnswer = inspect
+            .json(&InspectRequest {
+                invitation: text.clone(),
+            })
+            .await?;
+        let name = self.alias(&answer, daemon).await?;
+        out.say(format_args!(
+            "You are invited by:\n{}\n{}",
+            cloud::describe(&answer.inviter),
+            cloud::meaning(&name, answer.role),
+        ));
+        if !self.yes {
+            match interrupt.or(ask::confirm(out, "Accept?")).await {
+                Some(true) => {}
+                Some(false) | None => {
+                    return Err(Failure::refused("not accepted; nothing was sent"));
+                }
+            }
+        }
+
+        let created = match &operator {
+            Some(operator) => {
+                let created = operator
+                    .ensure(&name, &answer.inviter.cloud_id, out)
+                    .await
+                    .context("not accepted: Keystone was not prepared for the partner's users")?;
+                Some((operator, created))
+            }
+            None => None,
+        };
+        let waiting = Waiting {
+            daemon,
+            id: answer.id.clone(),
+            expires_at: answer.expires_at,
+        };
+        let request = AcceptRequest {
+            invitation: text,
+            name: name.clone(),
+            trust_till: self.trust_till,
+        };
+        let outcome = waiting.pair(&request, &answer, &mut interrupt, out).await;
+        if let Err(failure) = outcome {
+            if let Some((operator, created)) = &created
+                && !matches!(failure, Failure::Unreachable(_))
+            {
+                operator.undo(created, out).await;
+            }
+            return Err(failure);
+        }
+        partner::announce(&name, answer.role, &answer.inviter.fingerprint, out);
+        Ok(())
+    }
+
+    /// The alias: given, or the inviter's own name if it is one and free here.
+    async fn alias(&self, answer: &InspectAnswer, daemon: &Daemon) -> Result<String, Failure> {
+        let name = match &self.name {
+            Some(name) => name.clone(),
+            None if is_alias(&answer.inviter.name) => answer.inviter.name.clone(),
+            None => {
+                return Err(Failure::refused(format_args!(
+                    "the inviter calls itself {:?}, which cannot be an alias here; nothing was sent. Choose one with --name ALIAS",
+                    clean(&answer.inviter.name, 64)
+                )));
+            }
+        };
+        let partners: Vec<PartnerView> = daemon.get(&["partners"]).send().await?;
+        let taken = partners.iter().map(|view| &view.partner).find(|partner| {
+            partner.name == name
+                && partner.status != Status::Removed
+                && partner.cloud_id != answer.inviter.cloud_id
+        });
+        match taken {
+            Some(partner) => Err(Failure::refused(format_args!(
+                "another partner is called {name} here already ({}); nothing was sent. Choose another name with --name ALIAS",
+                partner.cloud_id
+            ))),
+            None => Ok(name),
+        }
+    }
+}
+
+impl Waiting<'_> {
+    async fn pair(
+        &self,
+        request: &AcceptRequest,
+        answer: &InspectAnswer,
+        interrupt: &mut Interrupt,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        let accept = self.daemon.post(&["acceptances"]).patiently();
+        let mut view: AcceptanceView = match accept.json(request).await {
+            Ok(view) => view,
+            // It may have been stored: then it is found below, else the daemon does not know it.
+            Err(error) if error.is_unreachable() => self.look(interrupt, out).await?,
+            Err(error) => return Err(error.into()),
+        };
+        out.say(format_args!(
+            "Accepted. Read these words to the other operator, who must see the same and confirm:\n\n  {}\n\n\
+             Waiting for that; Ctrl-C cancels.",
+            answer.inviter.fingerprint
+        ));
+        loop {
+            match view.state.parse::<AcceptanceState>() {
+                Ok(AcceptanceState::Waiting) => view = self.look(interrupt, out).await?,
+                Ok(AcceptanceState::Paired) => return Ok(()),
+                Ok(AcceptanceState::Rejected) => {
+                    return Err(Failure::refused(
+                        "the other operator rejected this cloud; nothing is paired. Compare the fingerprint words with \
+                         them, then ask for a new invitation",
+                    ));
+                }
+                Ok(AcceptanceState::Expired) => {
+                    return Err(Failure::refused(
+                        "the other operator did not confirm in time; nothing is paired. Ask for a new invitation",
+                    ));
+                }
+                Ok(AcceptanceState::Cancelled) => {
+                    return Err(Failure::refused("cancelled; nothing is paired"));
+                }
+                Err(error) => return Err(Failure::refused(error)),
+            }
+        }
+    }
+
+    /// The next news, through restarts of the daemon. An interruption cancels.
+    async fn look(
+        &self,
+        interrupt: &mut Interrupt,
+        out: &mut Output,
+    ) -> Result<AcceptanceView, Failure> {
+        let mut told = false;
+        loop {
+            let question = self.daemon.get(&["acceptances", &self.id]).waiting(WAIT);
+            match interrupt.or(question.send()).await {
+                None => return Ok(self.cancel().await?),
+                Some(Ok(view)) => return Ok(view),
+                Some(Err(error)) if error.is_unreachable() && self.is_worth_waiting() => {
+                    if !told {
+                        out.say(format_args!("{error}; trying again"));
+                        told = true;
+                    }
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                Some(Err(error)) => {
+                    return Err(Failure::from(error).context(
+                        "nobody knows whether the clouds are paired; see alliance partner list",
+                    ));
+                }
+            }
+        }
+    }
+
+    async fn cancel(&self) -> Result<AcceptanceView, SocketError> {
+        let cancel = self.daemon.post(&["acceptances", &self.id, "cancel"]);
+        cancel.send().await
+    }
+
+    fn is_worth_waiting(&self) -> bool {
+        Timestamp::now().as_second() <= self.expires_at
+    }
+}

@@ -1,0 +1,174 @@
+//! `alliance doctor`
+
+use std::path::PathBuf;
+
+use alliance_core::partner::Status;
+use alliance_peer::identity::Identity;
+use clap::Args;
+use serde::Serialize;
+
+use super::output::Format;
+use super::socket::Daemon;
+use super::{Failure, Output, configuration, partner};
+use crate::config::Config;
+use crate::wire::{Health, PartnerView, StatusView};
+
+/// Checks the daemon, Keystone, its plugin and every partner; each line says what to do. Exit code
+/// 1 if something does not work, 4 if the daemon does not answer.
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    /// Check this configuration file and its keys as well
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// How a thing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+enum State {
+    Ok,
+    Warn,
+    Fail,
+}
+
+#[derive(Serialize)]
+struct Finding {
+    state: State,
+    what: String,
+    detail: String,
+}
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Doctor {
+    pub(super) async fn run(self, daemon: &Daemon, out: &mut Output) -> Result<(), Failure> {
+        let mut findings = Findings::default();
+        if let Some(path) = self.config {
+            findings.configuration(&path);
+        }
+        let unreachable = findings.daemon(daemon).await;
+        match out.format {
+            Format::Json => out.json(&findings.0)?,
+            Format::Table => {
+                for Finding {
+                    state,
+                    what,
+                    detail,
+                } in &findings.0
+                {
+                    let word = match state {
+                        State::Ok => "OK  ",
+                        State::Warn => "WARN",
+                        State::Fail => "FAIL",
+                    };
+                    out.line(format_args!("{word}  {what}: {detail}"));
+                }
+            }
+        }
+        let failed = findings.0.iter().filter(|f| f.state == State::Fail).count();
+        match unreachable {
+            Some(failure) => Err(failure),
+            None if failed > 0 => Err(Failure::refused(format_args!(
+                "{failed} of {} checks failed",
+                findings.0.len()
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Findings {
+    fn note(&mut self, state: State, what: &str, detail: impl ToString) {
+        self.0.push(Finding {
+            state,
+            what: what.to_owned(),
+            detail: detail.to_string(),
+        });
+    }
+
+    fn configuration(&mut self, path: &std::path::Path) {
+        let config = match Config::load(path) {
+            Ok(config) => config,
+            Err(error) => return self.note(State::Fail, "configuration", error),
+        };
+        self.note(State::Ok, "configuration", path.display());
+        for warning in configuration::warnings(&config, path) {
+            self.note(State::Warn, "configuration", warning);
+        }
+        match Identity::load(&config.cloud.state_dir) {
+            Ok(identity) => self.note(State::Ok, "keys", identity.cloud_id()),
+            Err(error) => self.note(State::Fail, "keys", error),
+        }
+    }
+
+    /// The failure to end with, if the daemon cannot be asked.
+    async fn daemon(&mut self, daemon: &Daemon) -> Option<Failure> {
+        let asked = async {
+            let status: StatusView = daemon.get(&["status"]).send().await?;
+            let partners: Vec<PartnerView> = daemon.get(&["partners"]).send().await?;
+            Ok((status, partners))
+        };
+        let (status, partners) = match asked.await {
+            Ok(answers) => answers,
+            Err(error) => {
+                let error: super::socket::SocketError = error;
+                self.note(State::Fail, "daemon", &error);
+                return Some(error.into());
+            }
+        };
+        self.note(
+            State::Ok,
+            "daemon",
+            format_args!(
+                "version {} on {}",
+                status.version,
+                daemon.socket().display()
+            ),
+        );
+        if status.version != env!("CARGO_PKG_VERSION") {
+            let ours = env!("CARGO_PKG_VERSION");
+            let detail =
+                format!("this command is of version {ours}; restart the daemon after an upgrade");
+            self.note(State::Warn, "version", detail);
+        }
+        self.health("Keystone", &status.keystone);
+        self.health("Keystone's plugin", &status.doorbell);
+        for warning in &status.warnings {
+            self.note(State::Warn, "daemon", warning);
+        }
+        for view in partners {
+            self.partner(daemon, view).await;
+        }
+        None
+    }
+
+    fn health(&mut self, what: &str, health: &Health) {
+        let state = if health.ok { State::Ok } else { State::Fail };
+        self.note(state, what, &health.detail);
+    }
+
+    async fn partner(&mut self, daemon: &Daemon, view: PartnerView) {
+        let name = view.partner.name.clone();
+        // The listing does not look into Keystone, the single view does; drafts have none.
+        let view = match daemon.get(&["partners", &name]).send().await {
+            Ok(detailed) => detailed,
+            Err(_) => view,
+        };
+        let warnings = partner::warnings(&view);
+        let what = format!("partner {name}");
+        if warnings.is_empty() {
+            self.note(
+                State::Ok,
+                &what,
+                format_args!("active, {}", view.fingerprint),
+            );
+        }
+        let state = match view.partner.status {
+            Status::Active => State::Fail,
+            _ => State::Warn,
+        };
+        for warning in warnings {
+            self.note(state, &what, warning);
+        }
+    }
+}

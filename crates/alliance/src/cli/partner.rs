@@ -1,0 +1,257 @@
+//! `alliance partner`
+
+mod view;
+
+use std::str::FromStr;
+
+use alliance_core::Seconds;
+use alliance_core::label::is_alias;
+use alliance_core::partner::Role;
+use clap::{Args, Subcommand};
+
+use super::accept::Accept;
+use super::invite::Invite;
+use super::operator::Operator;
+use super::output::Format;
+use super::socket::Daemon;
+use super::{Failure, Output, ask, when};
+use crate::wire::{Applied, PartnerChange, PartnerView};
+
+pub(super) use view::warnings;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PartnerCommand {
+    /// Invite another cloud: print an invitation, wait, show who accepts, ask, pair
+    Invite(Invite),
+    /// Accept another cloud's invitation: show who invites, ask, pair
+    Accept(Accept),
+    /// List partners
+    List,
+    /// Show a partner, what both sides say of it, and what is wrong
+    Show(Name),
+    /// Stop a partner's tokens at once; `resume` brings it back
+    Suspend(Name),
+    /// Let a suspended or expired partner's tokens in again
+    Resume(Name),
+    /// Change a partner's limits, or when the trust ends
+    Set(Set),
+    /// Make what is missing in Keystone, and ask the partner for its news
+    Repair(Name),
+    /// End the partnership at once, also if the partner is dead
+    Remove(Remove),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Name {
+    /// What the partner is called here
+    name: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Set {
+    /// What the partner is called here
+    name: String,
+
+    /// When the trust ends by itself: a date, a time, a duration, or never
+    #[arg(long, value_name = "DATE|never", value_parser = trust_till)]
+    trust_till: Option<Bound<Seconds>>,
+
+    /// At most this many of its users here, or unlimited
+    #[arg(long, value_name = "N|unlimited")]
+    max_users: Option<Bound<u32>>,
+
+    /// At most this many of its projects here, or unlimited
+    #[arg(long, value_name = "N|unlimited")]
+    max_projects: Option<Bound<u32>>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Remove {
+    /// What the partner is called here
+    name: String,
+
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+
+    /// Delete what Alliance made for it in Keystone too, its users' and projects' entries included,
+    /// with the OS_* credentials of this shell
+    #[arg(long)]
+    purge: bool,
+}
+
+/// A limit, or none.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bound<T>(Option<T>);
+
+impl FromStr for Bound<u32> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "unlimited" => Ok(Self(None)),
+            number => number
+                .parse()
+                .map(|number| Self(Some(number)))
+                .map_err(|_| "expected a number or unlimited".to_owned()),
+        }
+    }
+}
+
+fn trust_till(text: &str) -> Result<Bound<Seconds>, when::BadTime> {
+    match text {
+        "never" => Ok(Bound(None)),
+        time => when::till(time).map(|till| Bound(Some(till))),
+    }
+}
+
+/// Parses a name for a new partner.
+pub(super) fn alias(text: &str) -> Result<String, String> {
+    if is_alias(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected 1 to 32 letters, digits, '-', '_' or '.', a letter or digit first".to_owned())
+    }
+}
+
+impl PartnerCommand {
+    pub(super) async fn run(self, daemon: &Daemon, out: &mut Output) -> Result<(), Failure> {
+        match self {
+            Self::Invite(invite) => invite.run(daemon, out).await,
+            Self::Accept(accept) => accept.run(daemon, out).await,
+            Self::List => {
+                let partners: Vec<PartnerView> = daemon.get(&["partners"]).send().await?;
+                view::list(&partners, out)
+            }
+            Self::Show(Name { name }) => view::show(&partner(daemon, &name).await?, out),
+            Self::Suspend(Name { name }) => {
+                let applied = turn(daemon, &name, "suspend").await?;
+                let done = format!("{name} is suspended: its tokens are refused");
+                report(&applied, &done, out)
+            }
+            Self::Resume(Name { name }) => {
+                let applied = turn(daemon, &name, "resume").await?;
+                report(&applied, &format!("{name} is active again"), out)
+            }
+            Self::Set(set) => set.run(daemon, out).await,
+            Self::Repair(Name { name }) => repair(daemon, &name, out).await,
+            Self::Remove(remove) => remove.run(daemon, out).await,
+        }
+    }
+}
+
+impl Set {
+    async fn run(self, daemon: &Daemon, out: &mut Output) -> Result<(), Failure> {
+        let change = PartnerChange {
+            trust_till: self.trust_till.map(|bound| bound.0),
+            max_users: self.max_users.map(|bound| bound.0),
+            max_projects: self.max_projects.map(|bound| bound.0),
+        };
+        if change.trust_till.is_none()
+            && change.max_users.is_none()
+            && change.max_projects.is_none()
+        {
+            return Err(Failure::Usage(
+                "nothing to set: give --trust-till, --max-users or --max-projects".to_owned(),
+            ));
+        }
+        let patch = daemon.patch(&["partners", &self.name]);
+        let applied: Applied = patch.json(&change).await?;
+        report(&applied, &format!("{} is changed", self.name), out)
+    }
+}
+
+impl Remove {
+    async fn run(self, daemon: &Daemon, out: &mut Output) -> Result<(), Failure> {
+        let operator = self.purge.then(Operator::from_env).transpose()?;
+        let view = partner(daemon, &self.name).await?;
+        let name = &view.partner.name;
+        if !self.yes {
+            let question = format!(
+                "Remove {name} ({})? Its agreements end, its tokens stop; only a new pairing brings it back.",
+                view.partner.cloud_id
+            );
+            if !ask::is_terminal() {
+                return Err(Failure::refused(
+                    "nobody can be asked here, for standard input is no terminal; nothing was changed. \
+                     Say --yes if you mean it",
+                ));
+            }
+            if !ask::confirm(out, &question).await {
+                return Err(Failure::refused("not removed"));
+            }
+        }
+        let applied = turn(daemon, name, "remove").await?;
+        let reported = report(&applied, &format!("{name} is removed"), out);
+        match operator {
+            Some(operator) => operator.purge(name, &view.partner.cloud_id, out).await?,
+            None if view.partner.role.is_guest() => out.say(view::leftovers(&view)),
+            None => {}
+        }
+        reported
+    }
+}
+
+async fn repair(daemon: &Daemon, name: &str, out: &mut Output) -> Result<(), Failure> {
+    let view = partner(daemon, name).await?;
+    if let Some(operator) = Operator::if_guest(view.partner.role)? {
+        let ensured = operator.ensure(name, &view.partner.cloud_id, out).await;
+        ensured.map_err(|error| error.context("Keystone is not repaired"))?;
+    }
+    let refresh = daemon.post(&["partners", name, "refresh"]).patiently();
+    if let Err(error) = refresh.send::<PartnerView>().await {
+        if error.is_unreachable() {
+            return Err(error.into());
+        }
+        out.say(format_args!("warning: {name} gave no news: {error}"));
+    }
+    view::show(&partner(daemon, name).await?, out)
+}
+
+async fn partner(daemon: &Daemon, name: &str) -> Result<PartnerView, Failure> {
+    Ok(daemon.get(&["partners", name]).send().await?)
+}
+
+async fn turn(daemon: &Daemon, name: &str, verb: &str) -> Result<Applied, Failure> {
+    Ok(daemon.post(&["partners", name, verb]).send().await?)
+}
+
+/// Says that a change is stored, and whether Keystone knows: if not, exit code 3.
+pub(super) fn report(applied: &Applied, done: &str, out: &mut Output) -> Result<(), Failure> {
+    match out.format {
+        Format::Json => out.json(applied)?,
+        Format::Table => out.line(done),
+    }
+    in_force(applied)
+}
+
+/// # Errors
+/// If Keystone does not know yet.
+pub(super) fn in_force(applied: &Applied) -> Result<(), Failure> {
+    if applied.keystone_told {
+        return Ok(());
+    }
+    let detail = applied.detail.as_deref();
+    Err(Failure::Pending(
+        detail
+            .unwrap_or("stored, but Keystone has not been told; the daemon keeps trying")
+            .to_owned(),
+    ))
+}
+
+/// Says that a pairing is done, and what comes next.
+pub(super) fn announce(name: &str, role: Role, fingerprint: &str, out: &mut Output) {
+    out.say(format_args!(
+        "Paired: {name} is active ({role}), fingerprint {fingerprint}."
+    ));
+    if role.is_guest() {
+        out.say(format_args!(
+            "Its users get nothing yet; to grant: alliance agreement create {name} --project PROJECT --role member"
+        ));
+    }
+    if role.is_host() {
+        out.say(format_args!(
+            "Your users see its regions as soon as its operator grants your projects something."
+        ));
+    }
+}

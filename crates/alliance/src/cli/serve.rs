@@ -1,0 +1,33 @@
+//! `alliance serve`
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+
+use super::Failure;
+use crate::config::Config;
+use crate::daemon;
+
+/// Run the daemon in the foreground; it logs to standard error and drains on SIGTERM.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// The configuration file
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/alliance/alliance.toml"
+    )]
+    config: PathBuf,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let config = Config::load(&self.config).map_err(anyhow::Error::from)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .context("starting the runtime")?;
+        Ok(runtime.block_on(daemon::run(config))?)
+    }
+}
