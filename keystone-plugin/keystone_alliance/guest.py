@@ -18,6 +18,7 @@ from keystone.identity.backends import sql_model as identity_sql
 from keystone.resource.backends import sql_model as resource_sql
 from oslo_db import exception as db_exception
 from oslo_log import log
+from sqlalchemy.exc import DBAPIError
 
 from keystone_alliance import compat
 from keystone_alliance import ids
@@ -31,6 +32,8 @@ PROVIDERS = provider_api.ProviderAPIs
 PROTOCOL = 'alliance'
 MAX_PROJECT_NAME = 64
 _ATTEMPTS = 12
+# oslo.db translates what statements raise, but not all that a commit raises.
+_PASSING = (exception.Conflict, db_exception.DBError, DBAPIError)
 _HEX = re.compile(r'[0-9a-f]{8}')
 
 # The limits are counted before creating: one creation at a time in a worker keeps the overshoot
@@ -46,7 +49,7 @@ def retrying(function):
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return function(*args, **kwargs)
-            except (exception.Conflict, db_exception.DBError) as error:
+            except _PASSING as error:
                 if attempt == _ATTEMPTS:
                     raise
                 LOG.debug('Attempt %d of %s: %s', attempt, function.__name__, error)
