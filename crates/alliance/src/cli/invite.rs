@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use alliance_cloud::operator::Created;
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::invitation::InvitationState;
@@ -11,7 +12,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::ask::{self, Interrupt};
-use super::operator::{Created, Operator};
+use super::operator::Operator;
 use super::socket::{Daemon, SocketError};
 use super::{Failure, Output, cloud, partner, when};
 use crate::wire::{CloudView, InvitationView, InviteAnswer, InviteRequest};

@@ -35,7 +35,7 @@ pub(super) enum PartnerCommand {
     Resume(Name),
     /// Change a partner's limits, or when the trust ends
     Set(Set),
-    /// Make what is missing in Keystone, and ask the partner for its news
+    /// Make what is missing in Keystone, enable what is disabled there, ask the partner for its news
     Repair(Name),
     /// End the partnership at once, also if the partner is dead
     Remove(Remove),
@@ -184,7 +184,13 @@ impl Remove {
         let applied = turn(daemon, name, "remove").await?;
         let reported = report(&applied, &format!("{name} is removed"), out);
         match operator {
-            Some(operator) => operator.purge(name, &view.partner.cloud_id, out).await?,
+            Some(operator) => {
+                let purged = operator.purge(name, &view.partner.cloud_id, out).await;
+                if let Err(error) = purged {
+                    out.say(view::leftovers(&view));
+                    return Err(error.into());
+                }
+            }
             None if view.partner.role.is_guest() => out.say(view::leftovers(&view)),
             None => {}
         }
@@ -195,8 +201,8 @@ impl Remove {
 async fn repair(daemon: &Daemon, name: &str, out: &mut Output) -> Result<(), Failure> {
     let view = partner(daemon, name).await?;
     if let Some(operator) = Operator::if_guest(view.partner.role)? {
-        let ensured = operator.ensure(name, &view.partner.cloud_id, out).await;
-        ensured.map_err(|error| error.context("Keystone is not repaired"))?;
+        let repaired = operator.repair(name, &view.partner.cloud_id, out).await;
+        repaired.map_err(|error| error.context("Keystone is not repaired"))?;
     }
     let refresh = daemon.post(&["partners", name, "refresh"]).patiently();
     if let Err(error) = refresh.send::<PartnerView>().await {
