@@ -5,14 +5,8 @@
 
 mod cli;
 mod config;
+mod daemon;
 mod wire;
-
-// Until the daemon is there.
-mod daemon {
-    pub(crate) async fn run(_: crate::config::Config) -> anyhow::Result<()> {
-        anyhow::bail!("this build has no daemon")
-    }
-}
 
 use std::process::ExitCode;
 

@@ -104,6 +104,18 @@ pub(crate) enum Via {
     Shared,
 }
 
+impl Via {
+    /// The word in metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Via::Local => "local",
+            Via::Cache => "cache",
+            Via::Asked => "asked",
+            Via::Shared => "shared",
+        }
+    }
+}
+
 /// A partner in an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PartnerRef {
@@ -185,13 +197,25 @@ pub(crate) struct PartnerView {
 #[serde(deny_unknown_fields)]
 pub(crate) struct PartnerChange {
     /// `null` takes the bound away.
-    #[serde(default, with = "double_option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "double_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub trust_till: Option<Option<Seconds>>,
     /// `null` takes the limit away.
-    #[serde(default, with = "double_option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "double_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub max_users: Option<Option<u32>>,
     /// `null` takes the limit away.
-    #[serde(default, with = "double_option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "double_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub max_projects: Option<Option<u32>>,
 }
 
@@ -383,11 +407,17 @@ mod double_option {
     }
 
     #[expect(clippy::option_option, reason = "absent and null differ in a PATCH")]
-    pub(super) fn serialize<T, S>(value: &Option<Option<T>>, serializer: S) -> Result<S::Ok, S::Error>
+    pub(super) fn serialize<T, S>(
+        value: &Option<Option<T>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error>
     where
         T: Serialize,
         S: Serializer,
     {
-        value.as_ref().and_then(Option::as_ref).serialize(serializer)
+        value
+            .as_ref()
+            .and_then(Option::as_ref)
+            .serialize(serializer)
     }
 }

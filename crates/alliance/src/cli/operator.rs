@@ -27,8 +27,9 @@ impl Operator {
     /// Which variables are missing.
     pub(super) fn from_env() -> Result<Self, Failure> {
         // What is no text is none of the variables that count.
-        let variables = env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let variables = env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
         let operator = operator::Operator::from_env(variables)
             .context("this needs your own rights in Keystone, and nothing was sent yet")?;
         Ok(Self(operator))
@@ -60,7 +61,9 @@ impl Operator {
         match self.0.undo(created).await {
             Ok(()) => each(out, "removed from Keystone again", &created.made),
             Err(error) => {
-                out.say(format_args!("warning: not removed from Keystone again: {error}"));
+                out.say(format_args!(
+                    "warning: not removed from Keystone again: {error}"
+                ));
                 each(out, "still in Keystone", &created.made);
             }
         }

@@ -1,0 +1,69 @@
+//! The delegate API: what the plugin and the command line ask, over a unix socket.
+
+mod acceptances;
+mod agreements;
+mod caller;
+mod guard;
+mod invitations;
+mod partners;
+mod problem;
+mod regions;
+mod socket;
+mod status;
+mod tokens;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+
+use super::Daemon;
+
+pub(crate) use self::guard::AdminUids;
+pub(crate) use self::problem::ApiError;
+pub(crate) use self::socket::{Socket, serve};
+
+/// No request of the plugin or the command line is larger, in bytes.
+const BODY_LIMIT: usize = 64 * 1024;
+
+/// All routes. Those of operators are guarded by the caller's uid.
+pub(crate) fn router(daemon: Arc<Daemon>, admins: AdminUids) -> Router {
+    let operators = Router::new()
+        .route("/v1/status", get(status::show))
+        .route("/v1/regions", get(regions::list))
+        .route("/v1/partners", get(partners::list))
+        .route(
+            "/v1/partners/{name}",
+            get(partners::show).patch(partners::change),
+        )
+        .route("/v1/partners/{name}/suspend", post(partners::suspend))
+        .route("/v1/partners/{name}/resume", post(partners::resume))
+        .route("/v1/partners/{name}/remove", post(partners::remove))
+        .route("/v1/partners/{name}/refresh", post(partners::refresh))
+        .route("/v1/invitations", post(invitations::create))
+        .route("/v1/invitations/{id}", get(invitations::show))
+        .route("/v1/invitations/{id}/confirm", post(invitations::confirm))
+        .route("/v1/invitations/{id}/reject", post(invitations::reject))
+        .route("/v1/acceptances", post(acceptances::create))
+        .route("/v1/acceptances/inspect", post(acceptances::inspect))
+        .route("/v1/acceptances/{id}", get(acceptances::show))
+        .route("/v1/acceptances/{id}/cancel", post(acceptances::cancel))
+        .route(
+            "/v1/agreements",
+            get(agreements::list).post(agreements::create),
+        )
+        .route("/v1/agreements/end", post(agreements::end))
+        .route("/v1/agreements/{id}", get(agreements::show))
+        .route_layer(from_fn_with_state(admins, guard::operators_only));
+    Router::new()
+        .route("/v1/ping", get(tokens::ping))
+        .route("/v1/tokens/validate", post(tokens::validate))
+        .route("/v1/guests/confirm", post(tokens::confirm))
+        .route("/v1/doorbell/ack", post(tokens::acknowledge))
+        .merge(operators)
+        .fallback(problem::no_such_route)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(daemon)
+}

@@ -1,0 +1,213 @@
+//! Partners, for operators.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alliance_core::cloud::fingerprint;
+use alliance_core::partner::Status;
+use alliance_core::snapshot::region_name;
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+
+use super::problem::ApiError;
+use crate::daemon::Daemon;
+use crate::daemon::clock::now;
+use crate::daemon::directory::Known;
+use crate::wire::{Applied, Health, PartnerChange, PartnerView};
+
+type Answer<T> = Result<Json<T>, ApiError>;
+
+/// How long the listing waits for Keystone.
+const KEYSTONE_WAIT: Duration = Duration::from_secs(2);
+
+/// `GET /v1/partners`
+pub(crate) async fn list(State(daemon): State<Arc<Daemon>>) -> Answer<Vec<PartnerView>> {
+    let partners = daemon.directory.partners();
+    let mut views: Vec<PartnerView> = partners
+        .all()
+        .into_iter()
+        .map(|known| daemon.view(known, None))
+        .collect();
+    views.extend(daemon.drafts().await?);
+    Ok(Json(views))
+}
+
+/// `GET /v1/partners/{name}`
+pub(crate) async fn show(
+    State(daemon): State<Arc<Daemon>>,
+    Path(name): Path<String>,
+) -> Answer<PartnerView> {
+    let known = daemon.partner(&name)?;
+    let keystone = tokio::time::timeout(KEYSTONE_WAIT, daemon.keystone_objects(&known)).await;
+    let keystone = keystone.unwrap_or_else(|_| Health {
+        ok: false,
+        detail: "Keystone does not answer".to_owned(),
+    });
+    Ok(Json(daemon.view(&known, Some(keystone))))
+}
+
+/// `PATCH /v1/partners/{name}`
+pub(crate) async fn change(
+    State(daemon): State<Arc<Daemon>>,
+    Path(name): Path<String>,
+    change: Result<Json<PartnerChange>, JsonRejection>,
+) -> Answer<Applied> {
+    let Json(change) = change?;
+    let known = daemon.partner(&name)?;
+    if let Some(Some(till)) = change.trust_till
+        && till <= now()
+    {
+        return Err(ApiError::invalid(
+            "trust_till lies in the past; suspend or remove the partner instead",
+        ));
+    }
+    Ok(Json(daemon.change_partner(&known, &change).await?))
+}
+
+/// `POST /v1/partners/{name}/suspend`
+pub(crate) async fn suspend(
+    State(daemon): State<Arc<Daemon>>,
+    Path(name): Path<String>,
+) -> Answer<Applied> {
+    daemon.turn(&name, Status::Suspended).await
+}
+
+/// `POST /v1/partners/{name}/resume`
+pub(crate) async fn resume(
+    State(daemon): State<Arc<Daemon>>,
+    Path(name): Path<String>,
+) -> Answer<Applied> {
+    let known = daemon.partner(&name)?;
+    if known.partner.trust_till.is_some_and(|till| till <= now()) {
+        return Err(ApiError::conflict(format!(
+            "the trust in {name} has ended by its date; give it a new one first: alliance partner set {name} --trust-till DATE"
+        )));
+    }
+    daemon.turn(&name, Status::Active).await
+}
+
+/// `POST /v1/partners/{name}/remove`
+pub(crate) async fn remove(
+    State(daemon): State<Arc<Daemon>>,
+    Path(name): Path<String>,
+) -> Answer<Applied> {
+    daemon.turn(&name, Status::Removed).await
+}
+
+/// `POST /v1/partners/{name}/refresh`: pulls from the partner now.
+pub(crate) async fn refresh(
+    State(daemon): State<Arc<Daemon>>,
+    Path(name): Path<String>,
+) -> Answer<PartnerView> {
+    let known = daemon.partner(&name)?;
+    daemon.pull(&known).await?;
+    let known = daemon.partner(&name)?;
+    Ok(Json(daemon.view(&known, None)))
+}
+
+impl Daemon {
+    /// The partner that our operator calls so.
+    pub(crate) fn partner(&self, name: &str) -> Result<Arc<Known>, ApiError> {
+        let partners = self.directory.partners();
+        partners.by_name(name).map(Arc::clone).ok_or_else(|| {
+            let names: Vec<_> = partners
+                .all()
+                .iter()
+                .map(|known| known.partner.name.clone())
+                .collect();
+            let there = if names.is_empty() {
+                "there is none".to_owned()
+            } else {
+                format!("there are: {}", names.join(", "))
+            };
+            ApiError::not_found(format!("no partner is called {name:?}; {there}"))
+        })
+    }
+
+    async fn turn(self: &Arc<Self>, name: &str, status: Status) -> Answer<Applied> {
+        let known = self.partner(name)?;
+        known
+            .partner
+            .status_at(now())
+            .may_become(status)
+            .map_err(|error| ApiError::conflict(format!("{name}: {error}")))?;
+        Ok(Json(self.set_status(&known, status).await?))
+    }
+
+    fn view(&self, known: &Known, keystone: Option<Health>) -> PartnerView {
+        let at = now();
+        let mut partner = known.partner.clone();
+        partner.status = partner.status_at(at);
+        let descriptor = &known.facts.descriptor.claims;
+        PartnerView {
+            fingerprint: fingerprint(self.identity.cloud_id(), &partner.cloud_id),
+            calls_itself: descriptor.name.clone(),
+            regions: descriptor
+                .regions
+                .iter()
+                .map(|region| region_name(&partner.name, &region.id))
+                .collect(),
+            their_status: known.facts.their_status,
+            last_seen: known.facts.last_seen,
+            last_error: known.facts.last_error.clone(),
+            keystone,
+            domain_id: partner.domain_id(),
+            agreements_given: known
+                .given
+                .iter()
+                .filter(|agreement| agreement.is_live(at))
+                .count(),
+            agreements_received: known.facts.received.len(),
+            partner,
+        }
+    }
+
+    /// Whether our Keystone still has, and has enabled, what this partner's guests need. What an
+    /// operator disabled there is respected, not repaired.
+    pub(super) async fn keystone_objects(&self, known: &Known) -> Health {
+        if !known.partner.role.is_guest() {
+            return Health {
+                ok: true,
+                detail: "nothing is needed: none of its users come here".to_owned(),
+            };
+        }
+        let request_id = alliance_peer::request_id::RequestId::random().to_string();
+        let name = &known.partner.name;
+        let domain_id = known.partner.domain_id();
+        let found = async {
+            let idp = self.keystone.identity_provider(name, &request_id).await?;
+            let domain = self.keystone.domain(&domain_id, &request_id).await?;
+            Ok::<_, alliance_cloud::keystone::KeystoneError>((idp, domain))
+        };
+        let wrong = match found.await {
+            Err(error) => {
+                return Health {
+                    ok: false,
+                    detail: format!("unknown: {error}"),
+                };
+            }
+            Ok((None, _)) => format!("identity provider {name} is missing"),
+            Ok((_, None)) => format!("domain {domain_id} is missing"),
+            Ok((Some(idp), _)) if idp.domain_id != domain_id => {
+                format!("identity provider {name} belongs to another domain, it is not ours")
+            }
+            Ok((Some(idp), _)) if !idp.enabled => {
+                format!("identity provider {name} is disabled in Keystone: its users are refused")
+            }
+            Ok((_, Some(domain))) if !domain.enabled => {
+                format!("domain {domain_id} is disabled in Keystone: its users are refused")
+            }
+            Ok(_) => {
+                return Health {
+                    ok: true,
+                    detail: format!("domain {domain_id} and identity provider {name} are in place"),
+                };
+            }
+        };
+        Health {
+            ok: false,
+            detail: format!("{wrong}; `alliance partner repair {name}` puts it back"),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The daemon's own state, for operators.
+
+use std::sync::Arc;
+
+use alliance_peer::request_id::RequestId;
+use axum::Json;
+use axum::extract::State;
+
+use crate::daemon::Daemon;
+use crate::daemon::clock::now;
+use crate::wire::{Health, StatusView};
+
+/// `GET /v1/status`
+pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> {
+    let request_id = RequestId::random().to_string();
+    let mut warnings = daemon.config.warnings();
+    let keystone = match daemon.keystone.own_roles(&request_id).await {
+        Ok(roles) => {
+            let too_much: Vec<_> = roles
+                .iter()
+                .filter(|role| daemon.config.tokens.admin_roles.contains(&role.name))
+                .map(|role| role.name.clone())
+                .collect();
+            if !too_much.is_empty() {
+                warnings.push(format!(
+                    "the daemon's Keystone user {} holds {}: it faces the Internet and needs no more than role service on its project and role reader on the system; take the rest away",
+                    daemon.config.keystone.username,
+                    too_much.join(", "),
+                ));
+            }
+            Health {
+                ok: true,
+                detail: format!("{} answers", daemon.config.keystone.auth_url),
+            }
+        }
+        Err(error) => Health {
+            ok: false,
+            detail: error.to_string(),
+        },
+    };
+    for known in daemon.directory.partners().all() {
+        let name = &known.partner.name;
+        if known.partner.require_active(now()).is_err() {
+            warnings.push(format!(
+                "partner {name} is {}",
+                known.partner.status_at(now())
+            ));
+        } else if let Some(error) = &known.facts.last_error {
+            warnings.push(format!("partner {name} does not answer: {error}"));
+        } else {
+            let objects = daemon.keystone_objects(known).await;
+            if !objects.ok {
+                warnings.push(format!("partner {name}: {}", objects.detail));
+            }
+        }
+    }
+    Json(StatusView {
+        cloud_id: daemon.identity.cloud_id().clone(),
+        name: daemon.config.cloud.name.clone(),
+        peer_url: daemon.config.peer.url.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        keystone,
+        doorbell: daemon.publisher.health(),
+        warnings,
+    })
+}

@@ -1,0 +1,77 @@
+//! What Keystone's plugin asks.
+
+use std::sync::Arc;
+
+use alliance_peer::request_id::{HEADER, RequestId};
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode};
+
+use super::problem::ApiError;
+use crate::daemon::Daemon;
+use crate::wire::{ConfirmRequest, DoorbellAck, ValidateRequest, Verdict};
+
+/// `POST /v1/tokens/validate`
+pub(crate) async fn validate(
+    State(daemon): State<Arc<Daemon>>,
+    headers: HeaderMap,
+    request: Result<Json<ValidateRequest>, JsonRejection>,
+) -> Result<Response, ApiError> {
+    let Json(request) = request?;
+    let request_id = request_id(&headers);
+    let verdict = daemon
+        .host
+        .validate(&request.token, request.max_age, request_id)
+        .await;
+    Ok(answer(verdict))
+}
+
+/// `POST /v1/guests/confirm`
+pub(crate) async fn confirm(
+    State(daemon): State<Arc<Daemon>>,
+    headers: HeaderMap,
+    request: Result<Json<ConfirmRequest>, JsonRejection>,
+) -> Result<Response, ApiError> {
+    let Json(request) = request?;
+    let verdict = daemon.host.confirm(&request, request_id(&headers)).await;
+    Ok(answer(verdict))
+}
+
+/// `POST /v1/doorbell/ack`
+pub(crate) async fn acknowledge(
+    State(daemon): State<Arc<Daemon>>,
+    request: Result<Json<DoorbellAck>, JsonRejection>,
+) -> Result<StatusCode, ApiError> {
+    let Json(ack) = request?;
+    if daemon
+        .publisher
+        .acknowledge(&ack.ring, &ack.node, ack.error.as_deref())
+    {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(ApiError::not_found("no such doorbell is pending"))
+    }
+}
+
+/// `GET /v1/ping`: answers without doing anything.
+pub(crate) async fn ping() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+fn request_id(headers: &HeaderMap) -> RequestId {
+    headers
+        .get(HEADER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(RequestId::random)
+}
+
+fn answer(verdict: Verdict) -> Response {
+    let status = match verdict {
+        Verdict::Indeterminate { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Verdict::Valid { .. } | Verdict::Invalid { .. } => StatusCode::OK,
+    };
+    (status, Json(verdict)).into_response()
+}

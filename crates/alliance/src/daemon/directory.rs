@@ -1,0 +1,139 @@
+//! The partners as the daemon works with them: the database's rows, read into memory after each
+//! change, each with its connection.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use alliance_core::agreement::Agreement;
+use alliance_core::cloud::{CloudId, Tag};
+use alliance_core::partner::Partner;
+use alliance_peer::client::{Deadlines, PeerClient};
+use alliance_peer::identity::Identity;
+use alliance_store::{Facts, PartnerRecord, Store};
+
+/// One partner: who it is, what it said, what both sides grant, and the way to it.
+pub(crate) struct Known {
+    /// The row.
+    pub partner: Partner,
+    /// What it last told us.
+    pub facts: Facts,
+    /// Agreements that we gave it and nobody ended.
+    pub given: Vec<Agreement>,
+    /// The connection to it.
+    pub client: Arc<PeerClient>,
+}
+
+/// An immutable view of all partners that are not removed.
+#[derive(Default)]
+pub(crate) struct Partners {
+    by_cloud: HashMap<CloudId, Arc<Known>>,
+    by_tag: HashMap<Tag, CloudId>,
+}
+
+impl Partners {
+    /// The partner with this id.
+    pub(crate) fn by_cloud(&self, cloud_id: &CloudId) -> Option<&Arc<Known>> {
+        self.by_cloud.get(cloud_id)
+    }
+
+    /// The partner whose tokens have this tag.
+    pub(crate) fn by_tag(&self, tag: &Tag) -> Option<&Arc<Known>> {
+        self.by_tag.get(tag).and_then(|id| self.by_cloud.get(id))
+    }
+
+    /// The partner that our operator calls so.
+    pub(crate) fn by_name(&self, name: &str) -> Option<&Arc<Known>> {
+        self.by_cloud
+            .values()
+            .find(|known| known.partner.name == name)
+    }
+
+    /// All, by name.
+    pub(crate) fn all(&self) -> Vec<&Arc<Known>> {
+        let mut all: Vec<_> = self.by_cloud.values().collect();
+        all.sort_by(|a, b| a.partner.name.cmp(&b.partner.name));
+        all
+    }
+}
+
+/// The current [`Partners`].
+pub(crate) struct Directory {
+    store: Store,
+    identity: Arc<Identity>,
+    current: RwLock<Arc<Partners>>,
+    clients: Mutex<HashMap<(CloudId, String), Arc<PeerClient>>>,
+}
+
+impl Directory {
+    /// Reads the database.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) async fn open(store: Store, identity: Arc<Identity>) -> anyhow::Result<Self> {
+        let directory = Self {
+            store,
+            identity,
+            current: RwLock::default(),
+            clients: Mutex::default(),
+        };
+        directory.reload().await?;
+        Ok(directory)
+    }
+
+    /// This cloud.
+    pub(crate) fn cloud_id(&self) -> &CloudId {
+        self.identity.cloud_id()
+    }
+
+    /// The partners as of the last [`Directory::reload`].
+    pub(crate) fn partners(&self) -> Arc<Partners> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the database again; call it after each change.
+    ///
+    /// # Errors
+    /// If it cannot be read; the old view stays.
+    pub(crate) async fn reload(&self) -> anyhow::Result<()> {
+        let mut partners = Partners::default();
+        for PartnerRecord { partner, facts } in self.store.partners().list().await? {
+            let mut given = self
+                .store
+                .agreements()
+                .list(Some(&partner.cloud_id))
+                .await?;
+            given.retain(|agreement| agreement.ended_at.is_none());
+            let client = self.client(&partner.cloud_id, &partner.peer_url)?;
+            partners
+                .by_tag
+                .insert(partner.cloud_id.tag(), partner.cloud_id.clone());
+            partners.by_cloud.insert(
+                partner.cloud_id.clone(),
+                Arc::new(Known {
+                    partner,
+                    facts,
+                    given,
+                    client,
+                }),
+            );
+        }
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(partners);
+        Ok(())
+    }
+
+    /// The connection to a cloud, known as a partner or not yet.
+    ///
+    /// # Errors
+    /// If `url` is no URL.
+    pub(crate) fn client(&self, cloud_id: &CloudId, url: &str) -> anyhow::Result<Arc<PeerClient>> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (cloud_id.clone(), url.to_owned());
+        if let Some(client) = clients.get(&key) {
+            return Ok(Arc::clone(client));
+        }
+        let client = PeerClient::new(&self.identity, cloud_id.clone(), url, Deadlines::default())?;
+        let client = Arc::new(client);
+        clients.insert(key, Arc::clone(&client));
+        Ok(client)
+    }
+}

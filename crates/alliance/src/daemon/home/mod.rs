@@ -1,0 +1,278 @@
+//! This cloud as a home: what it tells partners about its own tokens, users and projects.
+
+mod service;
+
+pub(crate) use self::service::PeerSide;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use alliance_cloud::keystone::{self, Keystone, TokenView, UserGrants, Validation};
+use alliance_core::admission::may_leave;
+use alliance_core::refusal::Reason;
+use alliance_core::statement::{GrantStatement, Passport, Project, TokenFacts};
+use alliance_peer::error::ApiError;
+use alliance_peer::identity::Identity;
+use alliance_peer::request_id::RequestId;
+use alliance_peer::statement;
+use alliance_peer::wire::ProjectQuery;
+use alliance_token::TaggedToken;
+use uuid::Uuid;
+
+use super::budgets::Budgets;
+use super::clock::now;
+use super::directory::{Directory, Known};
+use super::metrics::{AnswerLabels, Metrics};
+use crate::config::Tokens;
+
+/// Answers partners.
+pub(crate) struct Home {
+    identity: Arc<Identity>,
+    directory: Arc<Directory>,
+    keystone: Arc<Keystone>,
+    metrics: Arc<Metrics>,
+    budgets: Budgets,
+    admin_roles: BTreeSet<String>,
+    revoke_too_powerful: bool,
+}
+
+/// An answer to a partner's question: a signed statement, or why not.
+pub(crate) type Answer = Result<String, Reason>;
+
+impl Home {
+    /// Has answered nobody yet.
+    pub(crate) fn new(
+        identity: Arc<Identity>,
+        directory: Arc<Directory>,
+        keystone: Arc<Keystone>,
+        metrics: Arc<Metrics>,
+        tokens: &Tokens,
+    ) -> Self {
+        Self {
+            identity,
+            directory,
+            keystone,
+            metrics,
+            budgets: Budgets::new(&tokens.invalid_budget),
+            admin_roles: tokens.admin_roles.iter().cloned().collect(),
+            revoke_too_powerful: tokens.revoke_too_powerful,
+        }
+    }
+
+    /// A passport for a token of ours that a partner was shown.
+    pub(crate) async fn introspect(
+        &self,
+        host: &Known,
+        token: &TaggedToken,
+        request_id: RequestId,
+    ) -> Answer {
+        let cloud_id = &host.partner.cloud_id;
+        let answer = match self.budgets.may_ask(cloud_id) {
+            Ok(()) => self.passport(host, token, request_id).await,
+            Err(reason) => Err(reason),
+        };
+        if matches!(answer, Err(Reason::NotFound)) {
+            self.budgets.wrong(cloud_id);
+        }
+        self.count(host, &answer);
+        answer
+    }
+
+    async fn passport(&self, host: &Known, token: &TaggedToken, request_id: RequestId) -> Answer {
+        if *token.tag() != self.identity.cloud_id().tag() {
+            return Err(Reason::NotFound);
+        }
+        let view = match self
+            .keystone
+            .validate(token.expose(), &request_id.to_string())
+            .await
+        {
+            Ok(Validation::Valid(view)) => view,
+            Ok(Validation::Unknown) => return Err(Reason::NotFound),
+            Err(error) => {
+                tracing::error!(%request_id, %token, %error, "our Keystone did not say whether a token is valid");
+                return Err(Reason::HomeError);
+            }
+        };
+        if let Err(reason) = self.leave(&view) {
+            tracing::warn!(%request_id, %token, host = host.partner.name, user = view.user.id, %reason, "a token of ours was shown abroad and may not be used there");
+            if reason.is_too_powerful() {
+                self.revoke(token, host, reason, request_id).await;
+            }
+            return Err(reason);
+        }
+        self.sign(&Passport {
+            iss: self.identity.cloud_id().clone(),
+            aud: host.partner.cloud_id.clone(),
+            iat: now(),
+            jti: Uuid::new_v4().to_string(),
+            token_introspection: self.facts(token, *view),
+        })
+    }
+
+    fn leave(&self, view: &TokenView) -> Result<(), Reason> {
+        let mut home_view = view.home_view();
+        home_view.guest |= self.is_guest_domain(&view.user.domain.id);
+        may_leave(&home_view)
+    }
+
+    fn facts(&self, token: &TaggedToken, view: TokenView) -> TokenFacts {
+        TokenFacts {
+            active: true,
+            token_sha256: token.sha256().to_owned(),
+            origin: self.identity.cloud_id().clone(),
+            sub: view.user.id,
+            username: view.user.name,
+            user_domain: view.user.domain,
+            project: view.project,
+            roles: view.roles,
+            methods: view.methods,
+            audit_ids: view.audit_ids,
+            issued_at: view.issued_at,
+            expires_at: view.expires_at,
+        }
+    }
+
+    /// Our word that a user has roles in a project.
+    pub(crate) async fn grants(
+        &self,
+        host: &Known,
+        user_id: &str,
+        project_id: Option<&str>,
+        request_id: RequestId,
+    ) -> Answer {
+        let answer = match self
+            .keystone
+            .grants(user_id, project_id, &request_id.to_string())
+            .await
+        {
+            Ok(UserGrants::Some(grants)) if self.is_guest_domain(&grants.user.domain.id) => {
+                Err(Reason::Transitive)
+            }
+            Ok(UserGrants::Some(grants)) => self.sign(&GrantStatement {
+                iss: self.identity.cloud_id().clone(),
+                aud: host.partner.cloud_id.clone(),
+                iat: now(),
+                jti: Uuid::new_v4().to_string(),
+                grants,
+            }),
+            Ok(UserGrants::None) => Err(Reason::NotFound),
+            Err(error) => {
+                tracing::error!(%request_id, user_id, %error, "our Keystone did not say which roles a user has");
+                Err(Reason::HomeError)
+            }
+        };
+        self.count(host, &answer);
+        answer
+    }
+
+    /// A host was shown a token of ours that it found too powerful. Believed only as far as our
+    /// own Keystone confirms it.
+    pub(crate) async fn report(&self, host: &Known, token: &TaggedToken, request_id: RequestId) {
+        let ours = *token.tag() == self.identity.cloud_id().tag();
+        if !ours || self.budgets.may_ask(&host.partner.cloud_id).is_err() {
+            return;
+        }
+        match self
+            .keystone
+            .validate(token.expose(), &request_id.to_string())
+            .await
+        {
+            Ok(Validation::Valid(view))
+                if view
+                    .roles
+                    .iter()
+                    .any(|role| self.admin_roles.contains(role)) =>
+            {
+                self.revoke(token, host, Reason::AdminRole, request_id)
+                    .await;
+            }
+            Ok(Validation::Valid(_)) => {
+                tracing::warn!(%request_id, %token, host = host.partner.name, "a partner reported a token as too powerful that is not; nothing was revoked");
+            }
+            Ok(Validation::Unknown) => self.budgets.wrong(&host.partner.cloud_id),
+            Err(error) => {
+                tracing::error!(%request_id, %token, %error, "a token that a partner reported as too powerful was not looked at");
+            }
+        }
+    }
+
+    /// Our projects of that id or name, for a partner's operator who makes an agreement.
+    pub(crate) async fn projects(
+        &self,
+        query: &ProjectQuery,
+        request_id: RequestId,
+    ) -> Result<Vec<Project>, ApiError> {
+        let asked = match (&query.id, &query.name) {
+            (Some(id), _) => keystone::ProjectQuery::Id(id),
+            (None, Some(name)) => keystone::ProjectQuery::Name {
+                name,
+                domain: query.domain.as_deref(),
+            },
+            (None, None) => return Err(ApiError::malformed("name the project by id or by name")),
+        };
+        let mut found = self
+            .keystone
+            .projects(asked, &request_id.to_string())
+            .await
+            .map_err(|error| ApiError::unavailable(Reason::HomeError).because(error))?;
+        found.retain(|project| !self.is_guest_domain(&project.domain.id));
+        Ok(found)
+    }
+
+    async fn revoke(
+        &self,
+        token: &TaggedToken,
+        host: &Known,
+        reason: Reason,
+        request_id: RequestId,
+    ) {
+        if !self.revoke_too_powerful {
+            tracing::warn!(%request_id, %token, host = host.partner.name, %reason, "a token too powerful to be shown to strangers stays valid, since [tokens] revoke_too_powerful is off");
+            return;
+        }
+        match self
+            .keystone
+            .revoke_with_itself(token.expose(), &request_id.to_string())
+            .await
+        {
+            Ok(()) => {
+                tracing::warn!(%request_id, %token, host = host.partner.name, %reason, "a token too powerful to be shown to strangers was revoked")
+            }
+            Err(error) => {
+                tracing::error!(%request_id, %token, host = host.partner.name, %reason, %error, "a token too powerful to be shown to strangers could not be revoked; revoke it by hand")
+            }
+        }
+    }
+
+    fn sign<S: alliance_core::statement::Statement + serde::Serialize>(
+        &self,
+        claims: &S,
+    ) -> Answer {
+        statement::sign(claims, self.identity.signing_key()).map_err(|error| {
+            tracing::error!(%error, "a statement could not be signed");
+            Reason::HomeError
+        })
+    }
+
+    /// Whether a Keystone domain is that of a partner: its users are guests.
+    fn is_guest_domain(&self, domain_id: &str) -> bool {
+        self.directory
+            .partners()
+            .all()
+            .iter()
+            .any(|known| known.partner.domain_id() == domain_id)
+    }
+
+    fn count(&self, host: &Known, answer: &Answer) {
+        let result = match answer {
+            Ok(_) => "active",
+            Err(reason) => reason.code(),
+        };
+        let labels = AnswerLabels {
+            partner: host.partner.name.clone(),
+            result,
+        };
+        self.metrics.answers.get_or_create(&labels).inc();
+    }
+}

@@ -1,0 +1,163 @@
+//! The peer API, as this daemon answers it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alliance_core::cloud::CloudId;
+use alliance_core::refusal::Reason;
+use alliance_core::statement::Project;
+use alliance_peer::error::ApiError;
+use alliance_peer::pairing::PairingSecret;
+use alliance_peer::service::{Acceptor, Call, PeerService, Report};
+use alliance_peer::wire::{
+    AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, Introspection, Offer,
+    PairingView, ProjectQuery, Topic,
+};
+use alliance_token::TaggedToken;
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::Answer;
+use crate::daemon::Daemon;
+use crate::daemon::clock::now;
+use crate::daemon::directory::Known;
+
+/// The daemon, as partners see it.
+pub(crate) struct PeerSide(pub Arc<Daemon>);
+
+impl PeerSide {
+    fn known(&self, call: &Call) -> Result<Arc<Known>, ApiError> {
+        let partners = self.0.directory.partners();
+        partners
+            .by_cloud(&call.caller)
+            .map(Arc::clone)
+            .ok_or_else(|| ApiError::refused(Reason::UnknownPartner))
+    }
+
+    /// The caller, if it may ask about our users.
+    fn host(&self, call: &Call) -> Result<Arc<Known>, ApiError> {
+        let known = self.known(call)?;
+        if known.partner.role.is_host() {
+            Ok(known)
+        } else {
+            Err(ApiError::refused(Reason::NotAGuest))
+        }
+    }
+}
+
+impl PeerService for PeerSide {
+    async fn admit(&self, caller: &CloudId) -> Result<(), ApiError> {
+        let partners = self.0.directory.partners();
+        let known = partners.by_cloud(caller).ok_or(Reason::UnknownPartner)?;
+        Ok(known.partner.require_active(now())?)
+    }
+
+    async fn descriptor(&self, call: &Call) -> Result<DescriptorAnswer, ApiError> {
+        let known = self.known(call)?;
+        Ok(DescriptorAnswer {
+            descriptor: self.0.descriptor().map_err(ApiError::internal)?,
+            status: known.partner.status_at(now()),
+        })
+    }
+
+    async fn introspect(&self, call: &Call, token: TaggedToken) -> Result<Introspection, ApiError> {
+        let host = self.host(call)?;
+        match decided(self.0.home.introspect(&host, &token, call.request_id).await)? {
+            Ok(passport) => Ok(Introspection::Active { passport }),
+            Err(reason) => Ok(Introspection::Inactive { reason }),
+        }
+    }
+
+    async fn grants(
+        &self,
+        call: &Call,
+        question: GrantsQuestion,
+    ) -> Result<GrantsAnswer, ApiError> {
+        let host = self.host(call)?;
+        let project_id = question.project_id.as_deref();
+        let answer = self
+            .0
+            .home
+            .grants(&host, &question.user_id, project_id, call.request_id)
+            .await;
+        match decided(answer)? {
+            Ok(statement) => Ok(GrantsAnswer::Active { statement }),
+            Err(reason) => Ok(GrantsAnswer::Inactive { reason }),
+        }
+    }
+
+    async fn projects(&self, call: &Call, query: ProjectQuery) -> Result<Vec<Project>, ApiError> {
+        self.host(call)?;
+        self.0.home.projects(&query, call.request_id).await
+    }
+
+    async fn agreements(&self, call: &Call) -> Result<AgreementsAnswer, ApiError> {
+        let known = self.known(call)?;
+        let agreements: Vec<Offer> = if known.partner.role.is_guest() {
+            known
+                .given
+                .iter()
+                .filter(|agreement| agreement.is_live(now()))
+                .map(|agreement| Offer {
+                    project_id: agreement.projects.clone(),
+                    roles: agreement.roles.clone(),
+                    services: agreement.services.clone(),
+                    till: agreement.till,
+                })
+                .collect()
+        } else {
+            Vec::new()
+        };
+        let text = serde_json::to_vec(&agreements).map_err(ApiError::internal)?;
+        Ok(AgreementsAnswer {
+            agreements,
+            etag: HEXLOWER.encode(&Sha256::digest(text)),
+        })
+    }
+
+    async fn poke(&self, call: &Call, _changed: BTreeSet<Topic>) -> Result<(), ApiError> {
+        self.0.pull_soon(&call.caller);
+        Ok(())
+    }
+
+    async fn report(&self, call: &Call, report: Report) -> Result<(), ApiError> {
+        let host = self.host(call)?;
+        self.0
+            .home
+            .report(&host, &report.token, call.request_id)
+            .await;
+        Ok(())
+    }
+
+    async fn pairing_look(
+        &self,
+        call: &Call,
+        id: Uuid,
+        secret: PairingSecret,
+        wait: Duration,
+    ) -> Result<PairingView, ApiError> {
+        self.0.pairing_look(&call.caller, id, &secret, wait).await
+    }
+
+    async fn pairing_accept(
+        &self,
+        call: &Call,
+        id: Uuid,
+        secret: PairingSecret,
+        acceptor: Acceptor,
+    ) -> Result<(), ApiError> {
+        self.0
+            .pairing_accept(&call.caller, id, &secret, acceptor)
+            .await
+    }
+}
+
+/// A definite answer, or the error that says that there is none.
+fn decided(answer: Answer) -> Result<Answer, ApiError> {
+    match answer {
+        Err(reason) if !reason.is_definite() => Err(reason.into()),
+        definite => Ok(definite),
+    }
+}

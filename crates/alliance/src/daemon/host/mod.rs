@@ -1,0 +1,319 @@
+//! This cloud as a host: whether a foreign token opens anything here.
+
+mod answers;
+mod ask;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use alliance_core::admission::{Admission, may_enter, may_keep};
+use alliance_core::refusal::Reason;
+use alliance_core::statement::{GrantStatement, Passport};
+use alliance_core::{CLOCK_SKEW, Seconds};
+use alliance_peer::request_id::RequestId;
+use alliance_store::{SeenToken, Store};
+use alliance_token::{TaggedToken, fernet_timestamp};
+use sha2::{Digest, Sha256};
+
+use self::answers::{Answers, Key, Outcome};
+
+use super::budgets::Budgets;
+use super::clock::now;
+use super::directory::{Directory, Known};
+use super::metrics::{Metrics, VerdictLabels};
+use crate::config::Tokens;
+use crate::wire::{ConfirmRequest, PartnerRef, Path, Verdict, Via};
+
+/// No Keystone lets a token live longer than this, `allow_expired` included: a Fernet token that
+/// was made earlier is not worth a question. Seconds.
+const OLDEST_TOKEN: Seconds = 14 * 24 * 3600;
+
+/// Decides about foreign tokens and guests.
+pub(crate) struct Host {
+    directory: Arc<Directory>,
+    store: Store,
+    metrics: Arc<Metrics>,
+    admin_roles: BTreeSet<String>,
+    max_staleness: Duration,
+    passports: Answers<Passport>,
+    grants: Answers<GrantStatement>,
+    budgets: Arc<Budgets>,
+}
+
+impl Host {
+    /// Knows nothing yet.
+    pub(crate) fn new(
+        directory: Arc<Directory>,
+        store: Store,
+        metrics: Arc<Metrics>,
+        tokens: &Tokens,
+    ) -> Self {
+        let (max_staleness, negative_ttl) = (tokens.max_staleness, tokens.negative_ttl);
+        Self {
+            directory,
+            store,
+            metrics,
+            admin_roles: tokens.admin_roles.iter().cloned().collect(),
+            max_staleness,
+            passports: Answers::new(max_staleness, negative_ttl),
+            grants: Answers::new(max_staleness, negative_ttl),
+            budgets: Arc::new(Budgets::new(&tokens.invalid_budget)),
+        }
+    }
+
+    /// Forgets all answers of partners.
+    pub(crate) fn forget_answers(&self) {
+        self.passports.forget_all();
+        self.grants.forget_all();
+    }
+
+    /// Whether a foreign token opens anything here. `max_age` bounds the age of the issuer's
+    /// word, in seconds.
+    pub(crate) async fn validate(
+        &self,
+        token: &str,
+        max_age: f64,
+        request_id: RequestId,
+    ) -> Verdict {
+        let clock = Instant::now();
+        let token = match TaggedToken::parse(token) {
+            Ok(token) => token,
+            Err(why) => {
+                tracing::info!(%request_id, %why, "a malformed foreign token was refused");
+                return self.refuse("unknown", Reason::Malformed, Via::Local, clock);
+            }
+        };
+        let partners = self.directory.partners();
+        let Some(known) = partners.by_tag(token.tag()) else {
+            tracing::info!(%request_id, %token, "a token of an unknown partner was refused");
+            return self.refuse("unknown", Reason::UnknownPartner, Via::Local, clock);
+        };
+        let (decided, via) = self.validate_from(known, &token, max_age, request_id).await;
+        match decided {
+            Ok(passport) => self.admit(known, Some(passport), None, via, clock),
+            Err(reason) => {
+                tracing::info!(%request_id, %token, partner = known.partner.name, %reason, ?via, "a foreign token was refused");
+                self.refuse(&known.partner.name, reason, via, clock)
+            }
+        }
+    }
+
+    async fn validate_from(
+        &self,
+        known: &Arc<Known>,
+        token: &TaggedToken,
+        max_age: f64,
+        request_id: RequestId,
+    ) -> (Result<String, Reason>, Via) {
+        let at = now();
+        if let Err(reason) = known
+            .partner
+            .require_guest(at)
+            .and_then(|()| plausible(token, at))
+        {
+            return (Err(reason), Via::Local);
+        }
+        let budgets = &self.budgets;
+        let cloud_id = &known.partner.cloud_id;
+        let (outcome, via) = self
+            .passports
+            .answer(
+                token_key(token),
+                self.bounded(max_age),
+                || budgets.may_ask(cloud_id),
+                || ask::passport(self.question(known, request_id), token.clone()),
+            )
+            .await;
+        let kept = match outcome {
+            Outcome::Active(kept) => kept,
+            Outcome::Inactive(reason) | Outcome::Failed(reason) => return (Err(reason), via),
+        };
+        let facts = &kept.claims.token_introspection;
+        let admission = may_enter(facts, cloud_id, &known.given, &self.admin_roles, now());
+        match &admission {
+            Err(reason) if reason.is_too_powerful() && via == Via::Asked => {
+                ask::report(self.question(known, request_id), token.clone(), *reason);
+            }
+            Ok(_) | Err(_) => {}
+        }
+        if let Ok(admission) = &admission
+            && via != Via::Cache
+        {
+            let project = match admission {
+                Admission::Unscoped => None,
+                Admission::Project { project_id, .. } => Some(project_id.as_str()),
+            };
+            let seen = SeenToken {
+                token_sha256: token.sha256().to_owned(),
+                cloud_id: cloud_id.clone(),
+                user_id: facts.sub.clone(),
+                project_id: project.map(str::to_owned),
+                expires_at: facts.expires_at.as_second(),
+            };
+            if let Err(error) = self.store.seen_tokens().note(seen).await {
+                tracing::error!(%request_id, %error, "a token was not noted; its entries in the services' caches will outlive a suspension");
+            }
+        }
+        (admission.map(|_| kept.jws.clone()), via)
+    }
+
+    /// Whether a guest still has roles here by its home's word.
+    pub(crate) async fn confirm(&self, request: &ConfirmRequest, request_id: RequestId) -> Verdict {
+        let clock = Instant::now();
+        let partners = self.directory.partners();
+        let Some(known) = partners.by_cloud(&request.cloud_id) else {
+            return self.refuse("unknown", Reason::UnknownPartner, Via::Local, clock);
+        };
+        let (decided, via) = self.confirm_with(known, request, request_id).await;
+        match decided {
+            Ok(statement) => self.admit(known, None, Some(statement), via, clock),
+            Err(reason) => {
+                tracing::info!(%request_id, user = request.user_id, partner = known.partner.name, %reason, ?via, "a guest was refused");
+                self.refuse(&known.partner.name, reason, via, clock)
+            }
+        }
+    }
+
+    async fn confirm_with(
+        &self,
+        known: &Arc<Known>,
+        request: &ConfirmRequest,
+        request_id: RequestId,
+    ) -> (Result<String, Reason>, Via) {
+        let at = now();
+        let covered = known.given.iter().any(|agreement| {
+            agreement.is_live(at)
+                && request
+                    .project_id
+                    .as_ref()
+                    .is_none_or(|id| agreement.projects.covers(id))
+        });
+        let allowed = known.partner.require_guest(at).and_then(|()| {
+            if covered {
+                Ok(())
+            } else {
+                Err(Reason::NoAgreement)
+            }
+        });
+        if let Err(reason) = allowed {
+            return (Err(reason), Via::Local);
+        }
+        let (outcome, via) = self
+            .grants
+            .answer(
+                guest_key(request),
+                self.bounded(request.max_age),
+                || self.budgets.may_ask(&known.partner.cloud_id),
+                || {
+                    ask::grants(
+                        self.question(known, request_id),
+                        request.user_id.clone(),
+                        request.project_id.clone(),
+                    )
+                },
+            )
+            .await;
+        let decided = match outcome {
+            Outcome::Active(kept) => {
+                may_keep(&kept.claims.grants, &known.given, &self.admin_roles, now())
+                    .map(|_| kept.jws.clone())
+            }
+            Outcome::Inactive(reason) | Outcome::Failed(reason) => Err(reason),
+        };
+        (decided, via)
+    }
+
+    fn question(&self, known: &Arc<Known>, request_id: RequestId) -> ask::Question {
+        ask::Question {
+            known: Arc::clone(known),
+            directory: Arc::clone(&self.directory),
+            budgets: Arc::clone(&self.budgets),
+            metrics: Arc::clone(&self.metrics),
+            request_id,
+        }
+    }
+
+    fn bounded(&self, max_age: f64) -> Duration {
+        Duration::try_from_secs_f64(max_age)
+            .unwrap_or(Duration::ZERO)
+            .min(self.max_staleness)
+    }
+
+    fn admit(
+        &self,
+        known: &Known,
+        passport: Option<String>,
+        statement: Option<String>,
+        via: Via,
+        clock: Instant,
+    ) -> Verdict {
+        self.count(&known.partner.name, "valid", "none", via);
+        Verdict::Valid {
+            partner: PartnerRef {
+                cloud_id: known.partner.cloud_id.clone(),
+                name: known.partner.name.clone(),
+            },
+            passport,
+            statement,
+            path: path(via, clock),
+        }
+    }
+
+    fn refuse(&self, partner: &str, reason: Reason, via: Via, clock: Instant) -> Verdict {
+        let path = path(via, clock);
+        if reason.is_definite() {
+            self.count(partner, "invalid", reason.code(), via);
+            Verdict::Invalid { reason, path }
+        } else {
+            self.count(partner, "indeterminate", reason.code(), via);
+            Verdict::Indeterminate { reason, path }
+        }
+    }
+
+    fn count(&self, partner: &str, status: &'static str, reason: &'static str, via: Via) {
+        let labels = VerdictLabels {
+            partner: partner.to_owned(),
+            status,
+            reason,
+            via: via.as_str(),
+        };
+        self.metrics.verdicts.get_or_create(&labels).inc();
+    }
+}
+
+fn path(via: Via, clock: Instant) -> Path {
+    Path {
+        via,
+        took_ms: clock.elapsed().as_secs_f64() * 1000.0,
+    }
+}
+
+/// A Fernet token says when it was made; one from the future or the distant past is not worth a
+/// question to its issuer.
+fn plausible(token: &TaggedToken, at: Seconds) -> Result<(), Reason> {
+    match token
+        .expose()
+        .split_once('~')
+        .and_then(|(_, inner)| fernet_timestamp(inner))
+    {
+        Some(made) if made > at + CLOCK_SKEW => Err(Reason::NotYetValid),
+        Some(made) if made < at - OLDEST_TOKEN => Err(Reason::Expired),
+        _ => Ok(()),
+    }
+}
+
+fn token_key(token: &TaggedToken) -> Key {
+    Sha256::digest(token.expose()).into()
+}
+
+fn guest_key(request: &ConfirmRequest) -> Key {
+    Sha256::new()
+        .chain_update(request.cloud_id.as_str())
+        .chain_update([0])
+        .chain_update(&request.user_id)
+        .chain_update([0])
+        .chain_update(request.project_id.as_deref().unwrap_or_default())
+        .finalize()
+        .into()
+}

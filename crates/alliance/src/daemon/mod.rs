@@ -1,0 +1,280 @@
+//! The daemon: what runs for as long as the cloud does.
+
+mod agreeing;
+mod budgets;
+mod clock;
+mod delegate;
+mod directory;
+mod home;
+mod host;
+mod logging;
+mod metrics;
+mod monitoring;
+mod own_catalog;
+mod pairing;
+mod publish;
+mod sync;
+mod trust;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alliance_cloud::keystone::Keystone;
+use alliance_core::descriptor::{DESCRIPTOR_LIFETIME, Descriptor};
+use alliance_peer::identity::Identity;
+use alliance_peer::server::Limits;
+use alliance_peer::statement;
+use alliance_store::Store;
+use anyhow::Context;
+use secrecy::ExposeSecret;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use self::clock::now;
+use self::delegate::{AdminUids, Socket};
+use self::directory::Directory;
+use self::home::{Home, PeerSide};
+use self::host::Host;
+use self::metrics::Metrics;
+use self::own_catalog::OwnCatalog;
+use self::publish::{Publisher, SNAPSHOT};
+use crate::config::Config;
+
+/// How long running requests may take to finish after a signal to stop.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Everything that requests and background work share.
+pub(crate) struct Daemon {
+    config: Config,
+    identity: Arc<Identity>,
+    store: Store,
+    directory: Arc<Directory>,
+    keystone: Arc<Keystone>,
+    catalog: Arc<OwnCatalog>,
+    publisher: Publisher,
+    host: Host,
+    home: Home,
+    metrics: Arc<Metrics>,
+    /// Counts changes of invitations and acceptances, for those who wait for one.
+    pairings: watch::Sender<u64>,
+    tasks: TaskTracker,
+}
+
+/// Runs until SIGTERM or SIGINT, then finishes what is under way.
+///
+/// # Errors
+/// If it cannot start, with what to do about it.
+pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
+    logging::start(&config.log);
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let group = config.delegate.group.as_deref().map(group_id).transpose()?;
+    let daemon = Daemon::open(config, group).await?;
+    let settings = &daemon.config;
+
+    let admins = AdminUids::new(own_uid(), settings.delegate.admin_uids.iter().copied());
+    let socket = Socket::bind(&settings.delegate.socket, group)?;
+    let peers = TcpListener::bind(settings.peer.listen)
+        .await
+        .with_context(|| {
+            format!(
+                "listening at {}; is it taken? see [peer] listen",
+                settings.peer.listen
+            )
+        })?;
+    let monitor = monitoring::bind(settings.metrics.listen).await?;
+    tracing::info!(
+        cloud = settings.cloud.name,
+        cloud_id = %daemon.identity.cloud_id(),
+        socket = %settings.delegate.socket.display(),
+        peer = %settings.peer.listen,
+        metrics = %settings.metrics.listen,
+        version = env!("CARGO_PKG_VERSION"),
+        "ready"
+    );
+
+    let (stop, stopping) = watch::channel(false);
+    let delegate = delegate::serve(
+        socket,
+        delegate::router(Arc::clone(&daemon), admins),
+        stopped(stopping.clone()),
+    );
+    let delegate = tokio::spawn(delegate);
+    let (service, identity) = (
+        Arc::new(PeerSide(Arc::clone(&daemon))),
+        Arc::clone(&daemon.identity),
+    );
+    let until = stopped(stopping.clone());
+    let peers = tokio::spawn(async move {
+        alliance_peer::server::serve(peers, &identity, service, Limits::default(), until).await
+    });
+    let monitor = tokio::spawn(monitoring::serve(
+        monitor,
+        Arc::clone(&daemon),
+        stopped(stopping.clone()),
+    ));
+    let background = tokio::spawn(Arc::clone(&daemon).keep_going());
+
+    wait_for_signal().await?;
+    tracing::info!("stopping: no new requests, running ones finish");
+    stop.send_replace(true);
+    let drained = timeout(DRAIN, async { tokio::join!(delegate, peers, monitor) }).await;
+    if drained.is_err() {
+        tracing::warn!(
+            seconds = DRAIN.as_secs(),
+            "requests were still running and are cut off"
+        );
+    }
+    background.abort();
+    daemon.tasks.close();
+    if timeout(DRAIN, daemon.tasks.wait()).await.is_err() {
+        tracing::warn!(
+            "background work was still running and is cut off; it is taken up again at the next start"
+        );
+    }
+    daemon.store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+impl Daemon {
+    async fn open(config: Config, group: Option<u32>) -> anyhow::Result<Arc<Self>> {
+        let state_dir = &config.cloud.state_dir;
+        let identity = Arc::new(Identity::load(state_dir)?);
+        let store = Store::open(config.database_url().expose_secret(), identity.cloud_id()).await?;
+        let keystone = Arc::new(Keystone::new(keystone_settings(&config))?);
+        let directory = Arc::new(Directory::open(store.clone(), Arc::clone(&identity)).await?);
+        let metrics = Arc::new(Metrics::new());
+        let catalog = Arc::new(OwnCatalog::default());
+        let publisher = Publisher::new(
+            Arc::clone(&directory),
+            store.clone(),
+            Arc::clone(&keystone),
+            Arc::clone(&catalog),
+            Arc::clone(&metrics),
+            publish::Settings {
+                cloud_id: identity.cloud_id().clone(),
+                cloud_name: config.cloud.name.clone(),
+                path: state_dir.join(SNAPSHOT),
+                group,
+                allow_http: config.catalog.allow_http,
+            },
+        );
+        let host = Host::new(
+            Arc::clone(&directory),
+            store.clone(),
+            Arc::clone(&metrics),
+            &config.tokens,
+        );
+        let home = Home::new(
+            Arc::clone(&identity),
+            Arc::clone(&directory),
+            Arc::clone(&keystone),
+            Arc::clone(&metrics),
+            &config.tokens,
+        );
+        Ok(Arc::new(Self {
+            config,
+            identity,
+            store,
+            directory,
+            keystone,
+            catalog,
+            publisher,
+            host,
+            home,
+            metrics,
+            pairings: watch::Sender::default(),
+            tasks: TaskTracker::new(),
+        }))
+    }
+
+    /// Background work, for ever.
+    async fn keep_going(self: Arc<Self>) {
+        if let Err(error) = self.publisher.publish(true).await {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the snapshot for Keystone was not written; foreign tokens are judged by the old one"
+            );
+        }
+        let refresh = self.config.catalog.refresh;
+        tokio::join!(
+            self.publisher.ring_when_needed(),
+            Arc::clone(&self).follow_own_catalog(refresh),
+            Arc::clone(&self).follow_partners(refresh),
+            Arc::clone(&self).follow_clock(),
+            Arc::clone(&self).follow_acceptances(),
+        );
+    }
+
+    /// Work that nobody waits for, but that a stop lets finish.
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+
+    /// This cloud's descriptor as of now, signed.
+    ///
+    /// # Errors
+    /// Only if signing fails.
+    pub(crate) fn descriptor(&self) -> anyhow::Result<String> {
+        let at = now();
+        let descriptor = Descriptor {
+            v: 1,
+            iss: self.identity.cloud_id().clone(),
+            iat: at,
+            exp: at + DESCRIPTOR_LIFETIME,
+            name: self.config.cloud.name.clone(),
+            peer_url: self.config.peer.url.to_string(),
+            identity_key: self.identity.identity_key().public().to_jwk(),
+            signing_keys: vec![self.identity.signing_key().public().to_jwk()],
+            regions: self.catalog.current().regions.clone(),
+            capabilities: vec!["introspect".to_owned(), "grants".to_owned()],
+        };
+        statement::sign(&descriptor, self.identity.identity_key()).context("signing the descriptor")
+    }
+}
+
+async fn wait_for_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is a stop too.
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+fn own_uid() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
+fn group_id(name: &str) -> anyhow::Result<u32> {
+    let group = nix::unistd::Group::from_name(name)
+        .with_context(|| format!("looking up the group {name:?} of [delegate] group"))?
+        .with_context(|| format!("[delegate] group: there is no group {name:?} on this machine"))?;
+    Ok(group.gid.as_raw())
+}
+
+fn keystone_settings(config: &Config) -> alliance_cloud::keystone::Settings {
+    let keystone = &config.keystone;
+    alliance_cloud::keystone::Settings {
+        auth_url: keystone.auth_url.clone(),
+        username: keystone.username.clone(),
+        password: keystone.password.clone(),
+        user_domain_name: keystone.user_domain_name.clone(),
+        project_name: keystone.project_name.clone(),
+        project_domain_name: keystone.project_domain_name.clone(),
+        region: keystone.region.clone(),
+        interface: keystone.interface.clone(),
+        timeout: keystone.timeout,
+    }
+}

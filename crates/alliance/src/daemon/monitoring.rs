@@ -1,0 +1,65 @@
+//! For those who watch: `/healthz`, `/readyz`, `/metrics`. Plain HTTP, no secrets.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::{StatusCode, header};
+use tokio::net::TcpListener;
+
+use super::Daemon;
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Listens.
+///
+/// # Errors
+/// If the address is taken or not this machine's.
+pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listening at {address}; is it taken? see [metrics] listen"))
+}
+
+/// Serves until `stop`.
+///
+/// # Errors
+/// If the listener breaks.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    daemon: Arc<Daemon>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let router = Router::new()
+        .route("/healthz", get(StatusCode::OK))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(daemon);
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop)
+        .await
+        .context("serving metrics")
+}
+
+/// Ready: the database answers. Keystone and partners may be away, that is what the daemon is for.
+async fn ready(State(daemon): State<Arc<Daemon>>) -> Response {
+    match daemon.store.ping().await {
+        Ok(()) => (StatusCode::OK, "ready\n").into_response(),
+        Err(error) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("database: {error}\n"),
+        )
+            .into_response(),
+    }
+}
+
+async fn metrics(State(daemon): State<Arc<Daemon>>) -> Response {
+    match daemon.metrics.text() {
+        Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}

@@ -1,0 +1,310 @@
+//! Telling Keystone: the snapshot file, and the doorbell that makes every Keystone worker read it
+//! and drop what it cached.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use alliance_cloud::keystone::Keystone;
+use alliance_core::cloud::CloudId;
+use alliance_core::snapshot::{Inputs, PartnerInputs, Snapshot};
+use alliance_peer::request_id::RequestId;
+use alliance_store::Store;
+use anyhow::Context;
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use sha2::{Digest, Sha256};
+use tokio::sync::{Notify, watch};
+
+use super::clock::now;
+use super::directory::{Directory, Known};
+use super::metrics::{Metrics, RingLabels};
+use super::own_catalog::OwnCatalog;
+use crate::wire::{Applied, Health};
+
+/// The file's name in the state directory.
+pub(crate) const SNAPSHOT: &str = "keystone.json";
+/// How long a change waits for Keystone's acknowledgement before it says that it is still missing.
+const ACK_WAIT: Duration = Duration::from_secs(2);
+/// Pauses between rings that nobody answered.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// What a doorbell secret begins with; the plugin answers such a "token" always with 404.
+const RING_PREFIX: &str = "ring~";
+
+/// Writes the snapshot and rings.
+pub(crate) struct Publisher {
+    directory: Arc<Directory>,
+    store: Store,
+    keystone: Arc<Keystone>,
+    catalog: Arc<OwnCatalog>,
+    metrics: Arc<Metrics>,
+    settings: Settings,
+    pending: Mutex<Option<Pending>>,
+    state: watch::Sender<State>,
+    wake: Notify,
+    writing: tokio::sync::Mutex<Option<Snapshot>>,
+}
+
+/// What the publisher must know.
+pub(crate) struct Settings {
+    /// This cloud.
+    pub cloud_id: CloudId,
+    /// What it calls itself.
+    pub cloud_name: String,
+    /// Where the file goes.
+    pub path: PathBuf,
+    /// The group that may read it.
+    pub group: Option<u32>,
+    /// Whether partners' endpoints may be http and local.
+    pub allow_http: bool,
+}
+
+struct Pending {
+    secret: String,
+    generation: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+struct State {
+    written: u64,
+    acknowledged: u64,
+    last_error: Option<String>,
+}
+
+impl Publisher {
+    /// Nothing written yet.
+    pub(crate) fn new(
+        directory: Arc<Directory>,
+        store: Store,
+        keystone: Arc<Keystone>,
+        catalog: Arc<OwnCatalog>,
+        metrics: Arc<Metrics>,
+        settings: Settings,
+    ) -> Self {
+        Self {
+            directory,
+            store,
+            keystone,
+            catalog,
+            metrics,
+            settings,
+            pending: Mutex::default(),
+            state: watch::Sender::default(),
+            wake: Notify::new(),
+            writing: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Writes the file if its content changed, rings, and waits a little for the acknowledgement.
+    /// With `always`, rings even if nothing changed.
+    ///
+    /// # Errors
+    /// If the file cannot be written: Keystone goes on with the old one.
+    pub(crate) async fn publish(&self, always: bool) -> anyhow::Result<Applied> {
+        let Some(generation) = self.write(always).await? else {
+            return Ok(Applied {
+                keystone_told: true,
+                detail: None,
+            });
+        };
+        let mut state = self.state.subscribe();
+        let acknowledged = state.wait_for(|state| state.acknowledged >= generation);
+        match tokio::time::timeout(ACK_WAIT, acknowledged).await {
+            Ok(Ok(_)) => Ok(Applied {
+                keystone_told: true,
+                detail: None,
+            }),
+            _ => {
+                let reason = self.state.borrow().last_error.clone();
+                let reason = reason.unwrap_or_else(|| "no acknowledgement yet".to_owned());
+                Ok(Applied {
+                    keystone_told: false,
+                    detail: Some(format!(
+                        "stored, but Keystone's caches were not told: {reason}. The daemon keeps trying; until then answers that Keystone cached remain valid for up to [token] cache_time"
+                    )),
+                })
+            }
+        }
+    }
+
+    /// The plugin has read the newest file. Returns false if `secret` is not the pending one.
+    pub(crate) fn acknowledge(&self, secret: &str, node: &str, error: Option<&str>) -> bool {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = pending.as_ref().filter(|pending| pending.secret == secret) else {
+            return false;
+        };
+        if let Some(error) = error {
+            tracing::error!(
+                node,
+                error,
+                "Keystone heard the doorbell, but failed to apply the change"
+            );
+            let error = format!("{node}: {error}");
+            self.state
+                .send_modify(|state| state.last_error = Some(error));
+            return true;
+        }
+        let generation = known.generation;
+        *pending = None;
+        drop(pending);
+        tracing::debug!(node, generation, "Keystone acknowledged");
+        self.state.send_modify(|state| {
+            state.acknowledged = state.acknowledged.max(generation);
+            state.last_error = None;
+        });
+        true
+    }
+
+    /// For `alliance status`.
+    pub(crate) fn health(&self) -> Health {
+        let state = self.state.borrow();
+        let ok = state.acknowledged >= state.written;
+        Health {
+            ok,
+            detail: match (&state.last_error, ok) {
+                (_, true) => format!("Keystone has acknowledged state {}", state.written),
+                (Some(error), false) => format!(
+                    "Keystone has not acknowledged state {}: {error}",
+                    state.written
+                ),
+                (None, false) => {
+                    format!("Keystone has not acknowledged state {} yet", state.written)
+                }
+            },
+        }
+    }
+
+    /// Rings until acknowledged, whenever something is pending. Runs for ever.
+    pub(crate) async fn ring_when_needed(&self) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let secret = {
+                let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+                pending.as_ref().map(|pending| pending.secret.clone())
+            };
+            let Some(secret) = secret else {
+                pause = FIRST_PAUSE;
+                self.wake.notified().await;
+                continue;
+            };
+            let request_id = RequestId::random();
+            let rung = self.keystone.ring(&secret, &request_id.to_string()).await;
+            let acknowledged = {
+                let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+                pending
+                    .as_ref()
+                    .is_none_or(|pending| pending.secret != secret)
+            };
+            let result = if acknowledged {
+                "acknowledged"
+            } else {
+                "failed"
+            };
+            self.metrics
+                .rings
+                .get_or_create(&RingLabels { result })
+                .inc();
+            if acknowledged {
+                pause = FIRST_PAUSE;
+                continue;
+            }
+            let error = match rung {
+                Err(error) => error.to_string(),
+                Ok(()) => self.state.borrow().last_error.clone().unwrap_or_else(|| {
+                    "Keystone answered, but no plugin acknowledged; is [token] provider = alliance, and does [alliance] snapshot name this daemon's file?".to_owned()
+                }),
+            };
+            tracing::warn!(%request_id, error, "Keystone did not acknowledge the doorbell");
+            self.state
+                .send_modify(|state| state.last_error = Some(error));
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+                () = self.wake.notified() => pause = FIRST_PAUSE,
+            }
+        }
+    }
+
+    async fn write(&self, always: bool) -> anyhow::Result<Option<u64>> {
+        let mut last = self.writing.lock().await;
+        let partners = self.directory.partners();
+        let inputs: Vec<PartnerInputs> = partners
+            .all()
+            .into_iter()
+            .map(|known| inputs_of(known))
+            .collect();
+        let own = self.catalog.current();
+        let inputs = Inputs {
+            cloud_id: &self.settings.cloud_id,
+            cloud_name: &self.settings.cloud_name,
+            own_service_types: &own.service_types,
+            partners: &inputs,
+            allow_http: self.settings.allow_http,
+            allow_local: self.settings.allow_http,
+            now: now(),
+        };
+        let mut snapshot = Snapshot::build(&inputs, 0, None);
+        if !always
+            && last
+                .as_ref()
+                .is_some_and(|last| last.same_content(&snapshot))
+        {
+            return Ok(None);
+        }
+        snapshot.generation = self.store.meta().next_generation().await?;
+        let random: [u8; 32] = rand::random();
+        let secret = format!("{RING_PREFIX}{}", BASE64URL_NOPAD.encode(&random));
+        snapshot.ring = Some(HEXLOWER.encode(&Sha256::digest(&secret)));
+        let generation = snapshot.generation;
+        replace_file(&self.settings.path, &snapshot, self.settings.group).with_context(|| {
+            format!(
+                "writing {} for Keystone's plugin",
+                self.settings.path.display()
+            )
+        })?;
+        *last = Some(snapshot);
+        *self.pending.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Pending { secret, generation });
+        self.state.send_modify(|state| state.written = generation);
+        self.wake.notify_one();
+        Ok(Some(generation))
+    }
+}
+
+fn inputs_of(known: &Arc<Known>) -> PartnerInputs {
+    let descriptor = &known.facts.descriptor.claims;
+    PartnerInputs {
+        partner: known.partner.clone(),
+        keys: descriptor.signing_keys.clone(),
+        regions: descriptor.regions.clone(),
+        given: known.given.clone(),
+        received: known.facts.received.clone(),
+    }
+}
+
+/// Readers see the old file or the new one, never a part; a crash leaves one of them.
+fn replace_file(path: &Path, snapshot: &Snapshot, group: Option<u32>) -> io::Result<()> {
+    let temporary = path.with_extension("json.new");
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o640)
+        .open(&temporary)?;
+    if group.is_some() {
+        chown(&temporary, None, group)?;
+    }
+    file.write_all(&serde_json::to_vec(snapshot)?)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    match path.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}

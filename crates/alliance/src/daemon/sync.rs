@@ -1,0 +1,194 @@
+//! Keeping up with partners: what they are, what they grant, what they hold of us. Pulled
+//! regularly, and at once when a partner pokes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alliance_core::cloud::CloudId;
+use alliance_core::partner::Status;
+use alliance_core::snapshot::Received;
+use alliance_peer::request_id::RequestId;
+use alliance_peer::statement;
+use alliance_peer::wire::Topic;
+use alliance_store::StoredDescriptor;
+use anyhow::Context;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Daemon;
+use super::clock::now;
+use super::directory::Known;
+use super::own_catalog::Offer;
+
+impl Daemon {
+    /// Reads the own catalog every `refresh`, and tells partners when it changed. Runs for ever.
+    pub(crate) async fn follow_own_catalog(self: Arc<Self>, refresh: Duration) {
+        let mut ticks = interval(refresh);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let request_id = RequestId::random();
+            match self.read_own_catalog(request_id).await {
+                Ok(false) => {}
+                Ok(true) => {
+                    if let Err(error) = self.publisher.publish(false).await {
+                        tracing::error!(%request_id, error = format!("{error:#}"), "the snapshot was not written");
+                    }
+                    self.poke_all(&[Topic::Descriptor]);
+                }
+                Err(error) => {
+                    tracing::warn!(%request_id, error = format!("{error:#}"), "the own catalog was not read; partners see the last one");
+                }
+            }
+        }
+    }
+
+    async fn read_own_catalog(&self, request_id: RequestId) -> anyhow::Result<bool> {
+        let (mut regions, service_types) = self.keystone.catalog(&request_id.to_string()).await?;
+        let offer = &self.config.catalog.offer;
+        let offered = |kind: &String| {
+            kind == "identity" || offer.iter().any(|word| word == "*" || word == kind)
+        };
+        for region in &mut regions {
+            region.services.retain(|service| offered(&service.kind));
+        }
+        Ok(self.catalog.replace(Offer {
+            regions,
+            service_types,
+        }))
+    }
+
+    /// Pulls from every partner every `refresh`, or sooner when one pokes. Runs for ever.
+    pub(crate) async fn follow_partners(self: Arc<Self>, refresh: Duration) {
+        let mut ticks = interval(refresh);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            for known in self.directory.partners().all() {
+                self.pull_soon(&known.partner.cloud_id);
+            }
+        }
+    }
+
+    /// Ends what has ended by itself, once a second. Runs for ever.
+    pub(crate) async fn follow_clock(self: Arc<Self>) {
+        let mut ticks = interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.expire_due().await {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "what is due to expire was not stored; it counts as expired all the same"
+                );
+            }
+            if let Err(error) = self.store.seen_tokens().forget_expired(now()).await {
+                tracing::error!(%error, "expired entries were not deleted");
+            }
+        }
+    }
+
+    /// Pulls from one partner in the background.
+    pub(crate) fn pull_soon(self: &Arc<Self>, cloud_id: &CloudId) {
+        let (daemon, cloud_id) = (Arc::clone(self), cloud_id.clone());
+        self.spawn(async move {
+            let partners = daemon.directory.partners();
+            if let Some(known) = partners.by_cloud(&cloud_id)
+                && let Err(error) = daemon.pull(known).await
+            {
+                tracing::error!(
+                    partner = known.partner.name,
+                    error = format!("{error:#}"),
+                    "what a partner said was not stored"
+                );
+            }
+        });
+    }
+
+    /// Pulls from one partner now.
+    ///
+    /// # Errors
+    /// Only if the database or the snapshot fails; a partner that does not answer is a fact that
+    /// is stored.
+    pub(crate) async fn pull(self: &Arc<Self>, known: &Arc<Known>) -> anyhow::Result<()> {
+        if !matches!(known.partner.status, Status::Active | Status::Suspended) {
+            return Ok(());
+        }
+        let request_id = RequestId::random();
+        if let Err(error) = self.pull_facts(known, request_id).await {
+            let error = format!("{error:#}");
+            if known.facts.last_error.as_deref() != Some(&error) {
+                tracing::warn!(%request_id, partner = known.partner.name, error, "a partner was not heard");
+            }
+            self.store
+                .partners()
+                .set_failed(&known.partner.cloud_id, &error)
+                .await?;
+        }
+        self.directory.reload().await?;
+        self.publisher.publish(false).await?;
+        Ok(())
+    }
+
+    async fn pull_facts(&self, known: &Arc<Known>, request_id: RequestId) -> anyhow::Result<()> {
+        let cloud_id = &known.partner.cloud_id;
+        let answer = known.client.descriptor(request_id).await?;
+        let claims = statement::verify_descriptor(&answer.descriptor, cloud_id)
+            .context("the partner's descriptor was refused")?;
+        statement::require_current(&claims, now())?;
+        let descriptor = StoredDescriptor {
+            jws: answer.descriptor,
+            claims,
+        };
+        self.store.partners().set_descriptor(&descriptor).await?;
+        if known.partner.role.is_host() {
+            let (received, etag) = if answer.status == Status::Active {
+                let answer = known.client.agreements(request_id).await?;
+                (
+                    answer.agreements.into_iter().map(received).collect(),
+                    Some(answer.etag),
+                )
+            } else {
+                (Vec::new(), None)
+            };
+            self.store
+                .partners()
+                .set_received(cloud_id, &received, etag.as_deref())
+                .await?;
+        }
+        self.store
+            .partners()
+            .set_seen(cloud_id, Some(answer.status), now())
+            .await?;
+        Ok(())
+    }
+
+    /// Tells all active partners that something of ours changed.
+    pub(crate) fn poke_all(self: &Arc<Self>, changed: &'static [Topic]) {
+        for known in self.directory.partners().all() {
+            self.poke_soon(known, changed);
+        }
+    }
+
+    /// Tells one partner in the background.
+    pub(crate) fn poke_soon(self: &Arc<Self>, known: &Arc<Known>, changed: &'static [Topic]) {
+        if !matches!(known.partner.status, Status::Active | Status::Suspended) {
+            return;
+        }
+        let known = Arc::clone(known);
+        self.spawn(async move {
+            let request_id = RequestId::random();
+            if let Err(error) = known.client.poke(request_id, changed).await {
+                tracing::info!(%request_id, partner = known.partner.name, %error, "a partner was not poked; it pulls by itself later");
+            }
+        });
+    }
+}
+
+fn received(offer: alliance_peer::wire::Offer) -> Received {
+    Received {
+        project_id: offer.project_id,
+        roles: offer.roles,
+        services: offer.services,
+        till: offer.till,
+    }
+}

@@ -1,0 +1,159 @@
+//! Ending and resuming trust. Each change is stored first, then counts here at once, then Keystone
+//! is told, then the services' caches, then the partner.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alliance_core::partner::Status;
+use alliance_peer::wire::Topic;
+use alliance_store::{AuditEntry, Change};
+
+use super::Daemon;
+use super::clock::now;
+use super::directory::Known;
+use crate::wire::{Applied, PartnerChange};
+
+/// A service that had just asked Keystone may write its cache after the first deletion.
+const SECOND_SWEEP: Duration = Duration::from_secs(2);
+
+impl Daemon {
+    /// Sets a partner's status.
+    pub(crate) async fn set_status(
+        self: &Arc<Self>,
+        known: &Arc<Known>,
+        status: Status,
+    ) -> anyhow::Result<Applied> {
+        let partner = &known.partner;
+        match status {
+            Status::Removed => drop(
+                self.store
+                    .partners()
+                    .remove(&partner.cloud_id, now())
+                    .await?,
+            ),
+            other => drop(
+                self.store
+                    .partners()
+                    .set_status(&partner.cloud_id, other, now())
+                    .await?,
+            ),
+        }
+        tracing::info!(partner = partner.name, cloud_id = %partner.cloud_id, %status, "an operator changed a partner's status");
+        self.audit(
+            "operator",
+            &format!("partner.{status}"),
+            &partner.name,
+            partner.cloud_id.as_str(),
+        )
+        .await;
+        self.trust_changed(known).await
+    }
+
+    /// Changes a partner's bounds.
+    pub(crate) async fn change_partner(
+        self: &Arc<Self>,
+        known: &Arc<Known>,
+        change: &PartnerChange,
+    ) -> anyhow::Result<Applied> {
+        let partner = &known.partner;
+        let bounds = Change {
+            trust_till: change.trust_till,
+            max_users: change.max_users,
+            max_projects: change.max_projects,
+        };
+        self.store
+            .partners()
+            .change(&partner.cloud_id, bounds)
+            .await?;
+        self.audit(
+            "operator",
+            "partner.changed",
+            &partner.name,
+            &format!("{change:?}"),
+        )
+        .await;
+        self.trust_changed(known).await
+    }
+
+    /// After any change of what a partner may: everything that remembers is told.
+    pub(crate) async fn trust_changed(
+        self: &Arc<Self>,
+        known: &Arc<Known>,
+    ) -> anyhow::Result<Applied> {
+        self.directory.reload().await?;
+        self.host.forget_answers();
+        let applied = self.publisher.publish(false).await?;
+        self.sweep_service_caches(known).await;
+        let (daemon, later) = (Arc::clone(self), Arc::clone(known));
+        self.spawn(async move {
+            tokio::time::sleep(SECOND_SWEEP).await;
+            daemon.sweep_service_caches(&later).await;
+        });
+        self.poke_soon(known, &[Topic::Status, Topic::Agreements]);
+        Ok(applied)
+    }
+
+    /// Partners and agreements end by themselves at their time.
+    pub(crate) async fn expire_due(self: &Arc<Self>) -> anyhow::Result<()> {
+        let partners = self.directory.partners();
+        for partner in self.store.partners().expire_due(now()).await? {
+            if let Some(known) = partners.by_cloud(&partner.cloud_id) {
+                tracing::info!(
+                    partner = partner.name,
+                    "trust_till has passed: the partner expired"
+                );
+                self.audit(
+                    "daemon",
+                    "partner.expired",
+                    &partner.name,
+                    partner.cloud_id.as_str(),
+                )
+                .await;
+                self.trust_changed(known).await?;
+            }
+        }
+        // What ends by an agreement's `till` changes the snapshot only.
+        self.publisher.publish(false).await?;
+        Ok(())
+    }
+
+    /// Drops the partner's tokens from the caches of this cloud's services, as far as they are
+    /// known and reachable.
+    async fn sweep_service_caches(&self, known: &Known) {
+        let memcached = &self.config.services.memcached;
+        if memcached.is_empty() {
+            return;
+        }
+        let hashes = match self
+            .store
+            .seen_tokens()
+            .of_partner(&known.partner.cloud_id, now())
+            .await
+        {
+            Ok(hashes) => hashes,
+            Err(error) => {
+                tracing::error!(%error, "the list of seen tokens cannot be read; the services' caches run out by themselves");
+                return;
+            }
+        };
+        for address in memcached {
+            if let Err(error) = alliance_cloud::token_cache::forget(address, &hashes).await {
+                tracing::warn!(address, %error, "a services' cache was not swept; it runs out by itself (token_cache_time)");
+            }
+        }
+    }
+
+    /// Writes the record of what happened.
+    pub(crate) async fn audit(&self, actor: &str, action: &str, subject: &str, detail: &str) {
+        let entry = AuditEntry {
+            at: now(),
+            actor: actor.to_owned(),
+            action: action.to_owned(),
+            subject: subject.to_owned(),
+            detail: detail.to_owned(),
+        };
+        if let Err(error) = self.store.audit().append(&entry).await {
+            tracing::error!(?entry, %error, "the audit record was not stored");
+        }
+    }
+}
