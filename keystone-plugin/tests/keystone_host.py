@@ -193,7 +193,7 @@ class Api:
             'system': {'system': {'all': True}},
             None: 'unscoped',
         }
-        return self.login(identity, scopes.get(scope, scope))
+        return self.login(identity, scope if isinstance(scope, dict) else scopes[scope])
 
     def rescope(self, token, scope=None):
         return self.login({'methods': ['token'], 'token': {'id': token}}, scope)

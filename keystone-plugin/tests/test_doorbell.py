@@ -1,0 +1,156 @@
+import hashlib
+import secrets
+
+from keystone_host import PROVIDERS
+import pytest
+from test_daemon_faults import parallel
+
+from keystone_alliance import staleness
+
+
+@pytest.fixture
+def ring(world):
+    secret = 'ring~' + secrets.token_urlsafe(32)
+    world.snapshot['ring'] = hashlib.sha256(secret.encode()).hexdigest()
+    world.write()
+    return secret
+
+
+def acknowledgements(world):
+    return [body for _path, body, _id in world.daemon.questions('/v1/doorbell/ack')]
+
+
+def held(user_id, project_id):
+    grants = PROVIDERS.assignment_api.list_grants(user_id=user_id, project_id=project_id)
+    return {role['name'] for role in grants}
+
+
+def test_a_ring_drops_what_is_cached_and_is_acknowledged(world, api, west, admin, ring):
+    token = west.token(west.user(), west.project())
+    assert api.validate(token, admin).status_code == 200
+    world.partner_entry()['status'] = 'suspended'
+    world.write()
+    assert api.validate(token, admin).status_code == 200, 'Keystone remembers it'
+    assert api.validate(ring, admin).status_code == 404
+    assert api.validate(token, admin).status_code == 404
+    (acknowledgement,) = acknowledgements(world)
+    assert acknowledgement['ring'] == ring.partition('~')[2]
+    assert acknowledgement['error'] is None
+    assert acknowledgement['node']
+
+
+def test_a_ring_that_is_not_expected_costs_no_call_and_no_flush(world, api, west, admin, ring):
+    token = west.token(west.user(), west.project())
+    api.validate(token, admin)
+    for wrong in ('ring~', 'ring~x', ring + 'x', ring[:-1], 'ring~' + 'é', 'ring~' + 'x' * 7000):
+        assert api.rescope(wrong).status_code in (401, 404)
+    world.snapshot['ring'] = None
+    world.write()
+    assert api.validate(ring, admin).status_code == 404
+    assert not acknowledgements(world)
+    assert api.validate(token, admin).status_code == 200
+    assert len(world.daemon.questions('/v1/tokens/validate')) == 1
+
+
+def test_a_ring_is_never_a_token(world, api, admin, ring):
+    assert api.get('/v3/auth/projects', ring).status_code == 401
+    assert api.rescope(ring).status_code in (401, 404)
+    assert api.request('DELETE', '/v3/auth/tokens', admin, subject=ring).status_code == 404
+
+
+def test_a_ring_takes_away_what_no_agreement_allows_any_more(world, api, west, admin, ring):
+    kept, narrowed, ended = west.project(), west.project(), west.project()
+    user = west.user()
+    bodies = [
+        api.validate(west.token(user, project), admin).json['token']
+        for project in (kept, narrowed, ended)
+    ]
+    user_id = bodies[0]['user']['id']
+    other = api.validate(world.north.token(user, kept), admin).json['token']
+    role = PROVIDERS.role_api.get_unique_role_by_name('admin')['id']
+    by_hand = {'user_id': admin_id(), 'project_id': bodies[2]['project']['id']}
+    PROVIDERS.assignment_api.create_grant(role, **by_hand)
+    world.partner_entry()['agreements'] = [
+        agreement(kept, ['member', 'reader']),
+        agreement(narrowed, ['reader']),
+        agreement(ended, ['member'], till=1.0),
+    ]
+    world.write()
+    assert api.validate(ring, admin).status_code == 404
+    assert [held(user_id, body['project']['id']) for body in bodies] == [
+        {'member', 'reader'},
+        {'reader'},
+        set(),
+    ]
+    assert held(other['user']['id'], other['project']['id']) == {'member', 'reader'}
+    assert held(**by_hand) == {'admin'}, 'what an operator gave a local user is theirs to take'
+
+
+def admin_id():
+    (admin,) = (u['id'] for u in PROVIDERS.identity_api.list_users() if u['name'] == 'admin')
+    return admin
+
+
+def agreement(project, roles, till=None):
+    return {
+        'project_id': project['id'],
+        'host_project_id': None,
+        'roles': roles,
+        'till': till,
+        'transitive': False,
+    }
+
+
+def test_a_ring_takes_everything_from_guests_of_a_removed_partner(world, api, west, admin, ring):
+    body = api.validate(west.token(west.user(), west.project()), admin).json['token']
+    del world.snapshot['partners'][west.tag]
+    world.write()
+    assert api.validate(ring, admin).status_code == 404
+    assert not held(body['user']['id'], body['project']['id'])
+
+
+def test_concurrent_rings_are_harmless(world, api, west, admin, ring):
+    body = api.validate(west.token(west.user(), west.project()), admin).json['token']
+    world.partner_entry()['agreements'] = []
+    world.write()
+    statuses = [s for s, _ in parallel(6, lambda _n: api.validate(ring, admin).status_code)]
+    assert statuses == [404] * 6
+    assert not held(body['user']['id'], body['project']['id'])
+    assert all(ack['error'] is None for ack in acknowledgements(world))
+
+
+def test_a_sweep_that_fails_is_reported_after_the_caches_were_dropped(
+    world, api, west, admin, ring, monkeypatch
+):
+    token = west.token(west.user(), west.project())
+    api.validate(token, admin)
+    world.partner_entry()['status'] = 'suspended'
+    world.write()
+    monkeypatch.setattr(PROVIDERS.federation_api, 'list_idps', lambda: 1 / 0, raising=False)
+    assert api.validate(ring, admin).status_code == 404
+    assert api.validate(token, admin).status_code == 404
+    (acknowledgement,) = acknowledgements(world)
+    assert acknowledgement['error'].startswith('ZeroDivisionError')
+
+
+def test_a_ring_is_heard_while_the_daemon_cannot_take_the_acknowledgement(
+    world, api, west, admin, ring
+):
+    token = west.token(west.user(), west.project())
+    api.validate(token, admin)
+    world.partner_entry()['status'] = 'suspended'
+    world.write()
+    world.daemon.stop()
+    try:
+        assert api.validate(ring, admin).status_code == 404
+    finally:
+        world.daemon.start()
+    assert api.validate(token, admin).status_code == 404
+
+
+def test_a_ring_drops_computed_catalogs(world, api, ring):
+    before = world.admin()
+    member_catalog = PROVIDERS.catalog_api.get_v3_catalog(admin_id(), None)
+    assert api.validate(ring, before).status_code == 404
+    assert PROVIDERS.catalog_api.get_v3_catalog(admin_id(), None) == member_catalog
+    staleness.flush()
