@@ -15,6 +15,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from lab.commands import run
 from lab.errors import LabError
 
 REQUIREMENTS = Path(__file__).resolve().parent / "requirements"
@@ -47,28 +48,6 @@ def locked(path: Path, busy: str, deadline: float):
                     raise LabError(f"gave up after {deadline:.0f} s: {busy} ({path})") from None
                 time.sleep(0.1)
         yield
-
-
-def run(command: list, what: str, *, env: dict | None = None, timeout: float = 900) -> str:
-    """Runs a command to its end; a failure shows the last lines that it printed."""
-    try:
-        done = subprocess.run(
-            [str(word) for word in command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, **(env or {})},
-            timeout=timeout,
-        )
-    except FileNotFoundError:
-        raise LabError(f"{what}: {command[0]} not found (scripts/prerequisites)") from None
-    except subprocess.TimeoutExpired:
-        raise LabError(f"{what}: not done after {timeout:.0f} s") from None
-    if done.returncode:
-        tail = "\n    ".join(done.stdout.strip().splitlines()[-15:])
-        raise LabError(f"{what} failed with status {done.returncode}:\n    {tail}")
-    return done.stdout
 
 
 def python_version() -> str:

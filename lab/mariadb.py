@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from lab import processes
-from lab.cache import run
+from lab.commands import run
 from lab.errors import LabError
 from lab.state import free_port
 

@@ -6,9 +6,9 @@ import tempfile
 import threading
 
 from lab.clients import login
+from lab.commands import base_settings
 from lab.errors import LabError
 from lab.services.alliance import Alliance
-from lab.services.service import base_settings
 from lab.state import Cloud
 
 DEADLINE = 60.0
@@ -25,7 +25,7 @@ def pair_all(clouds: list[Cloud]) -> None:
     ids = {cloud: Alliance(cloud).ask("id")["cloud_id"] for cloud in clouds}
     known = {cloud: partners(cloud) for cloud in clouds}
     for inviter, acceptor in itertools.combinations(clouds, 2):
-        if ids[acceptor] not in known[inviter]:
+        if known[inviter].get(ids[acceptor], "removed") == "removed":
             _pair(inviter, acceptor, ids[acceptor])
             print(f"{inviter.name:<8} paired with {acceptor.name}", flush=True)
 

@@ -6,7 +6,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from lab.cache import Environment, run
+from lab.cache import Environment
+from lab.commands import run
 from lab.errors import LabError
 from lab.state import CHECKOUT, Lab
 

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from lab import binary
-from lab.cache import run
-from lab.services.service import Service, base_settings, http_status
+from lab.commands import base_settings, run
+from lab.services.service import Service, http_status
 from lab.state import write_secret
 
 
@@ -37,10 +37,8 @@ class Alliance(Service):
     def prepare(self) -> None:
         binary.copy(self.cloud.lab, self.program)
         write_secret(self.configuration, self._configuration())
-        state = self.folder / "state"
-        if not state.exists():
-            what = f"alliance init at {self.cloud.name}"
-            run([self.program, "init", "--config", self.configuration], what)
+        what = f"alliance init at {self.cloud.name}"
+        run([self.program, "init", "--config", self.configuration], what, env=base_settings())
 
     def command(self) -> list:
         return [self.program, "serve", "--config", self.configuration]

@@ -4,7 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
-from lab.cache import ensure_file, run
+from lab.cache import ensure_file
+from lab.commands import base_settings, run
 from lab.services.wsgi import PYTHON, WsgiService, token_section
 from lab.state import write_secret
 
@@ -34,7 +35,7 @@ class Glance(WsgiService):
         settings = path.with_suffix(".conf")
         settings.write_text(f"[database]\nconnection = sqlite:///{path}\n")
         manage = [self.environment().bin("glance-manage"), "--config-file", settings]
-        run([*manage, "db_sync"], "migrating Glance's database")
+        run([*manage, "db_sync"], "migrating Glance's database", env=base_settings())
         settings.unlink()
 
     def python_path(self) -> list:

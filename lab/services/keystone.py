@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 from lab import plugin
-from lab.cache import Environment, ensure_file, run
+from lab.cache import Environment, ensure_file
+from lab.commands import base_settings, run
 from lab.services.alliance import Alliance
 from lab.services.wsgi import WsgiService
 from lab.state import write_secret
@@ -60,7 +61,7 @@ class Keystone(WsgiService):
             settings = path.with_suffix(".conf")
             settings.write_text(f"[database]\nconnection = sqlite:///{path}\n")
             manage = [environment.bin("keystone-manage"), "--config-file", settings]
-            run([*manage, "db_sync"], "migrating Keystone's database")
+            run([*manage, "db_sync"], "migrating Keystone's database", env=base_settings())
             settings.unlink()
 
         fresh = database.with_suffix(".new")
@@ -75,6 +76,7 @@ class Keystone(WsgiService):
             ],
             "bootstrapping Keystone",
             env={
+                **base_settings(),
                 **self.settings(),
                 "OS_BOOTSTRAP_PASSWORD": self.cloud.passwords["admin"],
                 "OS_DATABASE__CONNECTION": f"sqlite:///{fresh}",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import http.client
-import os
 import threading
 import time
 from pathlib import Path
 
 from lab import processes
 from lab.cache import Environment
+from lab.commands import base_settings
 from lab.errors import LabError
 from lab.processes import Process
 from lab.state import Cloud
@@ -118,12 +118,6 @@ class Service:
         process.stop(GRACE)
         self.record.unlink()
         return alive
-
-
-def base_settings() -> dict[str, str]:
-    """A service sees nothing of the caller's OS_*, proxies or Python paths."""
-    kept = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER")
-    return {name: os.environ[name] for name in kept if name in os.environ}
 
 
 def http_status(port: int, path: str) -> int | None:
