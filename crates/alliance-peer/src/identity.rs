@@ -104,8 +104,9 @@ impl Identity {
         key_file::require_directory(state_dir)?;
         let identity_path = state_dir.join(IDENTITY_KEY);
         let signing_path = state_dir.join(SIGNING_KEY);
-        // The identity is made first: a signing key alone means that the identity was lost.
-        if !identity_path.exists() && signing_path.exists() {
+        // The identity is made first: a signing key alone means that the identity was lost. Looked
+        // at in the other order, so that another process which makes both is no reason to complain.
+        if signing_path.exists() && !identity_path.exists() {
             return Err(IdentityError::Lost {
                 missing: identity_path,
                 present: signing_path,
@@ -183,3 +184,6 @@ fn certificate(id: &CloudId, key: &SigningKey) -> Result<CertificateDer<'static>
         .map_err(|e| IdentityError::Generate(e.to_string()))?;
     Ok(certificate.der().clone())
 }
+
+#[cfg(test)]
+mod tests;

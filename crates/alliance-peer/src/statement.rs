@@ -314,3 +314,6 @@ fn shorten(text: &str) -> String {
 fn show(cloud: Option<&CloudId>) -> &str {
     cloud.map_or("nobody", CloudId::as_str)
 }
+
+#[cfg(test)]
+mod tests;

@@ -227,3 +227,63 @@ impl ClientCertVerifier for AnyCloud {
         schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rcgen::{
+        CertificateParams, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
+    };
+
+    use super::*;
+
+    fn self_signed(key: &KeyPair) -> CertificateDer<'static> {
+        let certificate = CertificateParams::default().self_signed(key).unwrap();
+        certificate.der().clone()
+    }
+
+    #[test]
+    fn a_certificate_shows_the_cloud_of_its_key() {
+        let west = Identity::ephemeral().unwrap();
+        let (chain, _) = west.tls_credentials();
+        assert_eq!(cloud_of(&chain[0]), Ok(west.cloud_id().clone()));
+    }
+
+    #[test]
+    fn other_certificates_show_no_cloud() {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        let p384 = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
+        let mut authority = CertificateParams::default();
+        authority
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, "authority");
+        let issuer = Issuer::new(authority, &key);
+        let issued = CertificateParams::default()
+            .signed_by(&key, &issuer)
+            .unwrap();
+        let mut trailing = self_signed(&key).to_vec();
+        trailing.push(0);
+        for (certificate, why) in [
+            (self_signed(&p384), BadCertificate::Key),
+            (issued.der().clone(), BadCertificate::NotSelfSigned),
+            (trailing.into(), BadCertificate::NotOne),
+            (Vec::new().into(), BadCertificate::NotOne),
+        ] {
+            assert_eq!(cloud_of(&certificate), Err(why));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_certificate_makes_the_parser_panic(
+            at in any::<prop::sample::Index>(), byte: u8, noise in proptest::collection::vec(any::<u8>(), 0..300)
+        ) {
+            let _ = cloud_of(&noise.into());
+            let (chain, _) = Identity::ephemeral().unwrap().tls_credentials();
+            let mut der = chain[0].to_vec();
+            let at = at.index(der.len());
+            der[at] = byte;
+            let _ = cloud_of(&der.into());
+        }
+    }
+}
