@@ -30,7 +30,8 @@ class Bulkhead:
         self._patience = patience
         self._clock = clock
         self._condition = threading.Condition()
-        self._out = {}
+        self._holders = set()
+        self._asked_at = {}
         self._waiting = collections.deque()
         self._junk = 0.0
         self._junk_at = clock()
@@ -44,13 +45,25 @@ class Bulkhead:
         mine = object()
         with self._condition:
             self._enter(mine)
-            self._out[mine] = self._clock()
+            self._holders.add(mine)
         try:
             yield
         finally:
             with self._condition:
-                del self._out[mine]
+                self._holders.remove(mine)
                 self._condition.notify_all()
+
+    @contextlib.contextmanager
+    def question(self):
+        """Mark the time that one question is out."""
+        mine = object()
+        with self._condition:
+            self._asked_at[mine] = self._clock()
+        try:
+            yield
+        finally:
+            with self._condition:
+                del self._asked_at[mine]
 
     def is_stuck(self):
         """Whether the oldest question out has waited longer than a healthy daemon takes."""
@@ -64,12 +77,12 @@ class Bulkhead:
             self._junk_at = self._clock()
 
     def _enter(self, mine):
-        if len(self._out) < self._places and not self._waiting:
+        if len(self._holders) < self._places and not self._waiting:
             return
         give_up = self._clock() + self._patience
         self._waiting.append(mine)
         try:
-            while len(self._out) >= self._places or self._waiting[0] is not mine:
+            while len(self._holders) >= self._places or self._waiting[0] is not mine:
                 if self._is_stuck():
                     raise Indeterminate('overloaded', 'the alliance daemon does not answer')
                 if self._junk_now() >= JUNK_BURST:
@@ -82,7 +95,7 @@ class Bulkhead:
             self._condition.notify_all()
 
     def _is_stuck(self):
-        return bool(self._out) and self._clock() - min(self._out.values()) > PROMPT
+        return bool(self._asked_at) and self._clock() - min(self._asked_at.values()) > PROMPT
 
     def _junk_now(self):
         return max(0.0, self._junk - (self._clock() - self._junk_at) * JUNK_RATE)

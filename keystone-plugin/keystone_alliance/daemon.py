@@ -94,7 +94,8 @@ class Daemon:
         if ticket is None:
             raise Indeterminate('daemon_unreachable', 'it did not answer a moment ago')
         try:
-            status, content = self._post(target, body)
+            with self.bulkhead.question():
+                status, content = self._post(target, body)
             answer = _parse(content)
         except exchange.Failed as failure:
             self.breaker.failed(ticket)

@@ -186,7 +186,7 @@ def test_a_worker_forked_while_questions_are_out_starts_afresh(world, west, admi
     daemon = world.provider._admission._daemon
     child = os.fork()
     if child == 0:
-        idle = not daemon.bulkhead._out and not daemon.flights._futures
+        idle = not daemon.bulkhead._holders and not daemon.flights._futures
         os._exit(0 if idle else 1)
     world.daemon.gate.set()
     asking.join()

@@ -1,0 +1,26 @@
+"""One Keystone worker process: uses the tokens it is given, all at once, and tells the answers.
+
+Arguments: the configuration file. Standard input: a JSON list of tokens. Prints "ready", waits for
+a line, prints a JSON list of [status, seconds].
+"""
+
+import json
+import sys
+
+import keystone_host
+from test_daemon_faults import parallel
+
+
+def main():
+    configuration = sys.argv[1]
+    api = keystone_host.Api(keystone_host.start(configuration))
+    tokens = json.loads(sys.stdin.readline())
+    print('ready', flush=True)  # noqa: T201
+    sys.stdin.readline()
+    answers = parallel(
+        len(tokens), lambda number: api.get('/v3/auth/projects', tokens[number]).status_code
+    )
+    print(json.dumps(answers), flush=True)  # noqa: T201
+
+
+main()
