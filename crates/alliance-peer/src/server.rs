@@ -14,6 +14,7 @@ use crate::tls;
 
 mod accept;
 mod connection;
+mod noise;
 mod request;
 mod slots;
 

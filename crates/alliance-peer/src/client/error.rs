@@ -62,13 +62,46 @@ impl PeerError {
         matches!(self, PeerError::Refused(_) | PeerError::Protocol(_))
     }
 
-    /// The reason code under which a question that ended like this stays open. A refusal keeps its
-    /// own where it is one.
+    /// The reason code for a question that ended like this. Definite ([`Reason::is_definite`]) only
+    /// where the partner refused us as such; otherwise the question stays open.
     pub fn reason(&self) -> Reason {
         match self {
-            PeerError::Refused(problem) => problem.reason().unwrap_or(Reason::HomeError),
+            PeerError::Refused(problem) => match problem.reason() {
+                Some(reason) if problem.status == 403 || !reason.is_definite() => reason,
+                _ => Reason::HomeError,
+            },
             PeerError::Protocol(_) => Reason::HomeError,
-            _ => Reason::Unreachable,
+            PeerError::Unreachable(_)
+            | PeerError::Timeout
+            | PeerError::Paused { .. }
+            | PeerError::WrongKey(_) => Reason::Unreachable,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refusal_of_ourselves_is_a_definite_no() {
+        let refused = |code: &str, status| {
+            PeerError::Refused(Problem {
+                kind: format!("urn:alliance:problem:{code}"),
+                status,
+                detail: String::new(),
+            })
+        };
+        for (error, reason) in [
+            (refused("partner_suspended", 403), Reason::PartnerSuspended),
+            (refused("budget", 429), Reason::Budget),
+            (refused("overloaded", 503), Reason::Overloaded),
+            (refused("not_found", 503), Reason::HomeError),
+            (refused("malformed_request", 400), Reason::HomeError),
+            (PeerError::Timeout, Reason::Unreachable),
+            (PeerError::Protocol(String::new()), Reason::HomeError),
+        ] {
+            assert_eq!(error.reason(), reason, "{error}");
         }
     }
 }

@@ -63,10 +63,11 @@ fn classify(error: &reqwest::Error) -> PeerError {
     if let Some(wrong) = wrong_key(error) {
         return PeerError::WrongKey(wrong);
     }
-    if error.is_timeout() && !error.is_connect() {
-        return PeerError::Timeout;
+    match (error.is_connect(), error.is_timeout()) {
+        (true, true) => PeerError::Unreachable("no connection in time".into()),
+        (false, true) => PeerError::Timeout,
+        (_, false) => PeerError::Unreachable(clean(&root(error), MAX_TEXT_LEN)),
     }
-    PeerError::Unreachable(clean(&root(error), MAX_TEXT_LEN))
 }
 
 /// The pin's mismatch, somewhere below: HTTP client, I/O error, TLS error, ours.

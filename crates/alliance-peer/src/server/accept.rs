@@ -13,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Limits;
 use super::connection::Connection;
+use super::noise::Noise;
 use super::slots::{Slots, neighbourhood};
 use crate::service::PeerService;
 
@@ -28,6 +29,7 @@ pub(super) struct Shared<S> {
     pub(super) handshakes: Arc<Semaphore>,
     pub(super) strangers: Arc<Slots<IpAddr>>,
     pub(super) partners: Arc<Slots<CloudId>>,
+    pub(super) noise: Noise,
 }
 
 pub(super) async fn run<S: PeerService>(
@@ -46,6 +48,7 @@ pub(super) async fn run<S: PeerService>(
         handshakes: Arc::new(Semaphore::new(limits.handshakes)),
         strangers: Slots::new(limits.per_stranger),
         partners: Slots::new(limits.per_partner),
+        noise: Noise::new(),
     });
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -61,7 +64,7 @@ pub(super) async fn run<S: PeerService>(
                         shared.strangers.take(from),
                         shared.handshakes.clone().try_acquire_owned(),
                     ) else {
-                        tracing::debug!(peer = %address, "dropped a connection: too many of this address, or too many handshakes");
+                        shared.noise.refused(address, "too many of this address, or too many handshakes at once");
                         continue;
                     };
                     let connection = Connection { shared: shared.clone(), address, stopping: stopping.clone() };

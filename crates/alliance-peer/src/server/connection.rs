@@ -72,9 +72,7 @@ impl<S: PeerService> Connection<S> {
             Ok((stream, caller)) => self.serve(stream, caller, stranger).await,
             // Port scanners and health checks do this all day.
             Err(NoHandshake::Gone) => {}
-            Err(error) => {
-                tracing::info!(peer = %self.address, "refused a connection to the peer API: {error}");
-            }
+            Err(error) => self.shared.noise.refused(self.address, error),
         }
     }
 
@@ -123,7 +121,10 @@ impl<S: PeerService> Connection<S> {
             match self.shared.partners.take(caller.clone()) {
                 Some(slot) => (Some(slot), None),
                 None => {
-                    tracing::info!(caller = %caller.tag(), "refused a connection to the peer API: the partner has too many");
+                    self.shared.noise.refused(
+                        self.address,
+                        format_args!("partner {} has too many", caller.tag()),
+                    );
                     return;
                 }
             }
