@@ -1,0 +1,215 @@
+"""One token, two clouds: the whole thread, told with the commands that operators and users type."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from demo.proofs import Proofs
+from demo.terminal import CHECKOUT, Dialogue, NotAsTold, Terminal, coloured, say
+
+STATUS = "curl -sS -m 30 -o /dev/null -w '%{http_code}\\n'"
+INVITATION = r"(alliance1-[\w-]+)"
+
+SDK = """\
+import openstack
+west = openstack.connect()
+east = openstack.connection.Connection(session=west.session, region_name="east")
+print("west:", *[image.name for image in west.image.images()])
+print("east:", *[image.name for image in east.image.images()])
+"""
+SDK_SHOWS = ("west: west-tides", "east: east-tides")
+
+
+def chapter(title: str, *lines: str) -> None:
+    say()
+    say(coloured(f"── {title} " + "─" * max(3, 96 - len(title)), "bold"))
+    for line in lines:
+        say(f"   {line}")
+
+
+class Story:
+    def __init__(self):
+        self.proofs = Proofs()
+
+    def tell(self) -> None:
+        self.set_up()
+        self.strangers()
+        self.pairing()
+        self.agreement()
+        self.images()
+        self.no_agreement()
+        self.suspension()
+        self.identity_provider()
+
+    def set_up(self) -> None:
+        chapter(
+            "Two clouds",
+            "Each is a Keystone, a Glance, a memcached and an alliance daemon of its own,",
+            "with its own users. Nobody knows anybody.",
+        )
+        say(f"{coloured('$', 'bold', 'cyan')} {coloured('lab/up --unpaired west east', 'bold')}")
+        began = time.monotonic()
+        if subprocess.run([CHECKOUT / "lab" / "up", "--unpaired", "west", "east"]).returncode:
+            raise NotAsTold("lab/up --unpaired west east: the clouds did not start")
+        self.proofs.add("two separate clouds run", time.monotonic() - began)
+        self.west = Terminal("west", "west")
+        self.east = Terminal("east", "east")
+        self.ann = Terminal("ann@west", "west", "ann")
+        self.bob = Terminal("bob@west", "west", "bob", "bio")
+        self.local = Terminal("ann@east", "east", "ann")
+        lab = json.loads((Path(os.environ["ALLIANCE_LAB"]) / "lab.json").read_text())
+        ports = lab["clouds"]["east"]["ports"]
+        sdk = subprocess.check_output([CHECKOUT / "lab" / "venv", "client"], text=True).strip()
+        for person in (self.ann, self.bob):
+            person.variables["EAST"] = self.east.variables["OS_AUTH_URL"]
+            person.variables["EAST_IMAGE"] = f"http://127.0.0.1:{ports['glance']}"
+            person.variables["PATH"] = f"{sdk}/bin:{person.variables['PATH']}"
+        say(f"   $EAST is east's Keystone, {self.ann.variables['EAST']};")
+        say(f"   $EAST_IMAGE its Glance, {self.ann.variables['EAST_IMAGE']}.")
+
+    def strangers(self) -> None:
+        chapter("Strangers", "A token of west is worth nothing at east, and nobody is asked.")
+        self.ann.types("openstack token issue -f value -c id", into="TOKEN")
+        answer = self.projects_at_east(self.ann, "401")
+        self.proofs.add("a stranger's token is refused", answer.seconds)
+
+    def projects_at_east(self, person: Terminal, status: str, retry: float = 0):
+        command = f'{STATUS} -H "X-Auth-Token: $TOKEN" $EAST/auth/projects'
+        return person.types(command, shows=(status,), retry=retry)
+
+    def pairing(self) -> None:
+        chapter(
+            "Pairing",
+            "West's operator invites; the invitation goes to east's operator by any channel.",
+            "Both compare the fingerprint before they say yes.",
+        )
+        began = time.monotonic()
+        inviting = self.west.opens("alliance partner invite east --role host")
+        self.east.variables["INVITATION"] = inviting.until(INVITATION, shorten=INVITATION)
+        accepting = self.east.opens('alliance partner accept "$INVITATION"')
+        accepting.until(r"\[y/N\]")
+        accepting.answers("y")
+        inviting.until(r"\[y/N\]")
+        inviting.answers("y")
+        inviting.ends_well()
+        accepting.ends_well()
+        self.proofs.add("two commands pair two clouds", time.monotonic() - began)
+        show = "alliance --format json partner show {} | python3 -c '{}'"
+        words = 'import json, sys; p = json.load(sys.stdin); print(p["status"], p["fingerprint"])'
+        at_west = self.west.types(show.format("east", words), shows=("active",))
+        at_east = self.east.types(show.format("west", words), shows=(at_west.text.strip(),))
+        self.east.types("alliance partner list", shows=("west", "active"))
+        self.proofs.add("both show each other active, with the same words", at_east.seconds)
+
+    def agreement(self) -> None:
+        chapter(
+            "An agreement",
+            "Paired clouds still grant each other nothing: the host says what, to which project.",
+        )
+        refused = self.projects_at_east(self.ann, "401")
+        self.proofs.add("a partner's token is refused without an agreement", refused.seconds)
+        self.east.types("alliance agreement create west --project science --role member")
+        self.east.types("alliance agreement list", shows=("science", "member"))
+        used = self.projects_at_east(self.ann, "200")
+        self.proofs.add("the first use of a west token at east", used.seconds)
+        self.projects_at_east(self.ann, "200")
+
+    def images(self) -> None:
+        chapter(
+            "One login, two regions",
+            "East's region is in the catalog of ann's project now. She installs nothing.",
+        )
+        self.west.types("alliance region list", shows=("east", "image"), retry=20)
+        show = "openstack catalog show image -f value -c endpoints"
+        self.ann.types(show, shows=(self.ann.variables["EAST_IMAGE"],), retry=20)
+        self.ann.types("head -c 300000 /dev/urandom > $ALLIANCE_LAB/tides.img")
+        create = "image create --file $ALLIANCE_LAB/tides.img --disk-format raw -c name -c status"
+        self.ann.types(f"openstack {create} west-tides", shows=("active",))
+        create = f"openstack --os-region-name east {create} east-tides"
+        uploaded = self.ann.types(create, shows=("active",))
+        self.proofs.add("ann of west uploads an image to east", uploaded.seconds)
+
+        say("   From here on she has the token only, no password.")
+        ann = self.ann.without("OS_PASSWORD", "OS_USERNAME", "OS_USER_DOMAIN")
+        ann.types("export OS_AUTH_TYPE=v3token OS_TOKEN=$TOKEN")
+        ann.variables["OS_AUTH_TYPE"], ann.variables["OS_TOKEN"] = "v3token", ann.variables["TOKEN"]
+        listing = "openstack --os-region-name {} image list -c Name -c Status"
+        ann.types(listing.format("west"), shows=("west-tides",), hides=("east-tides",))
+        listed = ann.types(listing.format("east"), shows=("east-tides",), hides=("west-tides",))
+        self.proofs.add("the openstack client lists both with one token", listed.seconds)
+        listed = ann.types(f"python3 - <<'END'\n{SDK}END", shows=SDK_SHOWS)
+        self.proofs.add("openstacksdk lists both in one session", listed.seconds)
+        command = 'curl -sS -m 30 -H "X-Auth-Token: $TOKEN" $EAST_IMAGE/v2/images'
+        listed = ann.types(f"{command} | python3 -m json.tool | grep name", shows=("east-tides",))
+        self.proofs.add("curl lists east's images with the bare token", listed.seconds)
+
+    def no_agreement(self) -> None:
+        chapter("A project without an agreement", "bob works in west's project bio.")
+        listing = "openstack --os-region-name east image list"
+        refused = self.bob.types(listing, ends="badly", hides=("east-tides",))
+        self.proofs.add("in a project without agreement there is no east", refused.seconds)
+        self.bob.types("openstack token issue -f value -c id", into="TOKEN")
+        self.images_at_east(self.bob, "401")
+        self.proofs.add("nor is there by the bare token", self.images_at_east(self.bob, "401"))
+        self.east.variables["TOKEN"] = self.bob.variables["TOKEN"]
+        ask = 'alliance token validate - <<< "$TOKEN"'
+        self.east.types(ask, ends="badly", shows=("no_agreement",))
+
+    def images_at_east(self, person: Terminal, status: str) -> float:
+        command = f'{STATUS} -H "X-Auth-Token: $TOKEN" $EAST_IMAGE/v2/images'
+        return person.types(command, shows=(status,)).seconds
+
+    def suspension(self) -> None:
+        chapter(
+            "Cut off",
+            "East suspends west. Its Keystone and its Glance have ann's token in their caches.",
+        )
+        self.images_at_east(self.ann, "200")
+        self.projects_at_east(self.ann, "200")
+        suspended = self.east.types("alliance partner suspend west")
+        self.images_at_east(self.ann, "401")
+        self.projects_at_east(self.ann, "401")
+        self.proofs.add("the next request is refused, at Glance too", suspended.seconds)
+        listed = self.local.types("openstack image list -f value -c Name")
+        self.proofs.add("east's own users notice nothing", listed.seconds)
+        resumed = self.east.types("alliance partner resume west")
+        self.projects_at_east(self.ann, "200")
+        self.images_at_east(self.ann, "200")
+        self.proofs.add("after resume the same token works again", resumed.seconds)
+
+    def identity_provider(self) -> None:
+        chapter(
+            "The operator's hand",
+            "East's operator disables the identity provider west in Keystone itself.",
+        )
+        disabled = self.east.types("openstack identity provider set --disable west")
+        self.projects_at_east(self.ann, "401")
+        self.proofs.add("with its identity provider disabled: refused", disabled.seconds)
+        self.east.types("alliance partner show west", shows=("disabled",))
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    story = Story()
+    try:
+        story.tell()
+    except NotAsTold as failure:
+        Dialogue.close_all()
+        story.proofs.table(str(failure))
+        return 1
+    except subprocess.TimeoutExpired as failure:
+        story.proofs.table(f"{failure.cmd[-1]}: no end after {failure.timeout:.0f} s")
+        return 1
+    finally:
+        Dialogue.close_all()
+    story.proofs.table()
+    return 0
+
+
+sys.exit(main())
