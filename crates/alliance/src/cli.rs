@@ -48,6 +48,7 @@ pub(crate) struct Cli {
     #[arg(
         long,
         global = true,
+        help_heading = "Global options",
         value_name = "PATH",
         env = "ALLIANCE_SOCKET",
         default_value = "/run/alliance/delegate.sock"
@@ -55,7 +56,13 @@ pub(crate) struct Cli {
     socket: PathBuf,
 
     /// How results are printed
-    #[arg(long, global = true, value_enum, default_value = "table")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        value_enum,
+        default_value = "table"
+    )]
     pub format: Format,
 
     #[command(subcommand)]
@@ -64,14 +71,11 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the daemon
     Serve(serve::Serve),
-    /// Make this cloud's keys, and a configuration to start from
     Init(init::Init),
     /// Print or check a configuration file
     #[command(subcommand)]
     Config(configuration::ConfigCommand),
-    /// Print this cloud's id, and the tag that its tokens begin with
     Id(status::Id),
     /// The clouds that this one is paired with
     #[command(subcommand)]
@@ -87,7 +91,6 @@ enum Command {
     Region(region::RegionCommand),
     /// How the daemon is
     Status,
-    /// Check everything that pairing and foreign tokens need, and say what to do
     Doctor(doctor::Doctor),
 }
 

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
+use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -210,6 +211,22 @@ pub(crate) enum LogFormat {
     Human,
     /// One JSON object a line.
     Json,
+}
+
+impl Delegate {
+    /// The group's id on this machine.
+    ///
+    /// # Errors
+    /// If there is no such group here, or it cannot be looked up.
+    pub(crate) fn group_id(&self) -> anyhow::Result<Option<u32>> {
+        let Some(name) = &self.group else {
+            return Ok(None);
+        };
+        let group = nix::unistd::Group::from_name(name)
+            .with_context(|| format!("looking up [delegate] group {name:?}"))?
+            .with_context(|| format!("[delegate] group: there is no group {name:?} here"))?;
+        Ok(Some(group.gid.as_raw()))
+    }
 }
 
 impl Config {

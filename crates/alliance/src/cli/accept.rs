@@ -18,7 +18,10 @@ use crate::wire::{AcceptRequest, AcceptanceView, InspectAnswer, InspectRequest, 
 
 const WAIT: Duration = Duration::from_secs(25);
 
-/// Shows who invites, asks, and pairs once the inviter's operator has confirmed.
+/// Accept another cloud's invitation: show who invites, ask, pair
+///
+/// It then waits until the inviter's operator has confirmed; read the words of the fingerprint to
+/// them meanwhile.
 ///
 /// If the inviter becomes a guest, what Keystone needs for it is made with the OS_* credentials of
 /// this shell.

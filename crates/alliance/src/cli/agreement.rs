@@ -15,7 +15,6 @@ use crate::wire::{AgreementApplied, AgreementRequest, AgreementView, EndRequest}
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AgreementCommand {
-    /// Grant a partner's project roles here
     Create(Create),
     /// List the agreements that hold, given and received
     List {
@@ -31,10 +30,10 @@ pub(super) enum AgreementCommand {
         /// Its id
         id: String,
     },
-    /// End an agreement at once
     End(End),
 }
 
+/// Grant a partner's project roles here
 #[derive(Debug, Args)]
 pub(super) struct Create {
     /// What the partner is called here
@@ -72,6 +71,7 @@ pub(super) struct Project {
     project_domain: Option<String>,
 }
 
+/// End an agreement at once
 #[derive(Debug, Args)]
 pub(super) struct End {
     /// What the partner is called here

@@ -9,12 +9,14 @@ use serde::Serialize;
 
 use super::output::Format;
 use super::socket::Daemon;
-use super::{Failure, Output, configuration, partner};
+use super::{Failure, Output, configuration, init, partner};
 use crate::config::Config;
 use crate::wire::{Health, PartnerView, StatusView};
 
-/// Checks the daemon, Keystone, its plugin and every partner; each line says what to do. Exit code
-/// 1 if something does not work, 4 if the daemon does not answer.
+/// Check everything that pairing and foreign tokens need, and say what to do
+///
+/// The daemon, Keystone, its plugin, every partner. Exit code 1 if something does not work, 4 if
+/// the daemon does not answer.
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
     /// Check this configuration file and its keys as well
@@ -94,6 +96,9 @@ impl Findings {
         self.note(State::Ok, "configuration", path.display());
         for warning in configuration::warnings(&config, path) {
             self.note(State::Warn, "configuration", warning);
+        }
+        if let Some(warning) = init::snapshot_warning(&config) {
+            self.note(State::Fail, "state_dir", warning);
         }
         match Identity::load(&config.cloud.state_dir) {
             Ok(identity) => self.note(State::Ok, "keys", identity.cloud_id()),

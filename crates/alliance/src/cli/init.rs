@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use alliance_peer::identity::Identity;
@@ -14,6 +14,8 @@ use super::status::print_id;
 use super::{Failure, Output};
 use crate::config::{Config, Sample};
 
+/// Make this cloud's keys, and a configuration to start from
+///
 /// Writes a documented configuration if there is none, makes [cloud] state_dir and this cloud's
 /// keys if there are none, and prints the cloud id. Run it as the daemon's user; running it again
 /// changes nothing.
@@ -57,7 +59,10 @@ impl Init {
             }
         };
         let state_dir = &config.cloud.state_dir;
-        make_state_dir(state_dir)?;
+        make_state_dir(&config)?;
+        if let Some(warning) = snapshot_warning(&config) {
+            out.say(format_args!("warning: {warning}"));
+        }
         let identity = Identity::load_or_create(state_dir).map_err(anyhow::Error::from)?;
         if out.format == Format::Table {
             let made = if is_new { "written" } else { "kept as it was" };
@@ -97,11 +102,34 @@ fn write_new(path: &Path, sample: &Sample) -> anyhow::Result<bool> {
     }
 }
 
-/// Nobody but its owner looks in, until the daemon lets Keystone's group read the snapshot.
-fn make_state_dir(path: &Path) -> anyhow::Result<()> {
+/// For its owner; Keystone's group passes through to the snapshot, the keys stay closed to it.
+fn make_state_dir(config: &Config) -> anyhow::Result<()> {
+    let path = &config.cloud.state_dir;
+    if path.is_dir() {
+        return Ok(());
+    }
+    let group = config.delegate.group_id()?;
+    let mode = if group.is_some() { 0o750 } else { 0o700 };
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path)
+        .and_then(|()| chown(path, None, group))
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
         .with_context(|| format!("making [cloud] state_dir {}", path.display()))
+}
+
+/// Why Keystone's plugin would not get at the snapshot in the state directory.
+pub(super) fn snapshot_warning(config: &Config) -> Option<String> {
+    let path = &config.cloud.state_dir;
+    let name = config.delegate.group.as_deref()?;
+    let group = config.delegate.group_id().ok()??;
+    let metadata = fs::metadata(path).ok()?;
+    let open = metadata.gid() == group && metadata.mode() & 0o010 != 0;
+    (!open).then(|| {
+        format!(
+            "the group {name} cannot enter {0}, so Keystone cannot read the snapshot there; run: chgrp {name} {0}; chmod 750 {0}",
+            path.display()
+        )
+    })
 }

@@ -22,8 +22,12 @@ const WAIT: Duration = Duration::from_secs(25);
 /// How long an answer of the daemon that got lost is looked for.
 const SECOND_LOOK: Duration = Duration::from_secs(10);
 
-/// Prints one invitation on standard output, everything else on standard error; waits until
-/// somebody accepts, shows who it is, and pairs after you said that the fingerprint is right.
+/// Invite another cloud: print an invitation, wait, show who accepts, ask, pair
+///
+/// The invitation stands alone on standard output, everything else on standard error. An
+/// invitation alone is worth nothing to a thief: you are shown who accepted, and pair only if the
+/// words of the fingerprint are those that the other operator sees. Without a terminal nobody can
+/// be asked: give --expect.
 ///
 /// If the partner becomes a guest, what Keystone needs for it is made with the OS_* credentials of
 /// this shell.

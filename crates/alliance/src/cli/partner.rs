@@ -21,9 +21,7 @@ pub(super) use view::warnings;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PartnerCommand {
-    /// Invite another cloud: print an invitation, wait, show who accepts, ask, pair
     Invite(Invite),
-    /// Accept another cloud's invitation: show who invites, ask, pair
     Accept(Accept),
     /// List partners
     List,
@@ -33,11 +31,9 @@ pub(super) enum PartnerCommand {
     Suspend(Name),
     /// Let a suspended or expired partner's tokens in again
     Resume(Name),
-    /// Change a partner's limits, or when the trust ends
     Set(Set),
     /// Make what is missing in Keystone, enable what is disabled there, ask the partner for its news
     Repair(Name),
-    /// End the partnership at once, also if the partner is dead
     Remove(Remove),
 }
 
@@ -47,6 +43,7 @@ pub(super) struct Name {
     name: String,
 }
 
+/// Change a partner's limits, or when the trust ends
 #[derive(Debug, Args)]
 pub(super) struct Set {
     /// What the partner is called here
@@ -65,6 +62,10 @@ pub(super) struct Set {
     max_projects: Option<Bound<u32>>,
 }
 
+/// End the partnership at once, also if the partner is dead
+///
+/// Its agreements end and its tokens stop. What was made for it in Keystone stays there, and is
+/// named, unless --purge is given.
 #[derive(Debug, Args)]
 pub(super) struct Remove {
     /// What the partner is called here

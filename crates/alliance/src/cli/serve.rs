@@ -9,7 +9,9 @@ use super::Failure;
 use crate::config::Config;
 use crate::daemon;
 
-/// Run the daemon in the foreground; it logs to standard error and drains on SIGTERM.
+/// Run the daemon
+///
+/// It stays in the foreground, logs to standard error, and finishes what is under way on SIGTERM.
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     /// The configuration file

@@ -14,6 +14,8 @@ use super::{Failure, Output};
 use crate::config::Config;
 use crate::wire::{Health, StatusView};
 
+/// Print this cloud's id, and the tag that its tokens begin with
+///
 /// Asks the daemon; with `--config`, reads the key in [cloud] state_dir, daemon or not.
 #[derive(Debug, Args)]
 pub(super) struct Id {

@@ -17,11 +17,12 @@ use crate::wire::{Path, ValidateRequest, Verdict, Via};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
-    /// Judge a partner's token as Keystone would, and say why
     Validate(Validate),
 }
 
-/// Reads a token from standard input, so that neither `ps` nor the shell's history sees it.
+/// Judge a partner's token as Keystone would, and say why
+///
+/// Reads the token from standard input, so that neither `ps` nor the shell's history sees it.
 ///
 /// Exit code 0 if it is valid.
 #[derive(Debug, Args)]
