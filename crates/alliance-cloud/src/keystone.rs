@@ -1,26 +1,47 @@
-//! Keystone, as the daemon asks it.
+//! Keystone, as the daemon asks it: as a user with role `service` on its project, to validate
+//! tokens and to ring, and role `reader` on the system, to read. It needs no more, and should have
+//! no more.
 
 mod catalog;
 mod domain;
 mod error;
 mod grant;
+mod login;
 mod project;
 mod role;
 mod settings;
 mod token;
 
+use reqwest::StatusCode;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
 pub use self::domain::{Domain, IdentityProvider};
 pub use self::error::KeystoneError;
 pub use self::grant::UserGrants;
+pub(crate) use self::login::AUTH_TOKEN;
+use self::login::{Login, Scope};
 pub use self::project::ProjectQuery;
 pub use self::role::OwnRole;
 pub use self::settings::Settings;
 pub use self::token::{TokenView, Validation};
+use crate::transport::{Answer, Deadline, Http, Question};
 
-/// The daemon's way to its Keystone.
+/// The daemon's way to its Keystone. Each question has the deadline of [`Settings::timeout`], and
+/// carries `request_id` as `X-Openstack-Request-Id`.
 #[derive(Debug)]
 pub struct Keystone {
+    http: Http,
     settings: Settings,
+    project: Login,
+    system: Login,
+}
+
+/// What belongs to one question of a caller, however many requests it takes.
+#[derive(Debug, Clone, Copy)]
+struct Call<'a> {
+    request_id: &'a str,
+    deadline: Deadline,
 }
 
 impl Keystone {
@@ -29,14 +50,97 @@ impl Keystone {
     /// # Errors
     /// If no HTTP client can be made for `settings.auth_url`.
     pub fn new(settings: Settings) -> Result<Self, KeystoneError> {
-        Ok(Self { settings })
+        Ok(Self {
+            http: Http::new(&settings.auth_url, None)?,
+            settings,
+            project: Login::new(Scope::Project),
+            system: Login::new(Scope::System),
+        })
     }
 
-    fn unwritten<T>(&self) -> Result<T, KeystoneError> {
-        Err(crate::transport::TransportError::Setup {
-            url: self.settings.auth_url.to_string(),
-            reason: "this part is still being written".to_owned(),
+    fn call<'a>(&self, request_id: &'a str) -> Call<'a> {
+        Call {
+            request_id,
+            deadline: Deadline::after(self.settings.timeout),
         }
-        .into())
     }
+
+    /// Asks as the daemon's user. A token that Keystone does not accept is replaced once.
+    async fn ask(
+        &self,
+        scope: Scope,
+        question: Question<'_>,
+        call: Call<'_>,
+    ) -> Result<Answer, KeystoneError> {
+        let login = match scope {
+            Scope::Project => &self.project,
+            Scope::System => &self.system,
+        };
+        let question = question.request_id(call.request_id);
+        let token = login.token(None, &self.http, &self.settings, call).await?;
+        let asked = question.clone().header(AUTH_TOKEN, token.header());
+        let answer = self.http.ask(asked, call.deadline).await?;
+        if answer.status != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+        let token = login
+            .token(Some(&token), &self.http, &self.settings, call)
+            .await?;
+        let answer = self
+            .http
+            .ask(question.header(AUTH_TOKEN, token.header()), call.deadline)
+            .await?;
+        if answer.status == StatusCode::UNAUTHORIZED {
+            let found = "Keystone refuses a token that it has just issued; do all its workers share one set of fernet keys?";
+            return Err(answer.unexpected(found.to_owned()).into());
+        }
+        Ok(answer)
+    }
+
+    /// Reads one thing, none if there is no such thing.
+    async fn find<T: DeserializeOwned>(
+        &self,
+        question: Question<'_>,
+        call: Call<'_>,
+    ) -> Result<Option<T>, KeystoneError> {
+        let answer = self.ask(Scope::System, question, call).await?;
+        match answer.status {
+            StatusCode::OK => Ok(Some(answer.json()?)),
+            _ if answer.is_not_found() => Ok(None),
+            _ => Err(self.refused(Scope::System, &answer)),
+        }
+    }
+
+    /// Reads a whole list.
+    async fn list<T: DeserializeOwned>(
+        &self,
+        question: Question<'_>,
+        call: Call<'_>,
+    ) -> Result<T, KeystoneError> {
+        let answer = self.ask(Scope::System, question, call).await?;
+        if answer.status != StatusCode::OK {
+            return Err(self.refused(Scope::System, &answer));
+        }
+        let Extent { truncated } = answer.json()?;
+        if truncated == Some(true) {
+            let found = "only a part of the list; raise list_limit in keystone.conf";
+            return Err(answer.unexpected(found.to_owned()).into());
+        }
+        Ok(answer.json()?)
+    }
+
+    fn refused(&self, scope: Scope, answer: &Answer) -> KeystoneError {
+        match answer.status {
+            StatusCode::FORBIDDEN => {
+                scope.missing_role(&self.settings, answer.request().to_owned())
+            }
+            _ => answer.unexpected_status().into(),
+        }
+    }
+}
+
+/// Whether a list is whole.
+#[derive(Deserialize)]
+struct Extent {
+    truncated: Option<bool>,
 }

@@ -1,5 +1,30 @@
 //! HTTP to one Keystone: deadlines, bounded answers, no redirects, no proxies.
 
+use std::fmt;
+use std::time::Duration;
+
+use alliance_core::label::clean;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Certificate, Client, Method, Response, StatusCode, redirect};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+/// Longest answer about one thing, in bytes.
+pub(crate) const SMALL: usize = 256 << 10;
+/// Longest answer that lists things, in bytes.
+pub(crate) const LARGE: usize = 4 << 20;
+
+/// Unused connections are closed before the usual servers close them (gunicorn: 2 s), so that a
+/// question rarely meets a dead one.
+const IDLE: Duration = Duration::from_millis(1500);
+const IDLE_CONNECTIONS: usize = 32;
+/// Longest text of Keystone's that is shown, in characters.
+const SHOWN: usize = 200;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
+
 /// Why there is no usable answer from Keystone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
@@ -20,17 +45,20 @@ pub enum TransportError {
         reason: String,
     },
     /// No answer in time.
-    #[error("Keystone at {url} did not answer {request} within {seconds} s; is it overloaded?")]
+    #[error(
+        "Keystone at {url} did not answer {request} within {} s; is it overloaded?",
+        .limit.as_secs_f32()
+    )]
     TimedOut {
         /// Keystone's URL.
         url: String,
         /// What was asked.
         request: String,
-        /// The deadline.
-        seconds: u64,
+        /// How long the question was allowed to take.
+        limit: Duration,
     },
-    /// Keystone failed: 5xx, or 429.
-    #[error("Keystone failed at {request} with status {status} ({trace}); see its log")]
+    /// Keystone failed (5xx), or has too much to do (429).
+    #[error("Keystone failed at {request} with status {status}; look in its log for {trace}")]
     Failed {
         /// What was asked.
         request: String,
@@ -40,11 +68,361 @@ pub enum TransportError {
         trace: String,
     },
     /// Keystone answered something that its API does not know.
-    #[error("Keystone's answer to {request} was not understood: {found}")]
+    #[error(
+        "the answer to {request} is not what Keystone's API says: {found}; is auth_url that of a Keystone?"
+    )]
     Unexpected {
         /// What was asked.
         request: String,
-        /// What was found instead.
+        /// What was found.
         found: String,
     },
+}
+
+/// By when a question must be answered, everything included.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    pub(crate) at: Instant,
+    pub(crate) limit: Duration,
+}
+
+impl Deadline {
+    /// `limit` from now.
+    pub(crate) fn after(limit: Duration) -> Self {
+        Self {
+            at: Instant::now() + limit,
+            limit,
+        }
+    }
+}
+
+/// One request.
+#[derive(Debug, Clone)]
+pub(crate) struct Question<'a> {
+    method: Method,
+    path: Vec<&'a str>,
+    query: Vec<(&'a str, &'a str)>,
+    headers: HeaderMap,
+    body: Option<Vec<u8>>,
+    limit: usize,
+}
+
+impl<'a> Question<'a> {
+    /// `path` is below `/v3`, one entry for each segment.
+    pub(crate) fn new(method: Method, path: impl IntoIterator<Item = &'a str>) -> Self {
+        Self {
+            method,
+            path: path.into_iter().collect(),
+            query: Vec::new(),
+            headers: HeaderMap::new(),
+            body: None,
+            limit: SMALL,
+        }
+    }
+
+    pub(crate) fn get(path: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    /// Expects a list.
+    pub(crate) fn list(path: impl IntoIterator<Item = &'a str>) -> Self {
+        Self {
+            limit: LARGE,
+            ..Self::get(path)
+        }
+    }
+
+    pub(crate) fn query(mut self, name: &'a str, value: &'a str) -> Self {
+        self.query.push((name, value));
+        self
+    }
+
+    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    pub(crate) fn request_id(mut self, request_id: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(request_id) {
+            self.headers.insert(REQUEST_ID, value);
+        }
+        self
+    }
+
+    pub(crate) fn json(mut self, body: &serde_json::Value) -> Self {
+        self.body = Some(body.to_string().into_bytes());
+        self
+    }
+}
+
+/// `GET /v3/users/…`; ids are in it, secrets never.
+impl fmt::Display for Question<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} /v3/{}", self.method, self.path.join("/"))
+    }
+}
+
+/// Keystone, as an HTTP server.
+#[derive(Debug)]
+pub(crate) struct Http {
+    client: Client,
+    base: Url,
+}
+
+impl Http {
+    /// `auth_url` is Keystone's, with or without `/v3`. `ca_pem` are the only authorities to trust
+    /// if given, otherwise the platform's are.
+    pub(crate) fn new(auth_url: &Url, ca_pem: Option<&[u8]>) -> Result<Self, TransportError> {
+        let base = base(auth_url);
+        let setup = |reason: String| TransportError::Setup {
+            url: base.to_string(),
+            reason,
+        };
+        // An error means that another part of this program has installed one.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let mut builder = Client::builder()
+            .user_agent(concat!("alliance/", env!("CARGO_PKG_VERSION")))
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS);
+        if let Some(pem) = ca_pem {
+            let authorities = Certificate::from_pem_bundle(pem).map_err(|e| setup(causes(&e)))?;
+            builder = builder.tls_certs_only(authorities);
+        } else if base.scheme() == "http" {
+            // Nothing is verified, so a machine without authorities will do.
+            builder = builder.tls_certs_only([]);
+        }
+        let client = builder.build().map_err(|e| setup(causes(&e)))?;
+        if base.cannot_be_a_base() || !matches!(base.scheme(), "http" | "https") {
+            return Err(setup("expected an http or https URL".to_owned()));
+        }
+        Ok(Self { client, base })
+    }
+
+    /// Asks. A status below 500 other than 429 is an answer.
+    pub(crate) async fn ask(
+        &self,
+        question: Question<'_>,
+        deadline: Deadline,
+    ) -> Result<Answer, TransportError> {
+        let request = question.to_string();
+        let answer = timeout_at(deadline.at, self.exchange(&question, &request)).await;
+        let answer = answer.map_err(|_| self.timed_out(request, deadline))??;
+        tracing::debug!(
+            request = answer.request,
+            status = answer.status.as_u16(),
+            trace = answer.trace,
+            "Keystone answered"
+        );
+        if answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(TransportError::Failed {
+                request: answer.request,
+                status: answer.status.as_u16(),
+                trace: answer.trace,
+            });
+        }
+        Ok(answer)
+    }
+
+    /// The error of a question that had to stop.
+    pub(crate) fn timed_out(&self, request: String, deadline: Deadline) -> TransportError {
+        TransportError::TimedOut {
+            url: self.base.to_string(),
+            request,
+            limit: deadline.limit,
+        }
+    }
+
+    async fn exchange(
+        &self,
+        question: &Question<'_>,
+        request: &str,
+    ) -> Result<Answer, TransportError> {
+        let first = self.send(question).await;
+        // A connection that the server was just closing says nothing about the server.
+        let again = question.method == Method::GET
+            && first
+                .as_ref()
+                .is_err_and(|e| e.is_request() && !e.is_connect());
+        let sent = if again {
+            self.send(question).await
+        } else {
+            first
+        };
+        let mut response = sent.map_err(|e| self.unreachable(&e))?;
+        let mut answer = Answer {
+            request: request.to_owned(),
+            status: response.status(),
+            trace: trace(&response),
+            headers: std::mem::take(response.headers_mut()),
+            body: Vec::new(),
+        };
+        while let Some(chunk) = response.chunk().await.map_err(|e| self.unreachable(&e))? {
+            if answer.body.len() + chunk.len() > question.limit {
+                let found = format!("more than {} bytes", question.limit);
+                return Err(answer.unexpected(found));
+            }
+            answer.body.extend_from_slice(&chunk);
+        }
+        Ok(answer)
+    }
+
+    async fn send(&self, question: &Question<'_>) -> Result<Response, reqwest::Error> {
+        let mut url = self.base.clone();
+        // Never fails: `new` has refused what cannot be a base.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(&question.path);
+        }
+        let mut request = self
+            .client
+            .request(question.method.clone(), url)
+            .headers(question.headers.clone());
+        if !question.query.is_empty() {
+            request = request.query(&question.query);
+        }
+        if let Some(body) = &question.body {
+            request = request
+                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+                .body(body.clone());
+        }
+        request.send().await
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> TransportError {
+        TransportError::Unreachable {
+            url: self.base.to_string(),
+            reason: causes(error),
+        }
+    }
+}
+
+/// What Keystone answered.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    request: String,
+    trace: String,
+    body: Vec<u8>,
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: ErrorDetail,
+}
+
+#[derive(Deserialize)]
+struct ErrorDetail {
+    message: String,
+}
+
+impl Answer {
+    /// The body.
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, TransportError> {
+        serde_json::from_slice(&self.body)
+            .map_err(|error| self.unexpected(clean(&error.to_string(), SHOWN)))
+    }
+
+    /// Keystone's own words for why not; none if this is no error of Keystone's.
+    pub(crate) fn said(&self) -> Option<String> {
+        let body: ErrorBody = serde_json::from_slice(&self.body).ok()?;
+        Some(clean(&body.error.message, SHOWN))
+    }
+
+    /// Whether Keystone, and not some other web server, says that there is no such thing.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND && self.said().is_some()
+    }
+
+    /// What was asked.
+    pub(crate) fn request(&self) -> &str {
+        &self.request
+    }
+
+    /// The error that says so.
+    pub(crate) fn unexpected(&self, found: String) -> TransportError {
+        TransportError::Unexpected {
+            request: self.request.clone(),
+            found,
+        }
+    }
+
+    /// The error for a status that this question does not have.
+    pub(crate) fn unexpected_status(&self) -> TransportError {
+        let said = self.said().map(|said| format!(": {said}"));
+        self.unexpected(format!(
+            "status {}{}",
+            self.status.as_u16(),
+            said.unwrap_or_default()
+        ))
+    }
+}
+
+fn base(auth_url: &Url) -> Url {
+    let mut url = auth_url.clone();
+    // Both fail only for URLs without a host, which `Http::new` refuses.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
+    if !path.ends_with("/v3")
+        && let Ok(mut segments) = url.path_segments_mut()
+    {
+        segments.pop_if_empty().push("v3");
+    }
+    url
+}
+
+fn trace(response: &Response) -> String {
+    let id = response.headers().get(REQUEST_ID);
+    id.and_then(|id| id.to_str().ok()).map_or_else(
+        || "the request without an id".to_owned(),
+        |id| clean(id, 64),
+    )
+}
+
+/// An error with its causes, without the URL, which the caller shows.
+fn causes(error: &reqwest::Error) -> String {
+    let mut source = std::error::Error::source(error);
+    let mut text = String::new();
+    while let Some(cause) = source {
+        // The innermost says most; the outer ones repeat "client error".
+        text = cause.to_string();
+        source = cause.source();
+    }
+    if text.is_empty() {
+        text = if error.is_builder() {
+            "cannot be set up"
+        } else {
+            "the connection broke"
+        }
+        .to_owned();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_usual_spelling_of_the_url_leads_to_v3() {
+        for (given, expected) in [
+            ("http://k:5000", "http://k:5000/v3"),
+            ("http://k:5000/", "http://k:5000/v3"),
+            ("http://k:5000/v3/", "http://k:5000/v3"),
+            ("https://k/identity", "https://k/identity/v3"),
+            (
+                "https://user:secret@k/identity/v3?x#y",
+                "https://k/identity/v3",
+            ),
+        ] {
+            assert_eq!(base(&given.parse().unwrap()).as_str(), expected);
+        }
+        assert!(Http::new(&"ftp://k/v3".parse().unwrap(), None).is_err());
+        assert!(Http::new(&"mailto:k".parse().unwrap(), None).is_err());
+    }
 }

@@ -1,4 +1,4 @@
-//! Why Keystone gave no answer, and what to do about it.
+//! Why Keystone gave no answer to the daemon, and what to do about it.
 
 use crate::transport::TransportError;
 
@@ -10,7 +10,7 @@ pub enum KeystoneError {
     Transport(#[from] TransportError),
     /// The daemon's own user cannot log in.
     #[error(
-        "Keystone refuses the daemon's user {user:?}: {said}; check username, password and user_domain_name in [keystone]"
+        "Keystone refuses to log in the daemon's user {user:?}: {said}; check username, password and user_domain_name in [keystone], and that the user is enabled"
     )]
     WrongCredentials {
         /// The user's name.
@@ -20,23 +20,19 @@ pub enum KeystoneError {
     },
     /// The daemon's own user lacks a role.
     #[error(
-        "the daemon's Keystone user {user:?} needs role {role} on {scope} for {request}; grant it: openstack role add --user {user} {target} {role}"
+        "Keystone does not let the daemon's user {request}; it needs role {role} there: {remedy}"
     )]
     MissingRole {
-        /// The user's name.
-        user: String,
         /// The role.
         role: &'static str,
-        /// Where, in words.
-        scope: String,
-        /// Where, as options of `openstack role add`.
-        target: String,
         /// What was asked.
         request: String,
+        /// The command that grants it.
+        remedy: String,
     },
-    /// A token outlived its time by `allow_expired` only, and cannot be used to revoke itself.
+    /// A token that cannot revoke itself, since it has outlived its time.
     #[error(
-        "the token has expired and is only accepted for running work ([token] allow_expired_window); only an admin can revoke it"
+        "the token has expired, and is accepted for running work only ([token] allow_expired_window); nobody but an admin can revoke it"
     )]
     Expired,
 }

@@ -1,12 +1,24 @@
 //! Which roles a user has.
 
-use alliance_core::statement::Grants;
+use std::collections::BTreeSet;
 
-use super::{Keystone, KeystoneError};
+use alliance_core::keystone_id::is_id;
+use alliance_core::statement::{Grants, HomeUser, Named, Project};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::domain::DomainJson;
+use super::project::{ProjectBody, ProjectJson};
+use super::role::RoleJson;
+use super::{Call, Keystone, KeystoneError};
+use crate::transport::Question;
 
 /// Keystone's word about a user.
-#[expect(clippy::large_enum_variant, reason = "made once per question and taken apart at once")]
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once per question and taken apart at once"
+)]
 pub enum UserGrants {
     /// The user is native and enabled, and holds roles in the project if one was asked about.
     Some(Grants),
@@ -23,10 +35,210 @@ impl Keystone {
     /// If Keystone does not say.
     pub async fn grants(
         &self,
-        _user_id: &str,
-        _project_id: Option<&str>,
-        _request_id: &str,
+        user_id: &str,
+        project_id: Option<&str>,
+        request_id: &str,
     ) -> Result<UserGrants, KeystoneError> {
-        self.unwritten()
+        if !is_id(user_id) || project_id.is_some_and(|id| !is_id(id)) {
+            return Ok(UserGrants::None);
+        }
+        let call = self.call(request_id);
+        let grants = match project_id {
+            None => self.native_user(user_id, call).await?.map(|user| Grants {
+                user,
+                project: None,
+                roles: BTreeSet::new(),
+            }),
+            Some(project_id) => {
+                let (user, project, roles) = tokio::try_join!(
+                    self.native_user(user_id, call),
+                    self.live_project(project_id, call),
+                    self.effective_roles(user_id, project_id, call),
+                )?;
+                match (user, project) {
+                    (Some(user), Some(project)) if !roles.is_empty() => Some(Grants {
+                        user,
+                        project: Some(project),
+                        roles,
+                    }),
+                    _ => None,
+                }
+            }
+        };
+        Ok(grants.map_or(UserGrants::None, UserGrants::Some))
+    }
+
+    async fn native_user(
+        &self,
+        id: &str,
+        call: Call<'_>,
+    ) -> Result<Option<HomeUser>, KeystoneError> {
+        let found: Option<UserBody> = self.find(Question::get(["users", id]), call).await?;
+        let Some(user) = found
+            .map(|body| body.user)
+            .filter(|user| user.is_native(id))
+        else {
+            return Ok(None);
+        };
+        let domain = self.live_domain(&user.domain_id, call).await?;
+        Ok(domain.map(|domain| HomeUser {
+            id: user.id,
+            name: user.name,
+            domain,
+        }))
+    }
+
+    pub(super) async fn live_project(
+        &self,
+        id: &str,
+        call: Call<'_>,
+    ) -> Result<Option<Project>, KeystoneError> {
+        let found: Option<ProjectBody> = self.find(Question::get(["projects", id]), call).await?;
+        let project = found.map(|body| body.project);
+        let Some(project) = project.filter(|project| project.id == id && project.is_native())
+        else {
+            return Ok(None);
+        };
+        self.with_domain(project, call).await
+    }
+
+    /// A project with its domain, none if that is disabled.
+    async fn with_domain(
+        &self,
+        project: ProjectJson,
+        call: Call<'_>,
+    ) -> Result<Option<Project>, KeystoneError> {
+        let domain = match &project.domain_id {
+            Some(id) => self.live_domain(id, call).await?,
+            None => None,
+        };
+        Ok(domain.map(|domain| project.within(domain)))
+    }
+
+    async fn live_domain(&self, id: &str, call: Call<'_>) -> Result<Option<Named>, KeystoneError> {
+        let domain = self.find_domain(id, call).await?;
+        Ok(domain
+            .filter(|domain| domain.enabled)
+            .map(DomainJson::named))
+    }
+
+    async fn effective_roles(
+        &self,
+        user_id: &str,
+        project_id: &str,
+        call: Call<'_>,
+    ) -> Result<BTreeSet<String>, KeystoneError> {
+        let question = Question::get(["role_assignments"])
+            .query("effective", "true")
+            .query("include_names", "true")
+            .query("user.id", user_id)
+            .query("scope.project.id", project_id);
+        let found: Option<Assignments> = self.find(question, call).await?;
+        Ok(found
+            .map(|assignments| assignments.roles(user_id, project_id))
+            .unwrap_or_default())
+    }
+}
+
+impl DomainJson {
+    pub(super) fn named(self) -> Named {
+        Named {
+            id: self.id,
+            name: self.name,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct UserBody {
+    user: UserJson,
+}
+
+#[derive(Deserialize)]
+struct UserJson {
+    id: String,
+    name: String,
+    domain_id: String,
+    enabled: bool,
+    #[serde(default)]
+    federated: Vec<IgnoredAny>,
+}
+
+impl UserJson {
+    /// A database may find an id that differs in case; that is another one.
+    fn is_native(&self, id: &str) -> bool {
+        self.id == id && self.enabled && self.federated.is_empty()
+    }
+}
+
+#[derive(Deserialize)]
+struct Assignments {
+    role_assignments: Vec<Assignment>,
+}
+
+#[derive(Deserialize)]
+struct Assignment {
+    role: RoleJson,
+    user: Option<Ref>,
+    scope: AssignmentScope,
+}
+
+#[derive(Deserialize)]
+struct AssignmentScope {
+    project: Option<Ref>,
+}
+
+#[derive(Deserialize)]
+struct Ref {
+    id: String,
+}
+
+impl Assignments {
+    /// A role of a single domain is never in a token.
+    fn roles(self, user_id: &str, project_id: &str) -> BTreeSet<String> {
+        let is = |found: &Option<Ref>, id: &str| found.as_ref().is_some_and(|found| found.id == id);
+        self.role_assignments
+            .into_iter()
+            .filter(|a| is(&a.user, user_id) && is(&a.scope.project, project_id))
+            .filter(|a| a.role.is_global())
+            .map(|a| a.role.name)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_role_assignments_read_once_each() {
+        let fixture = include_str!("fixtures/role-assignments.json");
+        let read = || serde_json::from_str::<Assignments>(fixture).unwrap();
+        let first = &read().role_assignments[0];
+        let user = first.user.as_ref().unwrap().id.clone();
+        let project = first.scope.project.as_ref().unwrap().id.clone();
+        assert_eq!(
+            read().roles(&user, &project),
+            ["member".to_owned(), "reader".to_owned()].into()
+        );
+        assert!(read().roles("other", &project).is_empty());
+        assert!(read().roles(&user, "other").is_empty());
+    }
+
+    #[test]
+    fn only_an_enabled_user_of_our_own_is_native() {
+        let ann: UserBody = serde_json::from_str(include_str!("fixtures/user.json")).unwrap();
+        let id = ann.user.id.clone();
+        assert!(ann.user.is_native(&id));
+        assert!(!ann.user.is_native(&id.to_uppercase()));
+        let disabled = UserJson {
+            enabled: false,
+            ..ann.user
+        };
+        assert!(!disabled.is_native(&id));
+        let shadow: UserBody =
+            serde_json::from_str(include_str!("fixtures/user-federated.json")).unwrap();
+        let id = shadow.user.id.clone();
+        assert!(!shadow.user.is_native(&id));
     }
 }
