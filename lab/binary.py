@@ -40,6 +40,7 @@ def _replace(source: Path, target: Path) -> None:
 def _cargo(target: Path) -> Path:
     profile = os.environ.get("ALLIANCE_PROFILE", "release")
     options = ["--quiet", "--locked", "--profile", profile, "--package", "alliance"]
+    print(f"building alliance ({profile})", flush=True)
     try:
         done = subprocess.run(["cargo", "build", *options], cwd=CHECKOUT, stdin=subprocess.DEVNULL)
     except FileNotFoundError:
