@@ -1,17 +1,20 @@
 -- One text for both databases: what stands between /*! and */ is read by MariaDB only.
 -- Every statement can be run again, since MariaDB cannot roll back a CREATE TABLE.
+-- The collation compares byte by byte, as SQLite does; without `nopad`, 'a' equals 'a '.
 
 CREATE TABLE IF NOT EXISTS counters (
     name  VARCHAR(32) NOT NULL PRIMARY KEY,
     value BIGINT NOT NULL
-) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin */;
+) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin */;
+
+REPLACE INTO counters (name, value) VALUES ('generation', 0);
 
 -- Who holds an alias: `partner:ID`, `invitation:ID` or `acceptance:ID`. In lower case, since
 -- Keystone's names differ by more than case.
 CREATE TABLE IF NOT EXISTS aliases (
     alias  VARCHAR(64) NOT NULL PRIMARY KEY,
     holder VARCHAR(64) NOT NULL
-) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin */;
+) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin */;
 
 -- live_cloud_id and live_tag are null for removed partners: unique among the others only.
 CREATE TABLE IF NOT EXISTS partners (
@@ -36,7 +39,7 @@ CREATE TABLE IF NOT EXISTS partners (
     last_error    TEXT,
     received      MEDIUMTEXT NOT NULL,
     received_etag TEXT
-) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin */;
+) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin */;
 
 -- live_key is `PARTNER ID/PROJECT` until the agreement ends.
 CREATE TABLE IF NOT EXISTS agreements (
@@ -53,7 +56,7 @@ CREATE TABLE IF NOT EXISTS agreements (
     till           BIGINT,
     ended_at       BIGINT,
     FOREIGN KEY (partner_id) REFERENCES partners (id)
-) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin */;
+) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin */;
 
 -- The inviter's side.
 CREATE TABLE IF NOT EXISTS invitations (
@@ -71,7 +74,7 @@ CREATE TABLE IF NOT EXISTS invitations (
     descriptor    MEDIUMTEXT,
     claims        MEDIUMTEXT,
     decided_at    BIGINT
-) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin */;
+) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin */;
 
 -- The acceptor's side. The secret is kept while it is needed to ask the inviter.
 CREATE TABLE IF NOT EXISTS acceptances (
@@ -88,7 +91,7 @@ CREATE TABLE IF NOT EXISTS acceptances (
     descriptor MEDIUMTEXT NOT NULL,
     claims     MEDIUMTEXT NOT NULL,
     decided_at BIGINT
-) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin */;
+) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin */;
 
 -- Hashes of partners' tokens that were let in here: what to drop from the services' caches.
 CREATE TABLE IF NOT EXISTS seen_tokens (
@@ -97,7 +100,7 @@ CREATE TABLE IF NOT EXISTS seen_tokens (
     user_id      VARCHAR(64) NOT NULL,
     project_id   VARCHAR(64),
     expires_at   BIGINT NOT NULL
-) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin */;
+) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin */;
 CREATE INDEX IF NOT EXISTS seen_tokens_of_cloud ON seen_tokens (cloud_id, expires_at);
 CREATE INDEX IF NOT EXISTS seen_tokens_by_expiry ON seen_tokens (expires_at);
 
@@ -108,4 +111,4 @@ CREATE TABLE IF NOT EXISTS audit (
     action  VARCHAR(64) NOT NULL,
     subject TEXT NOT NULL,
     detail  TEXT NOT NULL
-) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin */;
+) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin */;

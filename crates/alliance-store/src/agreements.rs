@@ -26,7 +26,7 @@ impl Agreements<'_> {
     ///
     /// # Errors
     /// [`Error::AgreementExists`] with that one, [`Error::NoSuchPartner`].
-    pub async fn create(&self, agreement: &Agreement, now: Seconds) -> Result<()> {
+    pub async fn create(self, agreement: &Agreement, now: Seconds) -> Result<()> {
         retrying(|| self.create_once(agreement, now)).await
     }
 
@@ -34,7 +34,7 @@ impl Agreements<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn list(&self, partner: Option<&CloudId>) -> Result<Vec<Agreement>> {
+    pub async fn list(self, partner: Option<&CloudId>) -> Result<Vec<Agreement>> {
         sqlx::query(&format!(
             "{SELECT} WHERE (? IS NULL OR partners.cloud_id = ?)
                 ORDER BY agreements.since, agreements.id"
@@ -52,7 +52,7 @@ impl Agreements<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn live(&self, partner: &CloudId, now: Seconds) -> Result<Vec<Agreement>> {
+    pub async fn live(self, partner: &CloudId, now: Seconds) -> Result<Vec<Agreement>> {
         let mut agreements = self.not_ended(partner).await?;
         agreements.retain(|agreement| agreement.is_live(now));
         Ok(agreements)
@@ -62,7 +62,7 @@ impl Agreements<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn by_id(&self, id: &str) -> Result<Option<Agreement>> {
+    pub async fn by_id(self, id: &str) -> Result<Option<Agreement>> {
         sqlx::query(&format!("{SELECT} WHERE agreements.id = ?"))
             .bind(id)
             .fetch_optional(self.0.pool())
@@ -76,7 +76,7 @@ impl Agreements<'_> {
     ///
     /// # Errors
     /// [`Error::NoSuchAgreement`], also if it has ended already.
-    pub async fn end(&self, id: &str, now: Seconds) -> Result<Agreement> {
+    pub async fn end(self, id: &str, now: Seconds) -> Result<Agreement> {
         retrying(|| async {
             let mut transaction = self.0.write().await?;
             let row = sqlx::query(&format!(
@@ -99,7 +99,7 @@ impl Agreements<'_> {
     /// # Errors
     /// [`Error::NoSuchAgreement`].
     pub async fn end_about(
-        &self,
+        self,
         partner: &CloudId,
         projects: &Projects,
         now: Seconds,
@@ -115,7 +115,7 @@ impl Agreements<'_> {
         }
     }
 
-    async fn not_ended(&self, partner: &CloudId) -> Result<Vec<Agreement>> {
+    async fn not_ended(self, partner: &CloudId) -> Result<Vec<Agreement>> {
         sqlx::query(&format!(
             "{SELECT} WHERE partners.live_cloud_id = ? AND agreements.live_key IS NOT NULL
                 ORDER BY agreements.since, agreements.id"
@@ -128,7 +128,7 @@ impl Agreements<'_> {
         .collect()
     }
 
-    async fn create_once(&self, agreement: &Agreement, now: Seconds) -> Result<()> {
+    async fn create_once(self, agreement: &Agreement, now: Seconds) -> Result<()> {
         let mut transaction = self.0.write().await?;
         let (partner_id, _) =
             crate::partners::require(&mut transaction, &agreement.partner).await?;

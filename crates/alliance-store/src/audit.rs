@@ -31,7 +31,7 @@ impl Audit<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn append(&self, entry: &AuditEntry) -> Result<()> {
+    pub async fn append(self, entry: &AuditEntry) -> Result<()> {
         retrying(|| async {
             sqlx::query(
                 "INSERT INTO audit (at, actor, action, subject, detail) VALUES (?, ?, ?, ?, ?)",
@@ -52,7 +52,7 @@ impl Audit<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn list(&self, limit: u32) -> Result<Vec<AuditEntry>> {
+    pub async fn list(self, limit: u32) -> Result<Vec<AuditEntry>> {
         sqlx::query("SELECT * FROM audit ORDER BY seq DESC LIMIT ?")
             .bind(i64::from(limit))
             .fetch_all(self.0.pool())

@@ -106,3 +106,36 @@ impl Store {
         self.database.close().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The daemon's handlers run on several threads.
+    #[test]
+    fn every_call_may_move_between_threads() {
+        fn require_send(_: impl Send) {}
+        fn calls(store: &Store, cloud: &CloudId, descriptor: &StoredDescriptor) {
+            require_send(Store::open("", cloud));
+            require_send(store.ping());
+            require_send(store.drafts(0));
+            require_send(store.partners().list());
+            require_send(store.partners().remove(cloud, 0));
+            require_send(store.partners().expire_due(0));
+            require_send(store.partners().change(cloud, Change::default()));
+            require_send(store.partners().set_descriptor(descriptor));
+            require_send(store.agreements().list(None));
+            require_send(store.agreements().end("", 0));
+            require_send(store.invitations().accept("", descriptor, 0));
+            require_send(store.invitations().confirm("", 0));
+            require_send(store.invitations().expire_due(0));
+            require_send(store.acceptances().pair("", descriptor, 0));
+            require_send(store.acceptances().cancel("", 0));
+            require_send(store.seen_tokens().forget_expired(0));
+            require_send(store.meta().next_generation());
+            require_send(store.meta().set_pending_ring(None));
+            require_send(store.audit().list(1));
+        }
+        let _ = calls;
+    }
+}

@@ -16,7 +16,7 @@ impl Meta<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn next_generation(&self) -> Result<u64> {
+    pub async fn next_generation(self) -> Result<u64> {
         retrying(|| self.next_generation_once()).await
     }
 
@@ -24,7 +24,7 @@ impl Meta<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn pending_ring(&self) -> Result<Option<String>> {
+    pub async fn pending_ring(self) -> Result<Option<String>> {
         sqlx::query("SELECT value FROM meta WHERE name = ?")
             .bind(RING)
             .fetch_optional(self.0.pool())
@@ -37,7 +37,7 @@ impl Meta<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn set_pending_ring(&self, ring: Option<&str>) -> Result<()> {
+    pub async fn set_pending_ring(self, ring: Option<&str>) -> Result<()> {
         retrying(|| async {
             match ring {
                 Some(ring) => sqlx::query("REPLACE INTO meta (name, value) VALUES (?, ?)")
@@ -52,18 +52,12 @@ impl Meta<'_> {
         .await
     }
 
-    async fn next_generation_once(&self) -> Result<u64> {
+    async fn next_generation_once(self) -> Result<u64> {
         let mut transaction = self.0.write().await?;
-        let counted = sqlx::query("UPDATE counters SET value = value + 1 WHERE name = ?")
+        sqlx::query("UPDATE counters SET value = value + 1 WHERE name = ?")
             .bind(GENERATION)
             .execute(&mut *transaction)
             .await?;
-        if counted.rows_affected() == 0 {
-            sqlx::query("INSERT INTO counters (name, value) VALUES (?, 1)")
-                .bind(GENERATION)
-                .execute(&mut *transaction)
-                .await?;
-        }
         let row = sqlx::query("SELECT value FROM counters WHERE name = ?")
             .bind(GENERATION)
             .fetch_one(&mut *transaction)

@@ -55,7 +55,7 @@ impl<'a> SeenTokens<'a> {
     ///
     /// # Errors
     /// The database's. The notes are kept and written with the next one.
-    pub async fn note(&self, token: SeenToken) -> Result<()> {
+    pub async fn note(self, token: SeenToken) -> Result<()> {
         self.lock().push(token);
         let _writing = self.unwritten.writing.lock().await;
         let batch = std::mem::take(&mut *self.lock());
@@ -73,7 +73,7 @@ impl<'a> SeenTokens<'a> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn of_partner(&self, cloud: &CloudId, now: Seconds) -> Result<Vec<String>> {
+    pub async fn of_partner(self, cloud: &CloudId, now: Seconds) -> Result<Vec<String>> {
         sqlx::query("SELECT token_sha256 FROM seen_tokens WHERE cloud_id = ? AND expires_at > ?")
             .bind(cloud.as_str())
             .bind(now)
@@ -88,7 +88,7 @@ impl<'a> SeenTokens<'a> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn forget_expired(&self, now: Seconds) -> Result<u64> {
+    pub async fn forget_expired(self, now: Seconds) -> Result<u64> {
         retrying(|| async {
             Ok(sqlx::query("DELETE FROM seen_tokens WHERE expires_at <= ?")
                 .bind(now)
@@ -99,7 +99,7 @@ impl<'a> SeenTokens<'a> {
         .await
     }
 
-    async fn write(&self, batch: &[SeenToken]) -> Result<()> {
+    async fn write(self, batch: &[SeenToken]) -> Result<()> {
         let mut transaction = self.database.write().await?;
         for rows in batch.chunks(ROWS) {
             let mut insert = QueryBuilder::<Any>::new(
@@ -117,7 +117,7 @@ impl<'a> SeenTokens<'a> {
         Ok(transaction.commit().await?)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<SeenToken>> {
+    fn lock(self) -> std::sync::MutexGuard<'a, Vec<SeenToken>> {
         self.unwritten
             .tokens
             .lock()

@@ -7,8 +7,8 @@
 use alliance_core::cloud::CloudId;
 use sqlx::{AnyConnection, Executor, Row};
 
+use super::Dialect;
 use super::location::Location;
-use super::{Database, Dialect};
 use crate::error::OpenError;
 
 const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_first_thread.sql")];
@@ -19,24 +19,21 @@ const KNOWN: i64 = MIGRATIONS.len() as i64;
 const META: &str = "CREATE TABLE IF NOT EXISTS meta (
     name  VARCHAR(32) NOT NULL PRIMARY KEY,
     value VARCHAR(255) NOT NULL
-) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin */";
+) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin */";
 
 /// MariaDB's lock is one of the whole server; the database's name makes it ours.
 const LOCK: &str = "SELECT GET_LOCK(SHA1(CONCAT('alliance:', DATABASE())), 30)";
 const UNLOCK: &str = "SELECT RELEASE_LOCK(SHA1(CONCAT('alliance:', DATABASE())))";
 
 pub(super) async fn bring_up_to_date(
-    database: &Database,
+    connection: &mut AnyConnection,
     location: &Location,
     cloud: &CloudId,
 ) -> Result<(), OpenError> {
     let explain = |error| location.explain(error);
-    let mut connection = database.pool.acquire().await.map_err(explain)?;
-    let (done, undo) = match database.dialect {
+    let (done, undo) = match location.dialect() {
         Dialect::Sqlite => {
-            run(&mut connection, "BEGIN IMMEDIATE")
-                .await
-                .map_err(explain)?;
+            run(connection, "BEGIN IMMEDIATE").await.map_err(explain)?;
             ("COMMIT", "ROLLBACK")
         }
         Dialect::MariaDb => {
@@ -49,9 +46,9 @@ pub(super) async fn bring_up_to_date(
             (UNLOCK, UNLOCK)
         }
     };
-    let migrated = migrate(&mut connection, location, cloud).await;
+    let migrated = migrate(connection, location, cloud).await;
     let end = if migrated.is_ok() { done } else { undo };
-    let ended = run(&mut connection, end).await.map_err(explain);
+    let ended = run(connection, end).await.map_err(explain);
     migrated.and(ended)
 }
 
@@ -80,7 +77,9 @@ async fn migrate(
         });
     }
     if found == KNOWN {
-        return Ok(());
+        // Better to learn now than at the first request that nothing can be written.
+        let write = "UPDATE meta SET value = value WHERE name = 'schema'";
+        return run(connection, write).await.map_err(explain);
     }
     let missing = MIGRATIONS
         .iter()

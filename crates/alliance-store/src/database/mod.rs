@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use alliance_core::cloud::CloudId;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Executor, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Executor, Transaction};
 
 use self::fault::Fault;
 use self::location::Location;
@@ -46,18 +46,21 @@ impl Database {
         sqlx::any::install_default_drivers();
         let location = Location::parse(url)?;
         location.prepare()?;
-        let dialect = location.dialect();
-        let database = connect(&location)
+        // Not by the pool, which would try again and again and tell nothing of why.
+        let mut first = connect(&location)
             .await
             .map_err(|error| location.explain(error))?;
-        if let Err(error) = migration::bring_up_to_date(&database, &location, cloud).await {
-            database.close().await;
-            return Err(error);
+        migration::bring_up_to_date(&mut first, &location, cloud).await?;
+        if location.dialect() == Dialect::MariaDb {
+            warn_if_commits_are_not_durable(&mut first).await;
         }
-        if dialect == Dialect::MariaDb {
-            database.warn_if_commits_are_not_durable().await;
-        }
-        Ok(database)
+        let pool = pool(&location).map_err(|error| location.explain(error))?;
+        // A connection that ends badly now has done all that it had to.
+        let _ = first.close().await;
+        Ok(Self {
+            pool,
+            dialect: location.dialect(),
+        })
     }
 
     /// For single statements that read.
@@ -84,21 +87,6 @@ impl Database {
     pub(crate) async fn close(&self) {
         self.pool.close().await;
     }
-
-    async fn warn_if_commits_are_not_durable(&self) {
-        let setting: std::result::Result<i64, _> =
-            sqlx::query_scalar("SELECT @@innodb_flush_log_at_trx_commit")
-                .fetch_one(&self.pool)
-                .await;
-        if let Ok(setting) = setting
-            && setting != 1
-        {
-            tracing::warn!(
-                innodb_flush_log_at_trx_commit = setting,
-                "MariaDB may forget what it acknowledged when its machine fails; set it to 1"
-            );
-        }
-    }
 }
 
 /// Runs a write again that met somebody else's. Each attempt is a whole transaction.
@@ -116,20 +104,51 @@ where
     attempt().await
 }
 
-async fn connect(location: &Location) -> std::result::Result<Database, sqlx::Error> {
+async fn connect(location: &Location) -> std::result::Result<AnyConnection, sqlx::Error> {
+    let options = options(location)?;
+    let mut connection = match tokio::time::timeout(PATIENCE, options.connect()).await {
+        Ok(connected) => connected?,
+        Err(_) => return Err(sqlx::Error::PoolTimedOut),
+    };
+    prepare(&mut connection, location.dialect()).await?;
+    Ok(connection)
+}
+
+fn pool(location: &Location) -> std::result::Result<AnyPool, sqlx::Error> {
     let dialect = location.dialect();
-    let options: AnyConnectOptions = location.connect_url().parse()?;
-    let pool = AnyPoolOptions::new()
-        .max_connections(match dialect {
-            Dialect::Sqlite => SQLITE_CONNECTIONS,
-            Dialect::MariaDb => MARIADB_CONNECTIONS,
-        })
+    let builder = AnyPoolOptions::new()
         .acquire_timeout(PATIENCE)
-        .after_connect(move |connection, _| Box::pin(prepare(connection, dialect)))
-        // Statements carry hashes of tokens and, once, an invitation's secret.
-        .connect_with(options.disable_statement_logging())
-        .await?;
-    Ok(Database { pool, dialect })
+        .after_connect(move |connection, _| Box::pin(prepare(connection, dialect)));
+    let builder = match dialect {
+        // An open file never goes stale.
+        Dialect::Sqlite => builder
+            .max_connections(SQLITE_CONNECTIONS)
+            .idle_timeout(None)
+            .max_lifetime(None),
+        Dialect::MariaDb => builder.max_connections(MARIADB_CONNECTIONS),
+    };
+    Ok(builder.connect_lazy_with(options(location)?))
+}
+
+/// Statements are not logged: they carry hashes of tokens and, once, an invitation's secret.
+fn options(location: &Location) -> std::result::Result<AnyConnectOptions, sqlx::Error> {
+    let options: AnyConnectOptions = location.connect_url().parse()?;
+    Ok(options.disable_statement_logging())
+}
+
+async fn warn_if_commits_are_not_durable(connection: &mut AnyConnection) {
+    let setting: std::result::Result<i64, _> =
+        sqlx::query_scalar("SELECT @@innodb_flush_log_at_trx_commit")
+            .fetch_one(connection)
+            .await;
+    if let Ok(setting) = setting
+        && setting != 1
+    {
+        tracing::warn!(
+            innodb_flush_log_at_trx_commit = setting,
+            "MariaDB may forget what it acknowledged when its machine fails; set it to 1"
+        );
+    }
 }
 
 async fn prepare(
@@ -161,4 +180,64 @@ async fn prepare(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+    use crate::{AuditEntry, Store};
+
+    fn entry(size: usize) -> AuditEntry {
+        AuditEntry {
+            at: 1,
+            actor: "operator".into(),
+            action: "test".into(),
+            subject: "x".repeat(size),
+            detail: String::new(),
+        }
+    }
+
+    /// A store of which every connection has run `pragma`.
+    async fn store_with(
+        folder: &tempfile::TempDir,
+        pragma: &str,
+    ) -> std::result::Result<Store, Box<dyn Error>> {
+        let url = format!("sqlite://{}/alliance.db", folder.path().display());
+        let store = Store::open(&url, &CloudId::from_spki(b"this cloud")).await?;
+        store.audit().append(&entry(1)).await?;
+        let mut connections = Vec::new();
+        for _ in 0..SQLITE_CONNECTIONS {
+            let mut connection = store.database.pool.acquire().await?;
+            connection.execute(pragma).await?;
+            connections.push(connection);
+        }
+        Ok(store)
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_said_and_nothing_is_half_stored()
+    -> std::result::Result<(), Box<dyn Error>> {
+        let folder = tempfile::tempdir()?;
+        // A page limit fails like a disk without space.
+        let store = store_with(&folder, "PRAGMA max_page_count = 1").await?;
+        let full = store.audit().append(&entry(100_000)).await;
+        assert!(matches!(full, Err(crate::Error::Full(_))), "{full:?}");
+        assert_eq!(store.audit().list(10).await?, [entry(1)]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_database_that_became_read_only_is_said() -> std::result::Result<(), Box<dyn Error>> {
+        let folder = tempfile::tempdir()?;
+        let store = store_with(&folder, "PRAGMA query_only = 1").await?;
+        let refused = store.meta().next_generation().await;
+        assert!(
+            matches!(refused, Err(crate::Error::ReadOnly(_))),
+            "{refused:?}"
+        );
+        store.ping().await?;
+        Ok(())
+    }
 }

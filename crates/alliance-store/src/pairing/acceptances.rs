@@ -105,7 +105,7 @@ impl Acceptances<'_> {
     /// # Errors
     /// [`Error::NameTaken`], [`Error::CloudTaken`], [`Error::TagCollision`],
     /// [`Error::AcceptanceIs`] paired.
-    pub async fn create(&self, new: &NewAcceptance, now: Seconds) -> Result<Acceptance> {
+    pub async fn create(self, new: &NewAcceptance, now: Seconds) -> Result<Acceptance> {
         super::invitations::Invitations(self.0)
             .expire_due(now)
             .await?;
@@ -117,7 +117,7 @@ impl Acceptances<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn by_id(&self, id: &str) -> Result<Option<Acceptance>> {
+    pub async fn by_id(self, id: &str) -> Result<Option<Acceptance>> {
         sqlx::query("SELECT * FROM acceptances WHERE id = ?")
             .bind(id)
             .fetch_optional(self.0.pool())
@@ -131,7 +131,7 @@ impl Acceptances<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn waiting(&self) -> Result<Vec<Acceptance>> {
+    pub async fn waiting(self) -> Result<Vec<Acceptance>> {
         sqlx::query("SELECT * FROM acceptances WHERE state = 'waiting' ORDER BY created_at, id")
             .fetch_all(self.0.pool())
             .await?
@@ -148,7 +148,7 @@ impl Acceptances<'_> {
     /// [`Error::AcceptanceIs`] over, [`Error::NotExpected`] for another cloud's descriptor,
     /// [`Error::CloudTaken`], [`Error::TagCollision`], [`Error::NoSuchInvitation`].
     pub async fn pair(
-        &self,
+        self,
         id: &str,
         descriptor: &StoredDescriptor,
         now: Seconds,
@@ -160,7 +160,7 @@ impl Acceptances<'_> {
     ///
     /// # Errors
     /// [`Error::AcceptanceIs`] decided otherwise, [`Error::NoSuchInvitation`].
-    pub async fn reject(&self, id: &str, now: Seconds) -> Result<()> {
+    pub async fn reject(self, id: &str, now: Seconds) -> Result<()> {
         self.give_up(id, AcceptanceState::Rejected, now).await
     }
 
@@ -168,7 +168,7 @@ impl Acceptances<'_> {
     ///
     /// # Errors
     /// As [`Acceptances::reject`].
-    pub async fn expire(&self, id: &str, now: Seconds) -> Result<()> {
+    pub async fn expire(self, id: &str, now: Seconds) -> Result<()> {
         self.give_up(id, AcceptanceState::Expired, now).await
     }
 
@@ -176,7 +176,7 @@ impl Acceptances<'_> {
     ///
     /// # Errors
     /// As [`Acceptances::reject`].
-    pub async fn cancel(&self, id: &str, now: Seconds) -> Result<()> {
+    pub async fn cancel(self, id: &str, now: Seconds) -> Result<()> {
         self.give_up(id, AcceptanceState::Cancelled, now).await
     }
 
@@ -185,7 +185,7 @@ impl Acceptances<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn expire_due(&self, now: Seconds) -> Result<Vec<Acceptance>> {
+    pub async fn expire_due(self, now: Seconds) -> Result<Vec<Acceptance>> {
         let mut due = self.waiting().await?;
         due.retain(|found| now >= found.gives_up_at());
         let mut expired = Vec::new();
@@ -200,7 +200,7 @@ impl Acceptances<'_> {
         Ok(expired)
     }
 
-    async fn create_once(&self, new: &NewAcceptance, now: Seconds) -> Result<Acceptance> {
+    async fn create_once(self, new: &NewAcceptance, now: Seconds) -> Result<Acceptance> {
         let inviter = &new.descriptor.claims.iss;
         let mut transaction = self.0.write().await?;
         if let Some(found) = find(&mut transaction, &new.id).await? {
@@ -246,7 +246,7 @@ impl Acceptances<'_> {
     }
 
     async fn pair_once(
-        &self,
+        self,
         id: &str,
         descriptor: &StoredDescriptor,
         now: Seconds,
@@ -286,7 +286,7 @@ impl Acceptances<'_> {
         Ok(partner)
     }
 
-    async fn give_up(&self, id: &str, state: AcceptanceState, now: Seconds) -> Result<()> {
+    async fn give_up(self, id: &str, state: AcceptanceState, now: Seconds) -> Result<()> {
         retrying(|| async {
             let mut transaction = self.0.write().await?;
             let found = require(&mut transaction, id).await?;

@@ -79,7 +79,7 @@ impl Invitations<'_> {
     /// # Errors
     /// [`Error::NameTaken`]; [`Error::CloudTaken`] and [`Error::TagCollision`] for an expected
     /// cloud.
-    pub async fn create(&self, new: &NewInvitation, now: Seconds) -> Result<()> {
+    pub async fn create(self, new: &NewInvitation, now: Seconds) -> Result<()> {
         self.expire_due(now).await?;
         super::acceptances::Acceptances(self.0)
             .expire_due(now)
@@ -91,7 +91,7 @@ impl Invitations<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn by_id(&self, id: &str) -> Result<Option<Invitation>> {
+    pub async fn by_id(self, id: &str) -> Result<Option<Invitation>> {
         sqlx::query("SELECT * FROM invitations WHERE id = ?")
             .bind(id)
             .fetch_optional(self.0.pool())
@@ -105,7 +105,7 @@ impl Invitations<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn undecided(&self) -> Result<Vec<Invitation>> {
+    pub async fn undecided(self) -> Result<Vec<Invitation>> {
         sqlx::query(
             "SELECT * FROM invitations WHERE state IN ('open', 'accepted') ORDER BY created_at, id",
         )
@@ -124,7 +124,7 @@ impl Invitations<'_> {
     /// [`Error::InvitationIs`] expired or rejected, [`Error::CloudTaken`],
     /// [`Error::TagCollision`], [`Error::NoSuchInvitation`].
     pub async fn accept(
-        &self,
+        self,
         id: &str,
         descriptor: &StoredDescriptor,
         now: Seconds,
@@ -138,7 +138,7 @@ impl Invitations<'_> {
     /// # Errors
     /// [`Error::InvitationIs`] if it is not accepted, [`Error::CloudTaken`],
     /// [`Error::TagCollision`], [`Error::NoSuchInvitation`].
-    pub async fn confirm(&self, id: &str, now: Seconds) -> Result<Partner> {
+    pub async fn confirm(self, id: &str, now: Seconds) -> Result<Partner> {
         retrying(|| self.confirm_once(id, now)).await
     }
 
@@ -147,7 +147,7 @@ impl Invitations<'_> {
     ///
     /// # Errors
     /// [`Error::InvitationIs`] confirmed or expired, [`Error::NoSuchInvitation`].
-    pub async fn reject(&self, id: &str, now: Seconds) -> Result<()> {
+    pub async fn reject(self, id: &str, now: Seconds) -> Result<()> {
         retrying(|| async {
             let mut transaction = self.0.write().await?;
             let found = require(&mut transaction, id).await?;
@@ -167,7 +167,7 @@ impl Invitations<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn expire_due(&self, now: Seconds) -> Result<Vec<Invitation>> {
+    pub async fn expire_due(self, now: Seconds) -> Result<Vec<Invitation>> {
         let mut due = self.undecided().await?;
         due.retain(|found| found.state_at(now) == InvitationState::Expired);
         let mut expired = Vec::new();
@@ -188,7 +188,7 @@ impl Invitations<'_> {
         Ok(expired)
     }
 
-    async fn create_once(&self, new: &NewInvitation, now: Seconds) -> Result<()> {
+    async fn create_once(self, new: &NewInvitation, now: Seconds) -> Result<()> {
         let mut transaction = self.0.write().await?;
         if let Some(expected) = &new.expected {
             insertion::require_unknown(&mut transaction, expected).await?;
@@ -214,7 +214,7 @@ impl Invitations<'_> {
     }
 
     async fn accept_once(
-        &self,
+        self,
         id: &str,
         descriptor: &StoredDescriptor,
         now: Seconds,
@@ -259,7 +259,7 @@ impl Invitations<'_> {
         Ok(accepted)
     }
 
-    async fn confirm_once(&self, id: &str, now: Seconds) -> Result<Partner> {
+    async fn confirm_once(self, id: &str, now: Seconds) -> Result<Partner> {
         let mut transaction = self.0.write().await?;
         let found = require(&mut transaction, id).await?;
         let state = found.state_at(now);

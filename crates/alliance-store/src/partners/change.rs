@@ -19,10 +19,6 @@ pub struct Transition {
 
 /// What to change; `None` stays as it is, `Some(None)` takes the bound away.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(
-    clippy::option_option,
-    reason = "keeping a bound and taking it away differ"
-)]
 pub struct Change {
     /// When the trust ends.
     pub trust_till: Option<Option<Seconds>>,
@@ -40,12 +36,7 @@ impl Partners<'_> {
     /// [`Error::IllegalChange`] against the rule of [`Status::may_become`],
     /// [`Error::TrustIsOver`] when a partner whose time is over should become active,
     /// [`Error::NoSuchPartner`].
-    pub async fn set_status(
-        &self,
-        cloud: &CloudId,
-        to: Status,
-        now: Seconds,
-    ) -> Result<Transition> {
+    pub async fn set_status(self, cloud: &CloudId, to: Status, now: Seconds) -> Result<Transition> {
         retrying(|| self.set_status_once(cloud, to, now)).await
     }
 
@@ -54,7 +45,7 @@ impl Partners<'_> {
     ///
     /// # Errors
     /// [`Error::NoSuchPartner`].
-    pub async fn change(&self, cloud: &CloudId, change: Change) -> Result<Partner> {
+    pub async fn change(self, cloud: &CloudId, change: Change) -> Result<Partner> {
         retrying(|| self.change_once(cloud, change)).await
     }
 
@@ -63,7 +54,7 @@ impl Partners<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn expire_due(&self, now: Seconds) -> Result<Vec<Partner>> {
+    pub async fn expire_due(self, now: Seconds) -> Result<Vec<Partner>> {
         let due = sqlx::query(
             "SELECT * FROM partners WHERE live_cloud_id IS NOT NULL
                 AND status IN ('active', 'suspended') AND trust_till <= ?",
@@ -88,7 +79,7 @@ impl Partners<'_> {
     }
 
     async fn set_status_once(
-        &self,
+        self,
         cloud: &CloudId,
         to: Status,
         now: Seconds,
@@ -115,7 +106,7 @@ impl Partners<'_> {
         Ok(Transition { from, partner })
     }
 
-    async fn change_once(&self, cloud: &CloudId, change: Change) -> Result<Partner> {
+    async fn change_once(self, cloud: &CloudId, change: Change) -> Result<Partner> {
         let mut transaction = self.0.write().await?;
         let (id, record) = require(&mut transaction, cloud).await?;
         let mut partner = record.partner;

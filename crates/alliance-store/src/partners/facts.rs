@@ -46,7 +46,7 @@ impl Partners<'_> {
     ///
     /// # Errors
     /// [`Error::NoSuchPartner`] for a cloud that is none.
-    pub async fn set_descriptor(&self, descriptor: &StoredDescriptor) -> Result<()> {
+    pub async fn set_descriptor(self, descriptor: &StoredDescriptor) -> Result<()> {
         let cloud = &descriptor.claims.iss;
         let claims = to_json("partners.claims", &descriptor.claims)?;
         self.set(cloud, || {
@@ -67,7 +67,7 @@ impl Partners<'_> {
     /// # Errors
     /// [`Error::NoSuchPartner`].
     pub async fn set_seen(
-        &self,
+        self,
         cloud: &CloudId,
         their_status: Option<Status>,
         now: Seconds,
@@ -88,7 +88,7 @@ impl Partners<'_> {
     ///
     /// # Errors
     /// [`Error::NoSuchPartner`].
-    pub async fn set_failed(&self, cloud: &CloudId, why: &str) -> Result<()> {
+    pub async fn set_failed(self, cloud: &CloudId, why: &str) -> Result<()> {
         self.set(cloud, || {
             sqlx::query("UPDATE partners SET last_error = ? WHERE live_cloud_id = ?")
                 .bind(why.to_owned())
@@ -102,7 +102,7 @@ impl Partners<'_> {
     /// # Errors
     /// [`Error::NoSuchPartner`].
     pub async fn set_received(
-        &self,
+        self,
         cloud: &CloudId,
         received: &[Received],
         etag: Option<&str>,
@@ -120,7 +120,7 @@ impl Partners<'_> {
     }
 
     async fn set<'q>(
-        &self,
+        self,
         cloud: &CloudId,
         update: impl Fn() -> Query<'q, Any, AnyArguments<'q>>,
     ) -> Result<()> {

@@ -37,7 +37,7 @@ impl Partners<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn list(&self) -> Result<Vec<PartnerRecord>> {
+    pub async fn list(self) -> Result<Vec<PartnerRecord>> {
         sqlx::query("SELECT * FROM partners WHERE live_cloud_id IS NOT NULL ORDER BY name")
             .fetch_all(self.0.pool())
             .await?
@@ -50,7 +50,7 @@ impl Partners<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn removed(&self) -> Result<Vec<Partner>> {
+    pub async fn removed(self) -> Result<Vec<Partner>> {
         sqlx::query("SELECT * FROM partners WHERE live_cloud_id IS NULL ORDER BY removed_at DESC")
             .fetch_all(self.0.pool())
             .await?
@@ -63,7 +63,7 @@ impl Partners<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn by_name(&self, name: &str) -> Result<Option<PartnerRecord>> {
+    pub async fn by_name(self, name: &str) -> Result<Option<PartnerRecord>> {
         self.one(
             "SELECT * FROM partners WHERE name = ? AND live_cloud_id IS NOT NULL",
             name,
@@ -75,7 +75,7 @@ impl Partners<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn by_cloud_id(&self, cloud: &CloudId) -> Result<Option<PartnerRecord>> {
+    pub async fn by_cloud_id(self, cloud: &CloudId) -> Result<Option<PartnerRecord>> {
         self.one(
             "SELECT * FROM partners WHERE live_cloud_id = ?",
             cloud.as_str(),
@@ -87,12 +87,12 @@ impl Partners<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn by_tag(&self, tag: &Tag) -> Result<Option<PartnerRecord>> {
+    pub async fn by_tag(self, tag: &Tag) -> Result<Option<PartnerRecord>> {
         self.one("SELECT * FROM partners WHERE live_tag = ?", tag.as_str())
             .await
     }
 
-    async fn one(&self, sql: &'static str, key: &str) -> Result<Option<PartnerRecord>> {
+    async fn one(self, sql: &'static str, key: &str) -> Result<Option<PartnerRecord>> {
         sqlx::query(sql)
             .bind(key)
             .fetch_optional(self.0.pool())

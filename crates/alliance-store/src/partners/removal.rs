@@ -25,11 +25,11 @@ impl Partners<'_> {
     ///
     /// # Errors
     /// [`Error::NoSuchPartner`](crate::Error::NoSuchPartner).
-    pub async fn remove(&self, cloud: &CloudId, now: Seconds) -> Result<Removal> {
+    pub async fn remove(self, cloud: &CloudId, now: Seconds) -> Result<Removal> {
         retrying(|| self.remove_once(cloud, now)).await
     }
 
-    async fn remove_once(&self, cloud: &CloudId, now: Seconds) -> Result<Removal> {
+    async fn remove_once(self, cloud: &CloudId, now: Seconds) -> Result<Removal> {
         let mut transaction = self.0.write().await?;
         let (id, record) = require(&mut transaction, cloud).await?;
         let mut partner = record.partner;

@@ -1,0 +1,15 @@
+//! The store's promises, kept by SQLite and by MariaDB alike. MariaDB takes part if
+//! `ALLIANCE_TEST_MYSQL_URL` names a server whose user may make databases
+//! (`scripts/with-mariadb cargo nextest run`).
+
+mod acceptances;
+mod agreements;
+mod audit;
+mod bed;
+mod drafts;
+mod invitations;
+mod meta;
+mod opening;
+mod partners;
+mod refusals;
+mod seen_tokens;

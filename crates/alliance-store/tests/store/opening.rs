@@ -1,0 +1,198 @@
+use std::error::Error;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use alliance_store::{OpenError, Store};
+
+use crate::bed::{Bed, Outcome, cloud, on_both, pair, this_cloud};
+
+on_both!(
+    what_was_stored_is_there_after_a_restart,
+    the_database_of_another_cloud_is_refused_and_both_are_named,
+    a_newer_schema_is_refused,
+    of_many_daemons_that_start_at_once_one_migrates,
+    a_migration_that_was_killed_half_way_is_finished_by_the_next_start,
+);
+
+async fn what_was_stored_is_there_after_a_restart(bed: &Bed) -> Outcome {
+    let store = bed.open().await?;
+    let partner = pair(&store, "west").await?;
+    store.close().await;
+
+    let store = bed.open().await?;
+    store.ping().await?;
+    let found = store.partners().by_name("west").await?;
+    assert_eq!(found.map(|record| record.partner), Some(partner));
+    Ok(())
+}
+
+async fn the_database_of_another_cloud_is_refused_and_both_are_named(bed: &Bed) -> Outcome {
+    bed.open().await?.close().await;
+    let error = refusal(bed.url(), "north").await?;
+    assert!(matches!(error, OpenError::ForeignCloud { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(this_cloud().as_str()), "{text}");
+    assert!(text.contains(cloud("north").as_str()), "{text}");
+    bed.open().await?;
+    Ok(())
+}
+
+async fn a_newer_schema_is_refused(bed: &Bed) -> Outcome {
+    bed.open().await?.close().await;
+    bed.execute("UPDATE meta SET value = '7' WHERE name = 'schema'")
+        .await?;
+    let error = match bed.open().await {
+        Ok(_) => return Err("it was opened".into()),
+        Err(error) => error.to_string(),
+    };
+    assert!(error.contains("has schema 7"), "{error}");
+    assert_eq!(bed.count("SELECT COUNT(*) FROM partners").await?, 0);
+    Ok(())
+}
+
+async fn of_many_daemons_that_start_at_once_one_migrates(bed: &Bed) -> Outcome {
+    let mut starts = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let url = bed.url().to_owned();
+        starts.spawn(async move { Store::open(&url, &this_cloud()).await.map(drop) });
+    }
+    for started in starts.join_all().await {
+        started?;
+    }
+    assert_eq!(bed.count("SELECT COUNT(*) FROM meta").await?, 2);
+    Ok(())
+}
+
+async fn a_migration_that_was_killed_half_way_is_finished_by_the_next_start(bed: &Bed) -> Outcome {
+    bed.open().await?.close().await;
+    bed.execute("DROP TABLE agreements").await?;
+    bed.execute("DROP TABLE audit").await?;
+    bed.execute("DELETE FROM meta").await?;
+
+    let store = bed.open().await?;
+    pair(&store, "west").await?;
+    assert!(store.agreements().list(None).await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_new_file_is_for_its_owner_alone() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("alliance.db");
+    let store = Store::open(&format!("sqlite://{}", file.display()), &this_cloud()).await?;
+    pair(&store, "west").await?;
+    for name in ["alliance.db", "alliance.db-wal", "alliance.db-shm"] {
+        let mode = fs::metadata(folder.path().join(name))?.permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_made_or_written_is_named() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let here = folder.path().display();
+
+    let error = refusal(&format!("sqlite://{here}/missing/alliance.db"), "west").await?;
+    assert!(
+        matches!(error, OpenError::DirectoryMissing { .. }),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("/missing does not exist"));
+
+    let error = refusal("sqlite:///proc/alliance.db", "west").await?;
+    assert!(matches!(error, OpenError::NotWritable { .. }), "{error:?}");
+
+    let file = folder.path().join("read-only.db");
+    let url = format!("sqlite://{}", file.display());
+    Store::open(&url, &cloud("west")).await?.close().await;
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o400))?;
+    let error = refusal(&url, "west").await?;
+    assert!(matches!(error, OpenError::ReadOnly { .. }), "{error:?}");
+    assert!(error.to_string().contains("read-only.db is read-only"));
+
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
+    let error = refusal(&format!("{url}?mode=ro"), "west").await?;
+    assert!(matches!(error, OpenError::ReadOnly { .. }), "{error:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_named_and_left_alone() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("notes.txt");
+    let notes = "buy milk\n".repeat(1000);
+    fs::write(&file, &notes)?;
+    let error = refusal(&format!("sqlite://{}", file.display()), "west").await?;
+    assert!(matches!(error, OpenError::NotADatabase { .. }), "{error:?}");
+    assert_eq!(fs::read_to_string(&file)?, notes);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_url_of_another_form_is_refused_without_its_password() -> Outcome {
+    for url in [
+        "postgres://user:hunter2@host/alliance",
+        "mysql://user:hunter2@host",
+        "mysql://user:hunter2@host:port/alliance",
+        "sqlite://relative.db",
+        "sqlite::memory:",
+        "/var/lib/alliance.db",
+    ] {
+        let error = refusal(url, "west").await?;
+        assert!(matches!(error, OpenError::Url { .. }), "{url}: {error:?}");
+        assert!(!told(&error).contains("hunter2"), "{url}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_named_without_the_password() -> Outcome {
+    // Nobody listens on the port of a socket that is bound only.
+    let bound = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    let port = bound.local_addr()?.port();
+    let url = format!("mysql://alliance:hunter2@127.0.0.1:{port}/alliance");
+    let error = refusal(&url, "west").await?;
+    assert!(matches!(error, OpenError::Unreachable { .. }), "{error:?}");
+    assert!(error.to_string().contains(&format!("127.0.0.1:{port}")));
+    assert!(!told(&error).contains("hunter2"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_a_missing_database_are_told_apart() -> Outcome {
+    let Some(bed) = Bed::mariadb().await? else {
+        return Ok(());
+    };
+    bed.run(async |bed| {
+        let missing = format!("{}_missing", bed.url());
+        let error = refusal(&missing, "west").await?;
+        assert!(matches!(error, OpenError::NoDatabase { .. }), "{error:?}");
+
+        let (user, rest) = bed.url().rsplit_once('@').ok_or("no user in the URL")?;
+        let (user, _) = user.rsplit_once(':').ok_or("no password in the URL")?;
+        let error = refusal(&format!("{user}:hunter2@{rest}"), "west").await?;
+        assert!(matches!(error, OpenError::AccessDenied { .. }), "{error:?}");
+        assert!(!told(&error).contains("hunter2"));
+        Ok(())
+    })
+    .await
+}
+
+async fn refusal(url: &str, name: &str) -> Result<OpenError, Box<dyn Error>> {
+    match Store::open(url, &cloud(name)).await {
+        Ok(_) => Err(format!("{url} was opened").into()),
+        Err(error) => Ok(error),
+    }
+}
+
+/// Everything that a log could show of an error.
+fn told(error: &OpenError) -> String {
+    let mut told = format!("{error:?}");
+    let mut next: Option<&dyn Error> = Some(error);
+    while let Some(error) = next {
+        told.push_str(&error.to_string());
+        next = error.source();
+    }
+    told
+}

@@ -1,0 +1,58 @@
+use std::time::Instant;
+
+use alliance_store::SeenToken;
+
+use crate::bed::{Bed, Outcome, cloud, on_both};
+
+on_both!(
+    a_partners_tokens_are_known_until_they_expire,
+    many_at_once_are_written_together_and_none_is_lost,
+);
+
+fn seen(number: u32, partner: &str, expires_at: i64) -> SeenToken {
+    SeenToken {
+        token_sha256: format!("{number:064x}"),
+        cloud_id: cloud(partner),
+        user_id: "u".into(),
+        project_id: (number.is_multiple_of(2)).then(|| "p".into()),
+        expires_at,
+    }
+}
+
+async fn a_partners_tokens_are_known_until_they_expire(bed: &Bed) -> Outcome {
+    let store = bed.open().await?;
+    let tokens = store.seen_tokens();
+    tokens.note(seen(1, "west", 100)).await?;
+    tokens.note(seen(1, "west", 100)).await?;
+    tokens.note(seen(2, "west", 200)).await?;
+    tokens.note(seen(3, "north", 200)).await?;
+    let west = cloud("west");
+    assert_eq!(tokens.of_partner(&west, 99).await?.len(), 2);
+    assert_eq!(
+        tokens.of_partner(&west, 100).await?,
+        [seen(2, "west", 200).token_sha256]
+    );
+    assert_eq!(tokens.forget_expired(100).await?, 1);
+    assert_eq!(tokens.forget_expired(200).await?, 2);
+    assert_eq!(tokens.forget_expired(200).await?, 0);
+    Ok(())
+}
+
+async fn many_at_once_are_written_together_and_none_is_lost(bed: &Bed) -> Outcome {
+    const MANY: u32 = 1000;
+    let store = bed.open().await?;
+    let begin = Instant::now();
+    let mut notes = tokio::task::JoinSet::new();
+    for number in 0..MANY {
+        let store = store.clone();
+        notes.spawn(async move { store.seen_tokens().note(seen(number, "west", 100)).await });
+    }
+    for noted in notes.join_all().await {
+        noted?;
+    }
+    // One commit each would take longer than this on any disk that keeps its word.
+    assert!(begin.elapsed().as_secs() < 10, "{:?}", begin.elapsed());
+    let known = store.seen_tokens().of_partner(&cloud("west"), 1).await?;
+    assert_eq!(known.len(), MANY as usize);
+    Ok(())
+}
