@@ -8,7 +8,7 @@ use super::{Call, Keystone, KeystoneError};
 use crate::transport::Question;
 
 /// A domain.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Domain {
     /// Whether its users and projects count.
     pub enabled: bool,
@@ -21,7 +21,8 @@ pub struct Domain {
 pub struct IdentityProvider {
     /// Whether its users' tokens count.
     pub enabled: bool,
-    /// The domain of its users.
+    /// The domain of its users; empty if it has none.
+    #[serde(default, deserialize_with = "or_empty")]
     pub domain_id: String,
 }
 
@@ -90,6 +91,10 @@ pub(super) struct DomainJson {
 #[derive(Deserialize)]
 struct IdentityProviderBody {
     identity_provider: IdentityProvider,
+}
+
+fn or_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Option::<String>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 #[cfg(test)]

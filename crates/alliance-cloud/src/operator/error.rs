@@ -1,4 +1,4 @@
-//! Why the operator's request to Keystone failed.
+//! Why an operator's request to Keystone failed.
 
 use crate::transport::TransportError;
 
@@ -19,18 +19,25 @@ pub enum OperatorError {
         /// What was expected, and what was found.
         reason: String,
     },
+    /// A partner cannot be called so.
+    #[error(
+        "{0:?} cannot name a partner: expected 1 to 32 letters, digits, '-', '_' or '.', the first a letter or digit"
+    )]
+    NotAnAlias(String),
     /// Keystone was not reached, was too slow, failed, or answered nonsense.
     #[error(transparent)]
     Transport(#[from] TransportError),
     /// Keystone does not accept the credentials.
-    #[error("Keystone does not accept the credentials of the environment (OS_*): {said}")]
+    #[error(
+        "Keystone does not accept the credentials of the environment (OS_*): {said}; check user, password and scope"
+    )]
     WrongCredentials {
         /// Keystone's words.
         said: String,
     },
     /// The operator lacks the right.
     #[error(
-        "Keystone does not let you {request}: {said}; use credentials with role admin (OS_SYSTEM_SCOPE=all, or an admin project)"
+        "Keystone does not let you {request}: {said} Use credentials with role admin (OS_SYSTEM_SCOPE=all, or an admin project)"
     )]
     Forbidden {
         /// What was asked.
@@ -40,7 +47,7 @@ pub enum OperatorError {
     },
     /// Something has the name but is not ours; it was not touched.
     #[error(
-        "{object} exists in Keystone and is not the partner's: {why}; it was not touched. Choose another name for the partner, or rename or delete that one"
+        "{object} exists in Keystone and is not this partner's: {why}. It was not touched; choose another name for the partner, or rename or delete that one"
     )]
     NotOurs {
         /// What it is.
@@ -49,13 +56,16 @@ pub enum OperatorError {
         why: String,
     },
     /// It failed, and what it had made before could not be removed again.
-    #[error("{failure}. Before that it made {}, which could not be removed again ({undo}); repeating the command goes on from there", .left.join(", "))]
+    #[error(
+        "{failure}. Before that it made {}, which could not be removed again ({undo}); repeat the command, it goes on from there",
+        .left.join(", ")
+    )]
     Incomplete {
         /// The first failure.
         failure: Box<OperatorError>,
         /// Why it was not undone.
         undo: Box<OperatorError>,
-        /// What is left.
+        /// What may be left.
         left: Vec<String>,
     },
 }
