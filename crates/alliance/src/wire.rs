@@ -128,7 +128,7 @@ pub(crate) struct PartnerRef {
 /// `POST /v1/doorbell/ack`
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct DoorbellAck {
-    /// The doorbell secret, as it came.
+    /// The doorbell secret without its `ring~`.
     pub ring: String,
     /// Which Keystone process answered.
     pub node: String,

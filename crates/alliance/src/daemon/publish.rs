@@ -131,10 +131,13 @@ impl Publisher {
         }
     }
 
-    /// The plugin has read the newest file. Returns false if `secret` is not the pending one.
-    pub(crate) fn acknowledge(&self, secret: &str, node: &str, error: Option<&str>) -> bool {
+    /// The plugin has read the newest file. Returns false if `random`, what follows
+    /// [`RING_PREFIX`], is not that of the pending secret.
+    pub(crate) fn acknowledge(&self, random: &str, node: &str, error: Option<&str>) -> bool {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(known) = pending.as_ref().filter(|pending| pending.secret == secret) else {
+        let is_meant =
+            |pending: &&Pending| pending.secret.strip_prefix(RING_PREFIX) == Some(random);
+        let Some(known) = pending.as_ref().filter(is_meant) else {
             return false;
         };
         if let Some(error) = error {
