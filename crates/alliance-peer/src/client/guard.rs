@@ -89,3 +89,34 @@ impl Drop for Pending<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_probe_whose_caller_went_away_does_not_lock_the_partner_out() {
+        let guard = Guard::new();
+        for _ in 0..3 {
+            let failing = ready(Err::<(), _>(PeerError::Unreachable("gone".into())));
+            guard.watch(failing).await.unwrap_err();
+        }
+        let paused = guard.watch(ready(Ok(()))).await.unwrap_err();
+        assert!(paused.to_string().contains("gone"), "{paused}");
+        // Until the pause is over, asking fails at once; then the probe hangs and is given up.
+        let given_up = async || {
+            let probe = guard.watch(pending::<Result<(), PeerError>>());
+            tokio::time::timeout(Duration::from_millis(10), probe)
+                .await
+                .is_err()
+        };
+        while !given_up().await {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(guard.watch(ready(Ok(()))).await, Ok(()));
+        assert!(guard.is_closed());
+    }
+}

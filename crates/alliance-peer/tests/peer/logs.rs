@@ -1,29 +1,48 @@
+use std::cell::RefCell;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use alliance_peer::request_id::RequestId;
 use alliance_peer::service::Report;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tracing::Level;
-use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
 
 use crate::cloud::{Daemon, Mood, Served, token_of, until, west_knows_east};
+
+thread_local! {
+    static CAPTURED: RefCell<Option<(Level, Log)>> = const { RefCell::new(None) };
+}
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Everything that this thread logs; a test's runtime has no other.
-    fn capture(level: Level) -> (Self, DefaultGuard) {
+    /// Everything that this thread logs; a test's runtime has no other. One subscriber for the
+    /// whole process: those of single threads race with the caches of `tracing`.
+    fn capture(level: Level) -> Self {
+        static SUBSCRIBED: Once = Once::new();
+        SUBSCRIBED.call_once(|| {
+            let layer = tracing_subscriber::fmt::layer()
+                .with_ansi(false)
+                .with_writer(|| {
+                    CAPTURED.with_borrow(|c| c.clone().map(|(_, log)| log).unwrap_or_default())
+                })
+                .with_filter(dynamic_filter_fn(|event, _| {
+                    CAPTURED.with_borrow(|c| {
+                        c.as_ref().is_some_and(|(level, _)| event.level() <= level)
+                    })
+                }));
+            let subscriber = tracing_subscriber::registry().with(layer);
+            tracing::subscriber::set_global_default(subscriber).unwrap();
+            tracing::callsite::rebuild_interest_cache();
+        });
         let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(level)
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
+        CAPTURED.set(Some((level, log.clone())));
+        log
     }
 
     fn text(&self) -> String {
@@ -44,7 +63,7 @@ impl io::Write for Log {
 
 #[tokio::test]
 async fn plain_http_to_the_tls_port_is_dropped_with_one_line_that_says_so() {
-    let (log, _guard) = Log::capture(Level::INFO);
+    let log = Log::capture(Level::INFO);
     let served = Served::start(&Daemon::new()).await;
     let mut stream = TcpStream::connect(served.address).await.unwrap();
     let request = b"GET /v1/descriptor HTTP/1.1\r\nhost: west\r\nx-secret: hunter2\r\n\r\n";
@@ -65,7 +84,7 @@ async fn plain_http_to_the_tls_port_is_dropped_with_one_line_that_says_so() {
 
 #[tokio::test]
 async fn who_goes_away_at_once_is_not_worth_a_line() {
-    let (log, _guard) = Log::capture(Level::INFO);
+    let log = Log::capture(Level::INFO);
     let served = Served::start(&Daemon::new()).await;
     drop(TcpStream::connect(served.address).await.unwrap());
     served.stop().await;
@@ -74,7 +93,7 @@ async fn who_goes_away_at_once_is_not_worth_a_line() {
 
 #[tokio::test]
 async fn no_token_and_no_secret_is_logged_at_any_level_and_the_request_id_is() {
-    let (log, _guard) = Log::capture(Level::TRACE);
+    let log = Log::capture(Level::TRACE);
     let (served, east) = west_knows_east().await;
     let (west, client) = (&served.daemon, served.client_of(&east));
     let token = token_of(west);
