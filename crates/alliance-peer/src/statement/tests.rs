@@ -284,6 +284,24 @@ fn claims_of_another_shape_are_refused() {
 }
 
 #[test]
+fn a_statement_has_one_spelling() {
+    let (west, east) = (Cloud::new(), Cloud::new());
+    let jws = sign(&west.passport(&east.id), &west.signing).unwrap();
+    for other in [
+        format!("{jws}="),
+        format!("{jws}\n"),
+        format!(" {jws}"),
+        format!("{jws}."),
+        jws.replace('.', ".."),
+        jws.rsplit_once('.').unwrap().0.to_owned(),
+        String::new(),
+    ] {
+        let read = verify::<Passport>(&other, &west.keys(), &west.id, Some(&east.id));
+        assert_eq!(read, Err(StatementError::NotAJws), "{other}");
+    }
+}
+
+#[test]
 fn what_is_too_long_is_not_even_decoded() {
     let west = Cloud::new();
     let long = "a".repeat(MAX_STATEMENT_LEN + 1);
