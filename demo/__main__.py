@@ -126,7 +126,7 @@ class Story:
             "East's region is in the catalog of ann's project now. She installs nothing.",
         )
         self.west.types("alliance region list", shows=("east", "image"), retry=20)
-        show = "openstack catalog show image -f value -c endpoints"
+        show = "openstack catalog list"
         self.ann.types(show, shows=(self.ann.variables["EAST_IMAGE"],), retry=20)
         self.ann.types("head -c 300000 /dev/urandom > $ALLIANCE_LAB/tides.img")
         create = "image create --file $ALLIANCE_LAB/tides.img --disk-format raw -c name -c status"

@@ -1,0 +1,46 @@
+"""Real clouds for the tests: west, east and north, paired each with each, shared by all tests."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(CHECKOUT))
+
+import pytest  # noqa: E402
+
+pytest.register_assert_rewrite("tests.kit")
+
+from lab.state import Lab  # noqa: E402
+from tests.kit.cloud import Cloud  # noqa: E402
+
+LAST = "test_secrets_stay_secret.py"
+
+
+def pytest_collection_modifyitems(items):
+    """What looks at everything that the others left behind comes last."""
+    items.sort(key=lambda item: item.path.name == LAST)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    if not os.environ.get("ALLIANCE_LAB"):
+        pytest.exit("run scripts/test e2e: it gives the tests a lab and takes it down", 2)
+    subprocess.run([CHECKOUT / "lab" / "up", "west", "east", "north"], check=True)
+    return Lab()
+
+
+@pytest.fixture(scope="session")
+def west(lab) -> Cloud:
+    return Cloud(lab, "west")
+
+
+@pytest.fixture(scope="session")
+def east(lab) -> Cloud:
+    return Cloud(lab, "east")
+
+
+@pytest.fixture(scope="session")
+def north(lab) -> Cloud:
+    return Cloud(lab, "north")

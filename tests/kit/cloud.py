@@ -1,0 +1,351 @@
+"""One cloud of the lab, as its users, its operator and its services see it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import threading
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import clients, orchestra
+from lab.services import services_of
+from lab.services.alliance import Alliance
+from lab.services.service import base_settings
+from lab.state import Lab
+from tests.kit import http, known_secrets, people
+from tests.kit.people import Domain, Person, Project
+from tests.kit.waiting import until
+
+COMMAND = 60.0
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command of the operator ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    def json(self):
+        return json.loads(self.stdout)
+
+
+class Cloud:
+    def __init__(self, lab: Lab, name: str):
+        self.name, self.lab = name, lab
+        self._cloud = lab.cloud(name)
+        self._daemon = Alliance(self._cloud)
+        for service in services_of(self._cloud):
+            known_secrets.note_log(service.log)
+            known_secrets.note_log(service.log.with_suffix(".access.log"))
+        for secret in self._cloud.passwords.values():
+            known_secrets.note(secret, "password")
+
+    def __repr__(self) -> str:
+        return self.name
+
+    # Its users
+
+    @property
+    def identity(self) -> str:
+        return self._cloud.auth_url
+
+    @property
+    def image(self) -> str:
+        return f"http://127.0.0.1:{self._cloud.ports['glance']}/v2"
+
+    def variables(self, user: str = "admin", project: str | None = None) -> dict[str, str]:
+        """The environment of a fresh shell after `lab/env`."""
+        return {**base_settings(), **clients.variables(self._cloud, user, project)}
+
+    def ask(self, method: str, path: str, token: str | None = None, body=None, **headers):
+        """A request to its Keystone."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if token is not None:
+            sent["X-Auth-Token"] = token
+        return http.send(method, self.identity + path, sent, body)
+
+    def auth(self, methods: dict, scope=None) -> http.Answer:
+        """`POST /v3/auth/tokens` with these methods and scope."""
+        auth = {"identity": {"methods": list(methods), **methods}}
+        if isinstance(scope, Project):
+            auth["scope"] = {"project": {"id": scope.id}}
+        elif scope is not None:
+            auth["scope"] = scope
+        answer = self.ask("POST", "/auth/tokens", body={"auth": auth})
+        if answer.status == 201:
+            known_secrets.note_token(answer.headers["x-subject-token"])
+        return answer
+
+    def login(self, user_id: str, password: str, scope=None) -> str:
+        answer = self.auth({"password": {"user": {"id": user_id, "password": password}}}, scope)
+        assert answer.status == 201, f"login at {self}: {answer.status} {answer.body!r}"
+        return answer.headers["x-subject-token"]
+
+    def rescope(self, token: str, scope=None) -> http.Answer:
+        """Buys a native token with a token."""
+        return self.auth({"token": {"id": token}}, scope)
+
+    def lets_in(self, token: str) -> bool:
+        """Whether a request with this token, and nothing else, is served."""
+        answer = self.ask("GET", "/auth/projects", token)
+        assert answer.status in (200, 401, 503), f"{answer.status} {answer.body!r}"
+        return answer.status == 200
+
+    def validate(self, token: str, **headers) -> http.Answer:
+        """As its services validate a token."""
+        return self.ask("GET", "/auth/tokens", self.admin, X_Subject_Token=token, **headers)
+
+    def images(self, token: str) -> int:
+        """The status of a listing of images."""
+        return http.send("GET", f"{self.image}/images", {"X-Auth-Token": token}).status
+
+    def make_image(self, token: str, name: str) -> str:
+        """An image without content; its id."""
+        body = {"name": name, "disk_format": "raw", "container_format": "bare"}
+        answer = http.send("POST", f"{self.image}/images", {"X-Auth-Token": token}, body)
+        assert answer.status == 201, answer.body
+        return answer.json()["id"]
+
+    def image_ids(self, token: str) -> list[str]:
+        answer = http.send("GET", f"{self.image}/images", {"X-Auth-Token": token})
+        assert answer.status == 200, answer.body
+        return [image["id"] for image in answer.json()["images"]]
+
+    def image_status(self, token: str, image: str) -> int:
+        return http.send("GET", f"{self.image}/images/{image}", {"X-Auth-Token": token}).status
+
+    # Its administrator
+
+    @functools.cached_property
+    def admin(self) -> str:
+        """A token of the cloud's admin in project admin."""
+        return self.login_as("admin")
+
+    def login_as(self, user: str, project: str | None = None, scope=None) -> str:
+        """A token of one of the lab's people."""
+        found = clients.login(self._cloud, user, project)
+        default = {"domain": {"id": "default"}}
+        named = {"name": user, "password": found["OS_PASSWORD"], **default}
+        scope = scope or {"project": {"name": found["OS_PROJECT_NAME"], **default}}
+        answer = self.auth({"password": {"user": named}}, scope)
+        assert answer.status == 201, answer.body
+        return answer.headers["x-subject-token"]
+
+    def do(self, method: str, path: str, body=None):
+        """A request of its admin that must succeed; what it answers."""
+        answer = self.ask(method, path, self.admin, body)
+        if answer.status == 401:
+            del self.admin
+            answer = self.ask(method, path, self.admin, body)
+        assert answer.status < 300, f"{method} {path} at {self}: {answer.status} {answer.body!r}"
+        return answer.json() if answer.body else None
+
+    def domain(self, name: str | None = None) -> Domain:
+        body = {"domain": {"name": name or f"d-{uuid.uuid4().hex[:12]}"}}
+        made = self.do("POST", "/domains", body)["domain"]
+        return Domain(made["id"], made["name"])
+
+    def project(self, name: str | None = None, domain: Domain | None = None) -> Project:
+        name = name or f"p-{uuid.uuid4().hex[:12]}"
+        domain_id = domain.id if domain else "default"
+        body = {"project": {"name": name, "domain_id": domain_id}}
+        made = self.do("POST", "/projects", body)["project"]
+        return Project(made["id"], made["name"], domain_id)
+
+    def person(
+        self,
+        name: str | None = None,
+        project: Project | None = None,
+        roles: tuple[str, ...] = ("member",),
+        domain: Domain | None = None,
+    ) -> Person:
+        """A new user with roles in a project, a new one unless it is given."""
+        project = project or self.project(domain=domain)
+        secret = people.password()
+        user = {"name": name or f"u-{uuid.uuid4().hex[:12]}", "password": secret}
+        user["domain_id"] = domain.id if domain else "default"
+        made = self.do("POST", "/users", {"user": user})["user"]
+        person = Person(self, made["id"], made["name"], secret, project)
+        for role in roles:
+            self.grant(person, role)
+        return person
+
+    @functools.cached_property
+    def roles(self) -> dict[str, str]:
+        return {role["name"]: role["id"] for role in self.do("GET", "/roles")["roles"]}
+
+    def grant(self, person: Person, role: str, project: Project | None = None) -> None:
+        self.do("PUT", self._grant(person, role, project))
+
+    def revoke(self, person: Person, role: str, project: Project | None = None) -> None:
+        self.do("DELETE", self._grant(person, role, project))
+
+    def _grant(self, person: Person, role: str, project: Project | None) -> str:
+        project = project or person.project
+        return f"/projects/{project.id}/users/{person.id}/roles/{self.roles[role]}"
+
+    def rows(self, query: str, *values) -> list[tuple]:
+        """Reads its Keystone's database."""
+        path = f"file:{self._database}?mode=ro"
+        with contextlib.closing(sqlite3.connect(path, uri=True)) as database:
+            return database.execute(query, values).fetchall()
+
+    @property
+    def _database(self) -> Path:
+        return self._cloud.folder / "keystone" / "keystone.db"
+
+    # Its operator
+
+    def alliance(self, *words: str, status: int | None = 0, stdin: str | None = None) -> Done:
+        """Runs an `alliance` command as the operator; `status` None: any."""
+        done = subprocess.run(
+            [self._daemon.program, *words],
+            input=stdin or "",
+            capture_output=True,
+            text=True,
+            env=self.variables(),
+            timeout=COMMAND,
+        )
+        ended = Done(done.returncode, done.stdout, done.stderr)
+        assert status is None or ended.status == status, f"alliance {' '.join(words)}: {ended}"
+        return ended
+
+    def told(self, *words: str):
+        """The JSON of an `alliance` command."""
+        return self.alliance("--format", "json", *words).json()
+
+    @property
+    def program(self) -> Path:
+        return self._daemon.program
+
+    def daemon_login(self) -> str:
+        """Section [keystone] for a further daemon at this cloud's Keystone."""
+        return f"""\
+auth_url = "{self.identity}"
+username = "alliance"
+password = "{self._cloud.passwords["alliance"]}"
+user_domain_name = "Default"
+project_name = "service"
+project_domain_name = "Default"
+region = "{self.name}\""""
+
+    @functools.cached_property
+    def cloud_id(self) -> str:
+        return self.told("id")["cloud_id"]
+
+    @property
+    def tag(self) -> str:
+        return self.cloud_id[:8]
+
+    def status_of(self, partner: str) -> str:
+        return self.told("partner", "show", partner)["status"]
+
+    def agree(self, partner: str, project, roles=("member",), *more: str):
+        """An agreement with a partner's project (or `*`) for these roles; its id."""
+        named = project.id if isinstance(project, Project) else project
+        words = itertools.chain.from_iterable(("--role", role) for role in roles)
+        create = ("agreement", "create", partner, "--project", named, *words, *more)
+        return self.told(*create)["agreements"][0]["id"]
+
+    def end(self, partner: str, agreement: str) -> None:
+        self.alliance("agreement", "end", partner, "--project", agreement)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric of its daemon over the samples with these labels."""
+        port = self._cloud.ports["alliance-metrics"]
+        text = http.send("GET", f"http://127.0.0.1:{port}/metrics").body.decode()
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        lines = [line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
+        found = [line for line in lines if all(label in line for label in wanted)]
+        return sum(float(line.split()[-1]) for line in found)
+
+    # Its machine
+
+    def port(self, name: str) -> int:
+        return self._cloud.ports[name]
+
+    def pid(self, service: str) -> int:
+        process = self._service(service).process()
+        assert process, f"{service} of {self} does not run"
+        return process.pid
+
+    @property
+    def socket(self) -> Path:
+        return self._daemon.socket
+
+    def log(self, service: str) -> Path:
+        return self._service(service).log
+
+    def _service(self, name: str):
+        return next(each for each in services_of(self._cloud) if each.name == name)
+
+    @contextlib.contextmanager
+    def stopped(self, *services: str):
+        """Ends services and starts them again afterwards."""
+        chosen = [self._service(name) for name in services]
+        orchestra.stop_all(chosen)
+        try:
+            yield
+        finally:
+            self.start(*services)
+
+    def start(self, *services: str) -> None:
+        for name in services:
+            service = self._service(name)
+            if not service.process():
+                service.start(threading.Event())
+
+    def restart(self, *services: str) -> None:
+        with self.stopped(*services):
+            pass
+
+    @contextlib.contextmanager
+    def frozen(self, service: str):
+        """Halts all processes of a service, as SIGSTOP does, and lets them go on afterwards."""
+        group = os.getpgid(self.pid(service))
+        os.killpg(group, signal.SIGSTOP)
+        try:
+            until(lambda: _is_halted(group), f"{service} of {self} halts")
+            yield
+        finally:
+            os.killpg(group, signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def killed(self, service: str):
+        """Kills all processes of a service, as kill -9 does, and starts it again afterwards."""
+        pid = self.pid(service)
+        os.killpg(os.getpgid(pid), signal.SIGKILL)
+        until(lambda: not self._service(service).process(), f"{service} of {self} is dead")
+        try:
+            yield
+        finally:
+            self.start(service)
+
+    @contextlib.contextmanager
+    def broken_database(self):
+        """Takes a table away that Keystone needs for every token."""
+        with contextlib.closing(sqlite3.connect(self._database, timeout=10)) as database:
+            database.execute("ALTER TABLE revocation_event RENAME TO lost")
+        try:
+            yield
+        finally:
+            with contextlib.closing(sqlite3.connect(self._database, timeout=10)) as database:
+                database.execute("ALTER TABLE lost RENAME TO revocation_event")
+
+    def forget(self) -> None:
+        """Empties the cloud's caches."""
+        self.restart("memcached")
+
+
+def _is_halted(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"

@@ -1,0 +1,43 @@
+"""Users and projects of a cloud, made for one test."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from tests.kit import known_secrets
+
+
+@dataclass(frozen=True)
+class Domain:
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Project:
+    id: str
+    name: str
+    domain_id: str
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user and the project that is meant when nothing else is said."""
+
+    cloud: object
+    id: str
+    name: str
+    password: str
+    project: Project
+
+    def login(self, project: Project | None = None) -> str:
+        """A fresh token for the project."""
+        return self.cloud.login(self.id, self.password, scope=project or self.project)
+
+    def unscoped(self) -> str:
+        return self.cloud.login(self.id, self.password, scope="unscoped")
+
+
+def password() -> str:
+    return known_secrets.note(secrets.token_urlsafe(18), "password")

@@ -1,0 +1,93 @@
+"""Many requests at once over the two workers of a Keystone."""
+
+import base64
+import os
+import struct
+import threading
+import time
+
+from tests.kit import http
+
+
+def projects(cloud, token: str) -> tuple[str, bytes]:
+    url = f"{cloud.identity}/auth/projects"
+    return url, http.request("GET", url, {"X-Auth-Token": token})
+
+
+def shadows(cloud, person) -> tuple[int, int, int]:
+    """How many users, projects and grants a Keystone has for a home user and project."""
+    users = cloud.rows("SELECT user_id FROM federated_user WHERE unique_id = ?", person.id)
+    like = f"%{person.project.id}%"
+    there = cloud.rows("SELECT id FROM project WHERE extra LIKE ?", like)
+    grants = cloud.rows("SELECT 1 FROM assignment WHERE actor_id = ?", users[0][0])
+    return len(users), len(there), len(grants)
+
+
+def test_fifty_first_uses_of_a_new_user_at_once_are_all_served(west, east):
+    person = west.person()
+    east.agree("west", person.project)
+    tokens = [person.login() for _ in range(50)]
+    answers = http.burst([projects(east, token) for token in tokens])
+    assert [answer.status for answer in answers] == [200] * 50
+    assert shadows(east, person) == (1, 1, 1)
+
+
+def test_fifty_first_uses_of_one_new_token_at_once_are_all_served(west, east):
+    person = west.person()
+    east.agree("west", person.project)
+    answers = http.burst([projects(east, person.login())] * 50)
+    assert [answer.status for answer in answers] == [200] * 50
+    assert shadows(east, person) == (1, 1, 1)
+
+
+def test_first_uses_of_fifty_new_users_of_one_project_at_once_are_all_served(west, east):
+    first = west.person()
+    east.agree("west", first.project)
+    people = [first] + [west.person(project=first.project) for _ in range(9)]
+    answers = http.burst([projects(east, person.login()) for person in people * 5])
+    assert [answer.status for answer in answers] == [200] * 50
+    assert all(shadows(east, person) == (1, 1, 1) for person in people)
+
+
+def test_a_thousand_requests_at_once_for_a_new_token_are_one_question_to_its_issuer(west, east):
+    person = west.person()
+    east.agree("west", person.project)
+    token = person.login()
+    asked = east.metric("alliance_questions_total", partner="west")
+    answered = west.metric("alliance_answers_total", partner="east")
+    answers = http.burst([projects(east, token)] * 1000)
+    assert {answer.status for answer in answers} == {200}
+    assert east.metric("alliance_questions_total", partner="west") - asked == 1
+    assert west.metric("alliance_answers_total", partner="east") - answered == 1
+
+
+def test_local_users_are_served_while_junk_pours_in(west, east):
+    """Strings that look like west's tokens, 500 in a second, for three seconds."""
+    token = east.login_as("ann")
+    stop, statuses = threading.Event(), []
+
+    def junk() -> str:
+        frame = b"\x80" + struct.pack(">Q", int(time.time())) + os.urandom(16 + 128 + 32)
+        return f"{west.tag}~{base64.urlsafe_b64encode(frame).rstrip(b'=').decode()}"
+
+    def local_work() -> None:
+        while not stop.is_set():
+            statuses.append(east.ask("GET", "/auth/projects", token).status)
+            statuses.append(east.validate(token).status)
+
+    worker = threading.Thread(target=local_work)
+    worker.start()
+    try:
+        refused = []
+        for _ in range(3):
+            refused += http.burst([projects(east, junk()) for _ in range(500)])
+    finally:
+        stop.set()
+        worker.join()
+    assert {answer.status for answer in refused} <= {401, 503}
+    assert len(statuses) > 20
+    assert set(statuses) == {200}
+    # Its issuer was asked about a fraction of it only.
+    person = west.person()
+    east.agree("west", person.project)
+    assert east.lets_in(person.login())

@@ -1,0 +1,190 @@
+"""Show 3: what an operator does to a partner holds for the very next request."""
+
+import json
+import time
+
+import pytest
+
+from tests.kit.waiting import until
+
+
+@pytest.fixture
+def used(west, east):
+    """A west token that east's Keystone and Glance have just served and cached."""
+    person = west.person(roles=("member", "reader"))
+    east.agree("west", person.project)
+    token = person.login()
+    assert (east.lets_in(token), east.images(token), east.validate(token).status) == (
+        True,
+        200,
+        200,
+    )
+    return token
+
+
+@pytest.fixture
+def derived(east, used):
+    """A native east token bought with it."""
+    answer = east.rescope(used)
+    assert answer.status == 201, answer.body
+    return answer.headers["x-subject-token"]
+
+
+def refused_everywhere(cloud, *tokens: str) -> bool:
+    """By Keystone as caller's and as subject's token, and by Glance."""
+    answers = [
+        (cloud.lets_in(token), cloud.validate(token).status, cloud.images(token))
+        for token in tokens
+    ]
+    return answers == [(False, 404, 401)] * len(tokens)
+
+
+@pytest.fixture
+def resumed(east):
+    yield
+    if east.status_of("west") != "active":
+        east.alliance("partner", "resume", "west")
+
+
+@pytest.mark.usefixtures("resumed")
+def test_the_next_request_after_a_suspension_is_refused_and_after_a_resumption_served(east, used):
+    east.alliance("partner", "suspend", "west")
+    assert refused_everywhere(east, used)
+    assert east.status_of("west") == "suspended"
+    east.alliance("partner", "resume", "west")
+    assert (east.lets_in(used), east.images(used)) == (True, 200)
+
+
+@pytest.mark.usefixtures("resumed")
+def test_a_native_token_bought_with_a_foreign_one_ends_with_the_suspension(east, derived):
+    assert (east.lets_in(derived), east.images(derived)) == (True, 200)
+    east.alliance("partner", "suspend", "west")
+    assert refused_everywhere(east, derived)
+
+
+@pytest.mark.usefixtures("resumed")
+def test_both_sides_see_a_suspension(west, east):
+    east.alliance("partner", "suspend", "west")
+    until(
+        lambda: west.told("partner", "show", "east")["their_status"] == "suspended",
+        "west learns that east suspended it",
+    )
+    assert "suspended by them" in west.alliance("partner", "list").stdout
+    east.alliance("partner", "resume", "west")
+    until(
+        lambda: west.told("partner", "show", "east")["their_status"] == "active",
+        "west learns that east resumed it",
+    )
+
+
+@pytest.mark.usefixtures("resumed")
+def test_a_home_that_suspends_a_host_vouches_for_nobody_there(west, east, used):
+    fresh = west.person(project=None)
+    east.agree("west", fresh.project)
+    token = fresh.login()
+    west.alliance("partner", "suspend", "east")
+    try:
+        assert not east.lets_in(token)
+    finally:
+        west.alliance("partner", "resume", "east")
+    until(lambda: east.lets_in(token), "east lets a west token in again")
+
+
+@pytest.mark.usefixtures("resumed")
+def test_local_users_notice_nothing_of_a_suspension(east, used):
+    token = east.login_as("ann")
+    east.alliance("partner", "suspend", "west")
+    assert (east.lets_in(token), east.images(token)) == (True, 200)
+    assert east.login_as("bob")
+
+
+def test_a_disabled_identity_provider_is_a_suspended_partner(east, used, derived):
+    path = "/OS-FEDERATION/identity_providers/west"
+    assert east.images(derived) == 200
+    east.do("PATCH", path, {"identity_provider": {"enabled": False}})
+    try:
+        assert not east.lets_in(used)
+        assert east.validate(used).status == 404
+        assert not east.lets_in(derived)
+        assert east.rescope(used).status == 401
+        assert "disabled" in east.told("partner", "show", "west")["keystone"]["detail"]
+    finally:
+        east.do("PATCH", path, {"identity_provider": {"enabled": True}})
+    assert east.lets_in(used)
+
+
+def test_a_disabled_domain_is_a_suspended_partner(east, used, derived):
+    domain = east.told("partner", "show", "west")["domain_id"]
+    east.do("PATCH", f"/domains/{domain}", {"domain": {"enabled": False}})
+    try:
+        assert not east.lets_in(used)
+        assert east.validate(used).status == 404
+        assert not east.lets_in(derived)
+        assert "disabled" in east.told("partner", "show", "west")["keystone"]["detail"]
+    finally:
+        east.do("PATCH", f"/domains/{domain}", {"domain": {"enabled": True}})
+
+
+def test_the_daemon_never_enables_what_an_operator_disabled(east):
+    path = "/OS-FEDERATION/identity_providers/west"
+    east.do("PATCH", path, {"identity_provider": {"enabled": False}})
+    try:
+        east.restart("alliance")
+        east.alliance("partner", "suspend", "west")
+        east.alliance("partner", "resume", "west")
+        assert not east.do("GET", path)["identity_provider"]["enabled"]
+    finally:
+        east.do("PATCH", path, {"identity_provider": {"enabled": True}})
+
+
+def test_a_suspension_outlives_a_kill_and_a_restart(east, used):
+    east.alliance("partner", "suspend", "west")
+    try:
+        with east.killed("alliance"):
+            assert not east.lets_in(used)
+        assert refused_everywhere(east, used)
+        assert east.status_of("west") == "suspended"
+    finally:
+        east.alliance("partner", "resume", "west")
+
+
+@pytest.mark.usefixtures("resumed")
+def test_trust_ends_by_itself_at_its_time(east, used):
+    till = int(time.time()) + 2
+    east.alliance("partner", "set", "west", "--trust-till", stamp(till))
+    try:
+        assert east.lets_in(used)
+        until(lambda: time.time() >= till + 1, "the time has come")
+        assert refused_everywhere(east, used)
+        assert east.status_of("west") == "expired"
+        refused = east.alliance("partner", "resume", "west", status=1)
+        assert "--trust-till" in refused.stderr
+    finally:
+        east.alliance("partner", "set", "west", "--trust-till", "never")
+    east.alliance("partner", "resume", "west")
+    assert east.lets_in(used)
+
+
+def test_an_agreement_ends_by_itself_at_its_time(west, east):
+    person = west.person(roles=("member", "reader"))
+    till = int(time.time()) + 2
+    east.agree("west", person.project, ("member",), "--till", stamp(till))
+    token = person.login()
+    assert (east.lets_in(token), east.images(token)) == (True, 200)
+    until(lambda: time.time() >= till + 1, "the time has come")
+    assert refused_everywhere(east, token)
+
+
+def test_an_ended_agreement_ends_the_tokens_of_its_project_and_no_others(west, east, used):
+    person = west.person(roles=("member", "reader"))
+    agreement = east.agree("west", person.project)
+    token = person.login()
+    assert (east.lets_in(token), east.images(token)) == (True, 200)
+    east.end("west", agreement)
+    assert refused_everywhere(east, token)
+    assert (east.lets_in(used), east.images(used)) == (True, 200)
+    assert "ended" in json.dumps(east.told("agreement", "show", agreement))
+
+
+def stamp(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
