@@ -21,7 +21,10 @@ def users(cloud: Cloud) -> dict[str, dict[str, list[str]]]:
 
 
 def login(cloud: Cloud, user: str, project: str | None = None) -> dict[str, str]:
-    """The OS_* variables of a user, in its first project unless another is named."""
+    """The OS_* variables of a user, in its first project unless another is named.
+
+    No OS_REGION_NAME: where it is set, openstacksdk refuses every other --os-region-name.
+    """
     known = users(cloud)
     if user not in known:
         raise LabError(f"no user {user!r} at {cloud.name}: there are {', '.join(known)}")
@@ -39,7 +42,6 @@ def login(cloud: Cloud, user: str, project: str | None = None) -> dict[str, str]
         "OS_PROJECT_NAME": project,
         "OS_PROJECT_DOMAIN_ID": "default",
         "OS_PROJECT_DOMAIN_NAME": "Default",
-        "OS_REGION_NAME": cloud.name,
         "OS_INTERFACE": "public",
     }
 

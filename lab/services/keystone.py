@@ -9,7 +9,7 @@ from lab import plugin
 from lab.cache import Environment, ensure_file
 from lab.commands import base_settings, run
 from lab.services.alliance import Alliance
-from lab.services.wsgi import WsgiService
+from lab.services.wsgi import PYTHON, WsgiService
 from lab.state import write_secret
 
 
@@ -85,7 +85,7 @@ class Keystone(WsgiService):
         os.replace(fresh, database)
 
     def python_path(self) -> list:
-        return [*super().python_path(), *plugin.python_path(self.cloud.lab)]
+        return [*super().python_path(), PYTHON / "sqlite", *plugin.python_path(self.cloud.lab)]
 
     def settings(self) -> dict[str, str]:
         return {**super().settings(), "OS_KEYSTONE_CONFIG_FILES": str(self.configuration)}
