@@ -1,7 +1,7 @@
 //! Hashes of partners' tokens that were let in here, so that a suspended partner's can be dropped
 //! from the services' caches. Many at once are written in one go.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
@@ -35,6 +35,34 @@ pub(crate) struct Unwritten {
     writing: tokio::sync::Mutex<()>,
 }
 
+/// Tokens that are being written. They go back where they came from if that fails, or if the
+/// request that writes them is given up: the others rely on it.
+struct Batch<'a> {
+    tokens: Vec<SeenToken>,
+    from: &'a Unwritten,
+}
+
+impl Unwritten {
+    fn take(&self) -> Batch<'_> {
+        Batch {
+            tokens: std::mem::take(&mut *self.lock()),
+            from: self,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<SeenToken>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        if !self.tokens.is_empty() {
+            self.from.lock().append(&mut self.tokens);
+        }
+    }
+}
+
 /// See [`Store::seen_tokens`](crate::Store::seen_tokens).
 #[derive(Debug, Clone, Copy)]
 pub struct SeenTokens<'a> {
@@ -56,17 +84,14 @@ impl<'a> SeenTokens<'a> {
     /// # Errors
     /// The database's. The notes are kept and written with the next one.
     pub async fn note(self, token: SeenToken) -> Result<()> {
-        self.lock().push(token);
+        self.unwritten.lock().push(token);
         let _writing = self.unwritten.writing.lock().await;
-        let batch = std::mem::take(&mut *self.lock());
-        if batch.is_empty() {
-            return Ok(());
+        let mut batch = self.unwritten.take();
+        if !batch.tokens.is_empty() {
+            retrying(|| self.write(&batch.tokens)).await?;
+            batch.tokens.clear();
         }
-        let written = retrying(|| self.write(&batch)).await;
-        if written.is_err() {
-            self.lock().extend(batch);
-        }
-        written
+        Ok(())
     }
 
     /// The hashes of a partner's tokens that have not expired at `now`.
@@ -115,12 +140,5 @@ impl<'a> SeenTokens<'a> {
             insert.build().execute(&mut *transaction).await?;
         }
         Ok(transaction.commit().await?)
-    }
-
-    fn lock(self) -> std::sync::MutexGuard<'a, Vec<SeenToken>> {
-        self.unwritten
-            .tokens
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -79,6 +79,9 @@ impl Location {
                     return Err(OpenError::ReadOnly {
                         database: self.to_string(),
                     });
+                }
+                if metadata.permissions().mode() & 0o077 != 0 {
+                    tracing::warn!("others than the daemon's user may open {self}; chmod 600 it");
                 }
                 Ok(())
             }

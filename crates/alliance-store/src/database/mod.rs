@@ -5,7 +5,7 @@ pub(crate) mod location;
 pub(crate) mod migration;
 pub(crate) mod row;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alliance_core::cloud::CloudId;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
@@ -95,9 +95,12 @@ where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T>>,
 {
+    let begin = Instant::now();
     for pause in PAUSES {
         match attempt().await {
-            Err(crate::Error::Busy(_)) => tokio::time::sleep(pause).await,
+            Err(crate::Error::Busy(_)) if begin.elapsed() < PATIENCE => {
+                tokio::time::sleep(pause).await;
+            }
             done => return done,
         }
     }

@@ -4,7 +4,7 @@ use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::partner::{Partner, Status};
 
-use super::{Partners, partner, require};
+use super::{PartnerRecord, Partners, removal, require};
 use crate::database::retrying;
 use crate::error::{Error, Result};
 
@@ -29,8 +29,7 @@ pub struct Change {
 }
 
 impl Partners<'_> {
-    /// Suspends or resumes. Setting the same status again is no error. Removal has its own
-    /// method.
+    /// Suspends, resumes or removes. Setting the same status again is no error.
     ///
     /// # Errors
     /// [`Error::IllegalChange`] against the rule of [`Status::may_become`],
@@ -55,24 +54,29 @@ impl Partners<'_> {
     /// # Errors
     /// The database's.
     pub async fn expire_due(self, now: Seconds) -> Result<Vec<Partner>> {
-        let due = sqlx::query(
-            "SELECT * FROM partners WHERE live_cloud_id IS NOT NULL
-                AND status IN ('active', 'suspended') AND trust_till <= ?",
-        )
-        .bind(now)
-        .fetch_all(self.0.pool())
-        .await?;
+        let mut due = self.list().await?;
+        due.retain(|record| {
+            let partner = &record.partner;
+            partner.status != Status::Expired && partner.status_at(now) == Status::Expired
+        });
         let mut expired = Vec::new();
-        for row in &due {
-            let found = partner(row)?;
-            let transition = self.set_status(&found.cloud_id, Status::Expired, now).await;
-            match transition {
-                Ok(transition) if transition.from != Status::Expired => {
-                    expired.push(transition.partner);
-                }
-                // Expired or removed by somebody else meanwhile.
-                Ok(_) | Err(Error::NoSuchPartner(_)) => {}
-                Err(error) => return Err(error),
+        for PartnerRecord { mut partner, .. } in due {
+            let set = retrying(|| async {
+                let set = sqlx::query(
+                    "UPDATE partners SET status = 'expired' WHERE live_cloud_id = ?
+                        AND status IN ('active', 'suspended') AND trust_till <= ?",
+                )
+                .bind(partner.cloud_id.as_str())
+                .bind(now)
+                .execute(self.0.pool())
+                .await?;
+                Ok(set.rows_affected())
+            })
+            .await?;
+            // None if somebody else expired, removed or prolonged it meanwhile.
+            if set == 1 {
+                partner.status = Status::Expired;
+                expired.push(partner);
             }
         }
         Ok(expired)
@@ -92,14 +96,14 @@ impl Partners<'_> {
         if to == Status::Active && partner.trust_till.is_some_and(|till| till <= now) {
             return Err(Error::TrustIsOver { name: partner.name });
         }
-        let set = sqlx::query("UPDATE partners SET status = ? WHERE id = ? AND status = ?")
-            .bind(to.as_str())
-            .bind(id)
-            .bind(from.as_str())
-            .execute(&mut *transaction)
-            .await?;
-        if set.rows_affected() != 1 {
-            return Err(Error::Busy(sqlx::Error::RowNotFound));
+        if to == Status::Removed {
+            removal::end(&mut transaction, &id, now).await?;
+        } else {
+            sqlx::query("UPDATE partners SET status = ? WHERE id = ?")
+                .bind(to.as_str())
+                .bind(id)
+                .execute(&mut *transaction)
+                .await?;
         }
         transaction.commit().await?;
         partner.status = to;

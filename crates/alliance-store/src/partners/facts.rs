@@ -62,7 +62,8 @@ impl Partners<'_> {
         .await
     }
 
-    /// The partner answered: the last error is over. `their_status` is what it holds of us.
+    /// The partner answered: the last error is over. `their_status` is what it holds of us; it
+    /// stays as it was if the answer did not say.
     ///
     /// # Errors
     /// [`Error::NoSuchPartner`].
@@ -74,7 +75,7 @@ impl Partners<'_> {
     ) -> Result<()> {
         self.set(cloud, || {
             sqlx::query(
-                "UPDATE partners SET their_status = ?, last_seen = ?, last_error = NULL
+                "UPDATE partners SET their_status = COALESCE(?, their_status), last_seen = ?, last_error = NULL
                     WHERE live_cloud_id = ?",
             )
             .bind(their_status.map(Status::as_str))

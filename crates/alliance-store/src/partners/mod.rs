@@ -9,8 +9,8 @@ pub(crate) mod removal;
 
 use alliance_core::cloud::{CloudId, Tag};
 use alliance_core::partner::Partner;
+use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Executor};
 
 use crate::Error;
 use crate::database::Database;
@@ -103,27 +103,24 @@ impl Partners<'_> {
     }
 }
 
-/// The row's id and the partner, for those that go on to change it.
-async fn of_cloud(
-    connection: &mut AnyConnection,
-    cloud: &CloudId,
-) -> Result<Option<(String, PartnerRecord)>> {
-    let row = connection
-        .fetch_optional(
-            sqlx::query("SELECT * FROM partners WHERE live_cloud_id = ?").bind(cloud.as_str()),
-        )
-        .await?;
-    row.map(|row| Ok((row.text("id")?, record(&row)?)))
-        .transpose()
-}
-
+/// The row's id and the partner, for a transaction that goes on to change it or something of it:
+/// until that ends, others wait here.
 pub(crate) async fn require(
     connection: &mut AnyConnection,
     cloud: &CloudId,
 ) -> Result<(String, PartnerRecord)> {
-    of_cloud(connection, cloud)
+    // SQLite's writers are alone anyway; MariaDB locks the row, and the next line reads what was
+    // committed meanwhile.
+    sqlx::query("UPDATE partners SET status = status WHERE live_cloud_id = ?")
+        .bind(cloud.as_str())
+        .execute(&mut *connection)
+        .await?;
+    let row = sqlx::query("SELECT * FROM partners WHERE live_cloud_id = ?")
+        .bind(cloud.as_str())
+        .fetch_optional(connection)
         .await?
-        .ok_or_else(|| Error::NoSuchPartner(cloud.to_string()))
+        .ok_or_else(|| Error::NoSuchPartner(cloud.to_string()))?;
+    Ok((row.text("id")?, record(&row)?))
 }
 
 fn record(row: &AnyRow) -> Result<PartnerRecord> {

@@ -5,6 +5,8 @@ use alliance_core::agreement::Agreement;
 use alliance_core::cloud::CloudId;
 use alliance_core::partner::{Partner, Status};
 
+use sqlx::AnyConnection;
+
 use super::{Partners, alias, require};
 use crate::agreements;
 use crate::database::retrying;
@@ -34,19 +36,29 @@ impl Partners<'_> {
         let (id, record) = require(&mut transaction, cloud).await?;
         let mut partner = record.partner;
         partner.status.may_become(Status::Removed)?;
-        let ended = agreements::end_all(&mut transaction, &id, now).await?;
-        sqlx::query(
-            "UPDATE partners SET status = ?, removed_at = ?, live_cloud_id = NULL, live_tag = NULL,
-                received = '[]' WHERE id = ?",
-        )
-        .bind(Status::Removed.as_str())
-        .bind(now)
-        .bind(&id)
-        .execute(&mut *transaction)
-        .await?;
-        alias::free(&mut transaction, &alias::partner(&id)).await?;
+        let ended = end(&mut transaction, &id, now).await?;
         transaction.commit().await?;
         partner.status = Status::Removed;
         Ok(Removal { partner, ended })
     }
+}
+
+/// Ends what the partner of this row had; the row stays.
+pub(super) async fn end(
+    connection: &mut AnyConnection,
+    id: &str,
+    now: Seconds,
+) -> Result<Vec<Agreement>> {
+    let ended = agreements::end_all(connection, id, now).await?;
+    sqlx::query(
+        "UPDATE partners SET status = ?, removed_at = ?, live_cloud_id = NULL, live_tag = NULL,
+            received = '[]' WHERE id = ?",
+    )
+    .bind(Status::Removed.as_str())
+    .bind(now)
+    .bind(id)
+    .execute(&mut *connection)
+    .await?;
+    alias::free(connection, &alias::partner(id)).await?;
+    Ok(ended)
 }

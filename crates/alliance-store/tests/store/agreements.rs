@@ -1,3 +1,5 @@
+use std::slice;
+
 use alliance_core::agreement::{Agreement, Projects};
 use alliance_store::Error;
 use uuid::Uuid;
@@ -55,7 +57,7 @@ async fn an_agreement_reads_back_as_it_was_made(bed: &Bed) -> Outcome {
         [plain.clone(), rich.clone()]
     );
     assert_eq!(agreements.list(None).await?.len(), 3);
-    assert_eq!(agreements.live(&west, 20).await?, [plain.clone()]);
+    assert_eq!(agreements.live(&west, 20).await?, slice::from_ref(&plain));
     assert_eq!(agreements.live(&west, 89).await?, [plain.clone(), rich]);
     assert_eq!(agreements.live(&west, 90).await?, [plain]);
     Ok(())

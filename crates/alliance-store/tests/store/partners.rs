@@ -16,6 +16,8 @@ on_both!(
     a_partner_expires_once_whoever_looks,
     an_expired_partner_resumes_only_with_a_later_end,
     bounds_change_one_by_one,
+    changes_of_different_bounds_at_once_are_all_kept,
+    no_agreement_outlives_a_removal_that_it_raced,
     two_clouds_whose_ids_begin_alike_cannot_both_be_partners,
     what_a_partner_says_is_kept_as_it_came,
     facts_of_a_stranger_are_refused,
@@ -67,6 +69,22 @@ async fn a_removed_partner_leaves_a_record_and_nothing_else(bed: &Bed) -> Outcom
             .await?
             .is_empty()
     );
+    for again in [
+        store.partners().remove(&cloud("west"), 31).await.map(drop),
+        store
+            .partners()
+            .set_status(&cloud("west"), Status::Active, 31)
+            .await
+            .map(drop),
+    ] {
+        assert!(matches!(again, Err(Error::NoSuchPartner(_))), "{again:?}");
+    }
+    pair(&store, "west").await?;
+    let removed = store
+        .partners()
+        .set_status(&cloud("west"), Status::Removed, 31)
+        .await?;
+    assert_eq!(removed.partner.status, Status::Removed);
     let again = store.partners().remove(&cloud("west"), 31).await;
     assert!(matches!(again, Err(Error::NoSuchPartner(_))), "{again:?}");
 
@@ -79,7 +97,7 @@ async fn a_removed_partner_leaves_a_record_and_nothing_else(bed: &Bed) -> Outcom
             .await?
             .is_empty()
     );
-    assert_eq!(store.partners().removed().await?.len(), 1);
+    assert_eq!(store.partners().removed().await?.len(), 2);
     Ok(())
 }
 
@@ -228,6 +246,7 @@ async fn what_a_partner_says_is_kept_as_it_came(bed: &Bed) -> Outcome {
         roles: ["member".to_owned()].into(),
         services: Some(["image".to_owned()].into()),
         till: Some(99),
+        transitive: false,
     }];
     let partners = store.partners();
     partners.set_descriptor(&newer).await?;
@@ -246,11 +265,12 @@ async fn what_a_partner_says_is_kept_as_it_came(bed: &Bed) -> Outcome {
     partners
         .set_seen(&west, Some(Status::Suspended), 77)
         .await?;
+    partners.set_seen(&west, None, 78).await?;
     partners.set_received(&west, &[], None).await?;
     let facts = partners.by_name("west").await?.ok_or("it is gone")?.facts;
     assert_eq!(
         (facts.last_seen, facts.last_error, facts.their_status),
-        (Some(77), None, Some(Status::Suspended))
+        (Some(78), None, Some(Status::Suspended))
     );
     assert!(facts.received.is_empty() && facts.received_etag.is_none());
     Ok(())
@@ -267,6 +287,64 @@ async fn facts_of_a_stranger_are_refused(bed: &Bed) -> Outcome {
         partners.set_received(&west, &[], None).await,
     ] {
         assert!(matches!(refused, Err(Error::NoSuchPartner(_))));
+    }
+    Ok(())
+}
+
+async fn changes_of_different_bounds_at_once_are_all_kept(bed: &Bed) -> Outcome {
+    let store = bed.open().await?;
+    let west = pair(&store, "west").await?.cloud_id;
+    let changes = [
+        Change {
+            trust_till: Some(Some(900)),
+            ..Change::default()
+        },
+        Change {
+            max_users: Some(Some(5)),
+            ..Change::default()
+        },
+        Change {
+            max_projects: Some(Some(7)),
+            ..Change::default()
+        },
+    ];
+    let mut changing = tokio::task::JoinSet::new();
+    for change in changes {
+        let (store, west) = (bed.open().await?, west.clone());
+        changing.spawn(async move { store.partners().change(&west, change).await });
+    }
+    for changed in changing.join_all().await {
+        changed?;
+    }
+    let stored = store
+        .partners()
+        .by_name("west")
+        .await?
+        .ok_or("it is gone")?;
+    let partner = stored.partner;
+    assert_eq!(
+        (partner.trust_till, partner.max_users, partner.max_projects),
+        (Some(900), Some(5), Some(7))
+    );
+    Ok(())
+}
+
+async fn no_agreement_outlives_a_removal_that_it_raced(bed: &Bed) -> Outcome {
+    let store = bed.open().await?;
+    let (creating, removing) = (bed.open().await?, bed.open().await?);
+    for _ in 0..10 {
+        let west = pair(&store, "west").await?.cloud_id;
+        let create = tokio::spawn({
+            let store = creating.clone();
+            async move { store.agreements().create(&agreement("west", "p"), 20).await }
+        });
+        let removal = removing.partners().remove(&west, 20).await?;
+        match create.await? {
+            Ok(()) => assert_eq!(removal.ended.len(), 1),
+            Err(error) => assert!(matches!(error, Error::NoSuchPartner(_)), "{error:?}"),
+        }
+        let left = "SELECT COUNT(*) FROM agreements WHERE live_key IS NOT NULL";
+        assert_eq!(bed.count(left).await?, 0);
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::bed::{Bed, Outcome, cloud, on_both};
 on_both!(
     a_partners_tokens_are_known_until_they_expire,
     many_at_once_are_written_together_and_none_is_lost,
+    what_one_request_noted_is_kept_though_others_are_given_up,
 );
 
 fn seen(number: u32, partner: &str, expires_at: i64) -> SeenToken {
@@ -54,5 +55,31 @@ async fn many_at_once_are_written_together_and_none_is_lost(bed: &Bed) -> Outcom
     assert!(begin.elapsed().as_secs() < 10, "{:?}", begin.elapsed());
     let known = store.seen_tokens().of_partner(&cloud("west"), 1).await?;
     assert_eq!(known.len(), MANY as usize);
+    Ok(())
+}
+
+async fn what_one_request_noted_is_kept_though_others_are_given_up(bed: &Bed) -> Outcome {
+    let store = bed.open().await?;
+    let mut kept = Vec::new();
+    for number in 0..300 {
+        let store = store.clone();
+        let noting =
+            tokio::spawn(async move { store.seen_tokens().note(seen(number, "west", 100)).await });
+        if number.is_multiple_of(3) {
+            kept.push((number, noting));
+        } else {
+            tokio::task::yield_now().await;
+            noting.abort();
+        }
+    }
+    let mut expected = Vec::new();
+    for (number, noting) in kept {
+        noting.await??;
+        expected.push(seen(number, "west", 100).token_sha256);
+    }
+    let known = store.seen_tokens().of_partner(&cloud("west"), 1).await?;
+    for hash in expected {
+        assert!(known.contains(&hash), "{hash} is lost");
+    }
     Ok(())
 }
