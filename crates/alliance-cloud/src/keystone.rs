@@ -131,7 +131,7 @@ impl Keystone {
 
     fn refused(&self, scope: Scope, answer: &Answer) -> KeystoneError {
         match answer.status {
-            StatusCode::FORBIDDEN => {
+            StatusCode::FORBIDDEN if answer.said().is_some() => {
                 scope.missing_role(&self.settings, answer.request().to_owned())
             }
             _ => answer.unexpected_status().into(),
