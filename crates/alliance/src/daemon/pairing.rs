@@ -157,6 +157,13 @@ impl Daemon {
     ) -> Result<PairingView, PeerApiError> {
         let found = self.shown_to(caller, id, secret).await?;
         let state = found.state_at(now());
+        let wait = match state {
+            InvitationState::Open | InvitationState::Accepted => wait,
+            // Decided before the question came: nothing more will change.
+            InvitationState::Confirmed | InvitationState::Rejected | InvitationState::Expired => {
+                Duration::ZERO
+            }
+        };
         let found = match self.when_not(&id.to_string(), state, wait).await {
             Ok(found) => found,
             Err(error) => return Err(PeerApiError::internal(error)),
