@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from lab.services.service import base_settings
+from lab.commands import base_settings
 from tests.kit.daemon import Daemon
 
 

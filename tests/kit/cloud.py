@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import clients, orchestra
+from lab.commands import base_settings
 from lab.services import services_of
 from lab.services.alliance import Alliance
-from lab.services.service import base_settings
 from lab.state import Lab
 from tests.kit import http, known_secrets, people
 from tests.kit.people import Domain, Person, Project

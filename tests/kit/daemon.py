@@ -12,7 +12,8 @@ import tempfile
 import threading
 from pathlib import Path
 
-from lab.services.service import base_settings, http_status
+from lab.commands import base_settings
+from lab.services.service import http_status
 from lab.state import free_port, write_secret
 from tests.kit import known_secrets
 from tests.kit.cloud import Cloud, Done

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.cache import Environment
+from lab.commands import base_settings
 from lab.services.keystone import Keystone
-from lab.services.service import base_settings, http_status
+from lab.services.service import http_status
 from lab.state import free_port, write_secret
 from tests.kit import http, known_secrets
 from tests.kit.cloud import Cloud
