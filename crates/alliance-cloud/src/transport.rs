@@ -96,8 +96,8 @@ impl Deadline {
     }
 }
 
-/// One request.
-#[derive(Debug, Clone)]
+/// One request. Not `Debug`: the body of a login holds a password.
+#[derive(Clone)]
 pub(crate) struct Question<'a> {
     method: Method,
     path: Vec<&'a str>,

@@ -1,7 +1,6 @@
 //! The daemon's own tokens: one for each scope, renewed ahead of their expiry, one renewal at a
 //! time.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -280,9 +279,4 @@ fn question(settings: &Settings, scope: Value, call: Call<'_>) -> Question<'stat
         .query("nocatalog", "1")
         .json(&body)
         .request_id(call.request_id)
-}
-
-/// The names of roles.
-pub(super) fn names(roles: &[super::role::RoleJson]) -> BTreeSet<String> {
-    roles.iter().map(|role| role.name.clone()).collect()
 }

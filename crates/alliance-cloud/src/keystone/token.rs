@@ -10,8 +10,8 @@ use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::login::{AUTH_TOKEN, SUBJECT_TOKEN, Scope, names};
-use super::role::RoleJson;
+use super::login::{AUTH_TOKEN, SUBJECT_TOKEN, Scope};
+use super::role::{RoleJson, names};
 use super::{Call, Keystone, KeystoneError};
 use crate::transport::{Answer, Question};
 
