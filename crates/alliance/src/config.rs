@@ -17,7 +17,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use anyhow::Context;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use url::Url;
 
 pub(crate) use error::ConfigError;
@@ -260,13 +260,20 @@ impl Config {
     /// As [`Config::load`].
     pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let mut file = File::parse(text, path)?;
+        let passwords = ["password", "password_file"].map(|key| file.is_set(Keystone::NAME, key));
         let (cloud, database, delegate) = (file.section(), file.section(), file.section());
         let (peer, metrics, keystone) = (file.section(), file.section(), file.section());
         let (tokens, pairing, catalog) = (file.section(), file.section(), file.section());
         let (services, log) = (file.section(), file.section());
         file.refuse_other_sections();
-        if let Some(keystone) = &keystone {
-            require_one_password(keystone, &mut file);
+        match passwords {
+            [true, true] => file.refuse(
+                Keystone::NAME,
+                "password",
+                "stands beside password_file: keep one of the two",
+            ),
+            [false, false] => file.missing("keystone.password_file (or keystone.password)"),
+            _ => {}
         }
         let config = (|| {
             Some(Self {
@@ -342,19 +349,6 @@ fn sections() -> [section::Outline; 11] {
         section::Outline::of::<Services>(),
         section::Outline::of::<Log>(),
     ]
-}
-
-fn require_one_password(keystone: &Keystone, file: &mut File<'_>) {
-    let given = !keystone.password.expose_secret().is_empty();
-    match (given, keystone.password_file.is_some()) {
-        (true, true) => file.refuse(
-            Keystone::NAME,
-            "password",
-            "stands beside password_file: keep one of the two",
-        ),
-        (false, false) => file.missing("keystone.password_file (or keystone.password)"),
-        _ => {}
-    }
 }
 
 fn read_password(path: &Path) -> Result<SecretString, ConfigError> {

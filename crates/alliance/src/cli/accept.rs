@@ -8,15 +8,14 @@ use alliance_core::label::{clean, is_alias};
 use alliance_core::partner::Status;
 use anyhow::Context;
 use clap::Args;
-use jiff::Timestamp;
 
 use super::ask::{self, Interrupt};
+use super::invite::{PAUSE, WAIT};
 use super::operator::Operator;
 use super::socket::{Daemon, SocketError};
+use super::when::now;
 use super::{Failure, Output, cloud, partner, when};
 use crate::wire::{AcceptRequest, AcceptanceView, InspectAnswer, InspectRequest, PartnerView};
-
-const WAIT: Duration = Duration::from_secs(25);
 
 /// Accept another cloud's invitation: show who invites, ask, pair
 ///
@@ -173,7 +172,10 @@ impl Waiting<'_> {
         ));
         loop {
             match view.state.parse::<AcceptanceState>() {
-                Ok(AcceptanceState::Waiting) => view = self.look(interrupt, out).await?,
+                Ok(AcceptanceState::Waiting) => {
+                    tokio::time::sleep(PAUSE).await;
+                    view = self.look(interrupt, out).await?;
+                }
                 Ok(AcceptanceState::Paired) => return Ok(()),
                 Ok(AcceptanceState::Rejected) => {
                     return Err(Failure::refused(
@@ -206,7 +208,7 @@ impl Waiting<'_> {
             match interrupt.or(question.send()).await {
                 None => return Ok(self.cancel().await?),
                 Some(Ok(view)) => return Ok(view),
-                Some(Err(error)) if error.is_unreachable() && self.is_worth_waiting() => {
+                Some(Err(error)) if error.is_unreachable() && now() <= self.expires_at => {
                     if !told {
                         out.say(format_args!("{error}; trying again"));
                         told = true;
@@ -225,9 +227,5 @@ impl Waiting<'_> {
     async fn cancel(&self) -> Result<AcceptanceView, SocketError> {
         let cancel = self.daemon.post(&["acceptances", &self.id, "cancel"]);
         cancel.send().await
-    }
-
-    fn is_worth_waiting(&self) -> bool {
-        Timestamp::now().as_second() <= self.expires_at
     }
 }

@@ -113,7 +113,7 @@ impl Create {
         };
         let create = daemon.post(&["agreements"]).patiently();
         let answer: AgreementApplied = create.json(&request).await?;
-        conclude(&answer, "agreed", out)
+        conclude(&answer, "agreed", "it holds from now on", out)
     }
 }
 
@@ -126,11 +126,16 @@ impl End {
         };
         let end = daemon.post(&["agreements", "end"]).patiently();
         let answer: AgreementApplied = end.json(&request).await?;
-        conclude(&answer, "ended", out)
+        conclude(&answer, "ended", "what it granted is taken back", out)
     }
 }
 
-fn conclude(answer: &AgreementApplied, done: &str, out: &mut Output) -> Result<(), Failure> {
+fn conclude(
+    answer: &AgreementApplied,
+    done: &str,
+    effect: &str,
+    out: &mut Output,
+) -> Result<(), Failure> {
     if out.format == Format::Json {
         out.json(answer)?;
         return in_force(&answer.applied);
@@ -138,7 +143,7 @@ fn conclude(answer: &AgreementApplied, done: &str, out: &mut Output) -> Result<(
     for view in &answer.agreements {
         out.line(describe(view));
     }
-    report(&answer.applied, done, out)
+    report(&answer.applied, done, effect, out)
 }
 
 async fn list(

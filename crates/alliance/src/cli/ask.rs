@@ -46,7 +46,6 @@ pub(crate) async fn line() -> io::Result<String> {
 pub(crate) struct Interrupt {
     ctrl_c: Signal,
     terminate: Signal,
-    hang_up: Signal,
 }
 
 impl Interrupt {
@@ -56,7 +55,6 @@ impl Interrupt {
         Ok(Self {
             ctrl_c: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
@@ -66,7 +64,6 @@ impl Interrupt {
             biased;
             _ = self.ctrl_c.recv() => None,
             _ = self.terminate.recv() => None,
-            _ = self.hang_up.recv() => None,
             done = work => Some(done),
         }
     }

@@ -26,6 +26,7 @@ pub(super) struct Doctor {
 
 /// How a thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 enum State {
     Ok,
     Warn,

@@ -9,16 +9,18 @@ use alliance_core::invitation::InvitationState;
 use alliance_core::partner::Role;
 use anyhow::{Context, anyhow};
 use clap::Args;
-use jiff::Timestamp;
 
 use super::ask::{self, Interrupt};
 use super::operator::Operator;
 use super::socket::{Daemon, SocketError};
+use super::when::now;
 use super::{Failure, Output, cloud, partner, when};
 use crate::wire::{CloudView, InvitationView, InviteAnswer, InviteRequest};
 
 /// How long one question for news stays open.
-const WAIT: Duration = Duration::from_secs(25);
+pub(super) const WAIT: Duration = Duration::from_secs(25);
+/// Between two such questions, so that no daemon can make this a busy loop.
+pub(super) const PAUSE: Duration = Duration::from_millis(200);
 /// How long an answer of the daemon that got lost is looked for.
 const SECOND_LOOK: Duration = Duration::from_secs(10);
 
@@ -58,6 +60,7 @@ pub(super) struct Invite {
 struct Open<'d> {
     daemon: &'d Daemon,
     id: String,
+    expires_at: Seconds,
 }
 
 impl Invite {
@@ -74,6 +77,7 @@ impl Invite {
         let open = Open {
             daemon,
             id: answer.id.clone(),
+            expires_at: answer.expires_at,
         };
         out.line(&answer.invitation);
         self.explain(&answer, out);
@@ -109,7 +113,7 @@ impl Invite {
     }
 
     fn explain(&self, answer: &InviteAnswer, out: &mut Output) {
-        let lasts = when::span(answer.expires_at - Timestamp::now().as_second());
+        let lasts = when::span(answer.expires_at - now());
         out.say(format_args!(
             "Give this line to the other operator, who runs: alliance partner accept INVITATION\n\
              It works once, until {} ({lasts}).\n{}",
@@ -165,7 +169,7 @@ impl Open<'_> {
             let view = match self.look(WAIT).await {
                 Ok(view) => view,
                 // A daemon that restarts knows the invitation still.
-                Err(error) if error.is_unreachable() => {
+                Err(error) if error.is_unreachable() && now() <= self.expires_at => {
                     if !told {
                         out.say(format_args!("{error}; trying again"));
                         told = true;
@@ -177,7 +181,7 @@ impl Open<'_> {
             };
             told = false;
             match view.state.parse::<InvitationState>() {
-                Ok(InvitationState::Open) => {}
+                Ok(InvitationState::Open) => tokio::time::sleep(PAUSE).await,
                 Ok(InvitationState::Accepted) => {
                     return view
                         .acceptor

@@ -127,12 +127,17 @@ impl PartnerCommand {
             Self::Show(Name { name }) => view::show(&partner(daemon, &name).await?, out),
             Self::Suspend(Name { name }) => {
                 let applied = turn(daemon, &name, "suspend").await?;
-                let done = format!("{name} is suspended: its tokens are refused");
-                report(&applied, &done, out)
+                let done = format!("{name} is suspended");
+                report(&applied, &done, "its tokens are refused", out)
             }
             Self::Resume(Name { name }) => {
                 let applied = turn(daemon, &name, "resume").await?;
-                report(&applied, &format!("{name} is active again"), out)
+                report(
+                    &applied,
+                    &format!("{name} is active"),
+                    "its tokens are judged again",
+                    out,
+                )
             }
             Self::Set(set) => set.run(daemon, out).await,
             Self::Repair(Name { name }) => repair(daemon, &name, out).await,
@@ -158,7 +163,12 @@ impl Set {
         }
         let patch = daemon.patch(&["partners", &self.name]);
         let applied: Applied = patch.json(&change).await?;
-        report(&applied, &format!("{} is changed", self.name), out)
+        report(
+            &applied,
+            &format!("{} is changed", self.name),
+            "in force at once",
+            out,
+        )
     }
 }
 
@@ -183,7 +193,12 @@ impl Remove {
             }
         }
         let applied = turn(daemon, name, "remove").await?;
-        let reported = report(&applied, &format!("{name} is removed"), out);
+        let reported = report(
+            &applied,
+            &format!("{name} is removed"),
+            "its tokens are refused",
+            out,
+        );
         match operator {
             Some(operator) => {
                 let purged = operator.purge(name, &view.partner.cloud_id, out).await;
@@ -223,10 +238,16 @@ async fn turn(daemon: &Daemon, name: &str, verb: &str) -> Result<Applied, Failur
     Ok(daemon.post(&["partners", name, verb]).send().await?)
 }
 
-/// Says that a change is stored, and whether Keystone knows: if not, exit code 3.
-pub(super) fn report(applied: &Applied, done: &str, out: &mut Output) -> Result<(), Failure> {
+/// Says that a change is stored, and if Keystone knows, what follows: if not, exit code 3.
+pub(super) fn report(
+    applied: &Applied,
+    done: &str,
+    effect: &str,
+    out: &mut Output,
+) -> Result<(), Failure> {
     match out.format {
         Format::Json => out.json(applied)?,
+        Format::Table if applied.keystone_told => out.line(format_args!("{done}: {effect}")),
         Format::Table => out.line(done),
     }
     in_force(applied)

@@ -3,8 +3,10 @@
 use alliance_core::label::clean;
 use comfy_table::{ContentArrangement, Table};
 
-/// The longest text that a cell shows.
-const MAX_CELL: usize = 200;
+/// The longest text in a cell of a listing.
+const MAX_CELL: usize = 64;
+/// The longest value of one thing.
+const MAX_VALUE: usize = 400;
 
 /// A listing. Cells are cleaned: they may hold what a partner wrote.
 pub(crate) fn listing<const N: usize>(
@@ -14,7 +16,7 @@ pub(crate) fn listing<const N: usize>(
     let mut table = bare();
     table.set_header(headings);
     for row in rows {
-        table.add_row(row.map(|cell| cell_text(&cell)));
+        table.add_row(row.map(|cell| cell_text(&cell, MAX_CELL)));
     }
     trimmed(&table)
 }
@@ -23,7 +25,7 @@ pub(crate) fn listing<const N: usize>(
 pub(crate) fn card<'l>(properties: impl IntoIterator<Item = (&'l str, String)>) -> String {
     let mut table = bare();
     for (label, value) in properties {
-        table.add_row([format!("  {label}"), cell_text(&value)]);
+        table.add_row([format!("  {label}"), cell_text(&value, MAX_VALUE)]);
     }
     trimmed(&table)
 }
@@ -36,11 +38,11 @@ fn bare() -> Table {
     table
 }
 
-fn cell_text(text: &str) -> String {
+fn cell_text(text: &str, max: usize) -> String {
     if text.is_empty() {
         "-".to_owned()
     } else {
-        clean(text, MAX_CELL)
+        clean(text, max)
     }
 }
 

@@ -55,6 +55,11 @@ fn date(text: &str) -> Option<Date> {
     (text.len() == "2027-01-31".len()).then(|| text.parse().ok())?
 }
 
+/// Seconds since 1970, UTC.
+pub(crate) fn now() -> Seconds {
+    Timestamp::now().as_second()
+}
+
 /// RFC 3339, UTC.
 pub(crate) fn rfc3339(time: Seconds) -> String {
     Timestamp::from_second(time).map_or_else(|_| format!("{time} s"), |time| time.to_string())
@@ -69,7 +74,7 @@ pub(crate) fn rfc3339_or(time: Option<Seconds>, never: &str) -> String {
 pub(crate) fn ago(time: Option<Seconds>) -> String {
     time.map_or_else(
         || "never".to_owned(),
-        |time| format!("{} ago", span(Timestamp::now().as_second() - time)),
+        |time| format!("{} ago", span(now() - time)),
     )
 }
 

@@ -154,6 +154,17 @@ impl<'a> File<'a> {
         })
     }
 
+    /// Whether an option is there, and not an empty text.
+    pub(super) fn is_set(&self, section: &str, key: &str) -> bool {
+        let table = self
+            .tables
+            .get(section)
+            .and_then(|(_, table)| table.as_ref());
+        table
+            .and_then(|table| table.get(key))
+            .is_some_and(|value| value.get_ref().as_str() != Some(""))
+    }
+
     /// Reads one section; an absent one is an empty one.
     pub(super) fn section<S: Section>(&mut self) -> Option<S> {
         let table = match self.tables.remove(S::NAME) {

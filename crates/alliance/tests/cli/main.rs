@@ -1,0 +1,12 @@
+//! What operators see: the command as a process, with a daemon that plays back answers.
+
+mod agreements;
+mod daemon;
+mod failures;
+mod files;
+mod help;
+mod pairing;
+mod partners;
+mod run;
+mod state;
+mod tokens;

@@ -1,0 +1,223 @@
+use alliance_core::cloud::CloudId;
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::daemon::FakeDaemon;
+use crate::run::{alliance, on_a_terminal};
+
+pub(crate) fn west_id() -> CloudId {
+    CloudId::from_spki(b"west")
+}
+
+/// An active partner with whom all is well.
+pub(crate) fn west() -> Value {
+    json!({
+        "cloud_id": west_id(), "name": "west", "role": "both", "status": "active",
+        "peer_url": "https://west.example:5443", "trust_since": 1_795_000_000, "trust_till": null,
+        "max_users": null, "max_projects": 20, "created_at": 1_795_000_000,
+        "fingerprint": "able-baker-charlie-dog-easy-fox", "calls_itself": "west", "regions": ["west", "west-2"],
+        "their_status": "active", "last_seen": 0, "last_error": null,
+        "keystone": {"ok": true, "detail": "domain and identity provider are in place"},
+        "domain_id": "3c403d1f458654a186ce26f020d9e9d5", "agreements_given": 2, "agreements_received": 1
+    })
+}
+
+pub(crate) fn with(mut value: Value, changes: Value) -> Value {
+    if let (Some(object), Value::Object(changes)) = (value.as_object_mut(), changes) {
+        object.extend(changes);
+    }
+    value
+}
+
+fn told() -> Value {
+    json!({"keystone_told": true, "detail": null})
+}
+
+#[test]
+fn partners_are_listed_with_what_to_look_at() -> Result<()> {
+    let hostile = "e\u{1b}[2J;\nvil\u{202e}".repeat(40);
+    let daemon = FakeDaemon::answering([(
+        "GET /v1/partners",
+        200,
+        json!([
+            west(),
+            with(
+                west(),
+                json!({"name": "suspends-us", "their_status": "suspended"})
+            ),
+            with(west(), json!({"name": "dead", "last_error": "timeout"})),
+            with(
+                west(),
+                json!({"name": "ends", "trust_till": 1_801_440_000, "role": "guest"})
+            ),
+            with(
+                west(),
+                json!({"name": "hostile", "status": "draft", "regions": [hostile], "role": "host"})
+            ),
+        ]),
+    )])?;
+    insta::assert_snapshot!(alliance(&daemon, &["partner", "list"], "")?);
+    let json = alliance(&daemon, &["partner", "list", "--format", "json"], "")?;
+    let listed: Value = serde_json::from_str(&json.out)?;
+    assert_eq!(listed[4]["regions"][0], json!(hostile));
+    assert!(!json.out.contains(['\u{1b}', '\u{202e}']));
+    Ok(())
+}
+
+#[test]
+fn no_partners_say_how_to_get_one() -> Result<()> {
+    let daemon = FakeDaemon::answering([("GET /v1/partners", 200, json!([]))])?;
+    insta::assert_snapshot!(alliance(&daemon, &["partner", "list"], "")?);
+    Ok(())
+}
+
+#[test]
+fn a_partner_is_shown_whole() -> Result<()> {
+    let daemon = FakeDaemon::answering([("GET /v1/partners/west", 200, west())])?;
+    insta::assert_snapshot!(alliance(&daemon, &["partner", "show", "west"], "")?);
+    Ok(())
+}
+
+#[test]
+fn whatever_keeps_a_partner_from_working_is_explained() -> Result<()> {
+    let daemon = FakeDaemon::answering([(
+        "GET /v1/partners/west",
+        200,
+        with(
+            west(),
+            json!({
+                "their_status": "suspended", "last_error": "connection refused\u{1b}[31m",
+                "keystone": {"ok": false, "detail": "identity provider west is disabled"}
+            }),
+        ),
+    )])?;
+    let shown = alliance(&daemon, &["partner", "show", "west"], "")?;
+    let warnings: Vec<_> = shown
+        .out
+        .lines()
+        .filter(|line| line.starts_with("warning"))
+        .collect();
+    insta::assert_snapshot!(warnings.join("\n"));
+    for (status, till) in [
+        ("suspended", Value::Null),
+        ("expired", json!(1_795_000_000)),
+        ("draft", Value::Null),
+    ] {
+        let view = with(west(), json!({"status": status, "trust_till": till}));
+        let daemon = FakeDaemon::answering([("GET /v1/partners/west", 200, view)])?;
+        let shown = alliance(&daemon, &["partner", "show", "west"], "")?;
+        insta::assert_snapshot!(shown.out.lines().last().unwrap_or_default());
+    }
+    Ok(())
+}
+
+#[test]
+fn suspending_is_over_when_keystone_knows() -> Result<()> {
+    let daemon = FakeDaemon::answering([("POST /v1/partners/west/suspend", 200, told())])?;
+    insta::assert_snapshot!(alliance(&daemon, &["partner", "suspend", "west"], "")?, @r"
+    west is suspended: its tokens are refused
+    --- standard error
+    --- exit code
+    0
+    ");
+    Ok(())
+}
+
+#[test]
+fn a_change_that_keystone_does_not_know_yet_ends_with_3() -> Result<()> {
+    let pending = json!({"keystone_told": false, "detail": "stored, but Keystone's caches were not told: HTTP 502. The daemon keeps trying"});
+    let daemon = FakeDaemon::answering([("POST /v1/partners/west/resume", 200, pending)])?;
+    insta::assert_snapshot!(alliance(&daemon, &["partner", "resume", "west"], "")?);
+    let json = alliance(&daemon, &["--format=json", "partner", "resume", "west"], "")?;
+    assert_eq!(json.code, Some(3));
+    assert_eq!(
+        serde_json::from_str::<Value>(&json.out)?["keystone_told"],
+        json!(false)
+    );
+    Ok(())
+}
+
+#[test]
+fn only_what_is_named_is_set() -> Result<()> {
+    let daemon = FakeDaemon::answering([("PATCH /v1/partners/west", 200, told())])?;
+    let arguments = [
+        "partner",
+        "set",
+        "west",
+        "--max-users",
+        "unlimited",
+        "--trust-till",
+        "2100-12-31",
+    ];
+    assert_eq!(alliance(&daemon, &arguments, "")?.code, Some(0));
+    assert_eq!(
+        daemon.seen(),
+        [(
+            "PATCH /v1/partners/west".to_owned(),
+            json!({"max_users": null, "trust_till": 4_133_980_800_i64})
+        )]
+    );
+    Ok(())
+}
+
+#[test]
+fn removing_asks_and_names_what_remains_in_keystone() -> Result<()> {
+    let answers = || {
+        FakeDaemon::answering([
+            ("GET /v1/partners/west", 200, west()),
+            ("POST /v1/partners/west/remove", 200, told()),
+        ])
+    };
+    let daemon = answers()?;
+    insta::assert_snapshot!(alliance(&daemon, &["partner", "remove", "west"], "y\n")?);
+    assert_eq!(daemon.requests(), ["GET /v1/partners/west"]);
+
+    let daemon = answers()?;
+    let refused = on_a_terminal(&daemon, &["partner", "remove", "west"], "n\n")?;
+    assert_eq!(refused.code, Some(1));
+    assert_eq!(daemon.requests().len(), 1);
+
+    let daemon = answers()?;
+    let removed = on_a_terminal(&daemon, &["partner", "remove", "west"], "y\n")?;
+    assert_eq!(removed.code, Some(0), "{removed}");
+    assert_eq!(daemon.requests().len(), 2);
+
+    insta::assert_snapshot!(alliance(
+        &answers()?,
+        &["partner", "remove", "west", "--yes"],
+        ""
+    )?);
+    Ok(())
+}
+
+#[test]
+fn what_needs_the_operators_own_rights_says_so_before_anything_is_sent() -> Result<()> {
+    let daemon = FakeDaemon::answering([("GET /v1/partners/west", 200, west())])?;
+    insta::assert_snapshot!(alliance(
+        &daemon,
+        &["partner", "remove", "west", "--yes", "--purge"],
+        ""
+    )?);
+    assert!(daemon.requests().is_empty());
+    Ok(())
+}
+
+#[test]
+fn repairing_a_host_needs_nothing_in_keystone() -> Result<()> {
+    let host = with(west(), json!({"role": "host"}));
+    let problem = json!({"type": "urn:alliance:problem:upstream", "status": 502, "detail": "west does not answer"});
+    let daemon = FakeDaemon::answering([
+        ("GET /v1/partners/west", 200, host),
+        ("POST /v1/partners/west/refresh", 502, problem),
+    ])?;
+    let repaired = alliance(&daemon, &["partner", "repair", "west"], "")?;
+    assert_eq!(repaired.code, Some(0));
+    assert!(
+        repaired
+            .err
+            .starts_with("warning: west gave no news: west does not answer"),
+        "{}",
+        repaired.err
+    );
+    Ok(())
+}

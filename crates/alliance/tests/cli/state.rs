@@ -1,0 +1,97 @@
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::daemon::FakeDaemon;
+use crate::partners::{west, west_id, with};
+use crate::run::{alliance, command, run};
+
+fn status() -> Value {
+    json!({
+        "cloud_id": west_id(), "name": "west", "peer_url": "https://west.example:5443", "version": "0.1.0",
+        "keystone": {"ok": true, "detail": "answers"}, "doorbell": {"ok": true, "detail": "told of the newest state"},
+        "warnings": []
+    })
+}
+
+#[test]
+fn the_id_comes_first_and_alone_on_its_line() -> Result<()> {
+    let daemon = FakeDaemon::answering([("GET /v1/status", 200, status())])?;
+    let id = alliance(&daemon, &["id"], "")?;
+    assert_eq!(id.out, format!("{}\n{}\n", west_id(), west_id().tag()));
+    let id = alliance(&daemon, &["id", "--format", "json"], "")?;
+    assert_eq!(
+        serde_json::from_str::<Value>(&id.out)?,
+        json!({"cloud_id": west_id(), "tag": west_id().tag()})
+    );
+    Ok(())
+}
+
+#[test]
+fn the_status_says_how_it_is() -> Result<()> {
+    let ill = json!({"keystone": {"ok": false, "detail": "connection refused"}, "warnings": ["clocks differ by 70 s"]});
+    let daemon = FakeDaemon::answering([("GET /v1/status", 200, with(status(), ill))])?;
+    insta::assert_snapshot!(alliance(&daemon, &["status"], "")?);
+    Ok(())
+}
+
+#[test]
+fn regions_are_listed_with_who_sees_them() -> Result<()> {
+    let answer = json!([
+        {"region": "east", "partner": "east", "region_there": "RegionOne", "services": ["identity", "image"], "projects": ["*"]},
+        {"region": "north", "partner": "north", "region_there": "no\u{1b}rth", "services": ["image"], "projects": ["p1", "p2"]}
+    ]);
+    let daemon = FakeDaemon::answering([("GET /v1/regions", 200, answer)])?;
+    insta::assert_snapshot!(alliance(&daemon, &["region", "list"], "")?);
+    Ok(())
+}
+
+#[test]
+fn the_doctor_finds_nothing_where_all_is_well() -> Result<()> {
+    let daemon = FakeDaemon::answering([
+        ("GET /v1/status", 200, status()),
+        ("GET /v1/partners", 200, json!([west()])),
+        ("GET /v1/partners/west", 200, west()),
+    ])?;
+    insta::assert_snapshot!(alliance(&daemon, &["doctor"], "")?);
+    Ok(())
+}
+
+#[test]
+fn the_doctor_says_what_to_do() -> Result<()> {
+    let ill = json!({
+        "version": "0.0.9", "doorbell": {"ok": false, "detail": "no acknowledgement since 22:00"},
+        "warnings": ["the service user has role admin; take it away"]
+    });
+    let west_ill = with(
+        west(),
+        json!({"keystone": {"ok": false, "detail": "identity provider west is disabled"}}),
+    );
+    let north = with(west(), json!({"name": "north", "status": "draft"}));
+    let daemon = FakeDaemon::answering([
+        ("GET /v1/status", 200, with(status(), ill)),
+        ("GET /v1/partners", 200, json!([west(), north])),
+        ("GET /v1/partners/west", 200, west_ill),
+    ])?;
+    insta::assert_snapshot!(alliance(&daemon, &["doctor"], "")?);
+    let json = alliance(&daemon, &["doctor", "--format", "json"], "")?;
+    assert_eq!(
+        serde_json::from_str::<Value>(&json.out)?[0]["state"],
+        json!("ok")
+    );
+    Ok(())
+}
+
+#[test]
+fn the_doctor_looks_at_a_dead_daemons_configuration() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (socket, file) = (folder.path().join("sock"), folder.path().join("a.toml"));
+    std::fs::write(&file, "[cluod]\n")?;
+    let mut command = command(&socket);
+    command.arg("doctor").arg("--config").arg(&file);
+    let ran = run(&mut command, "", &socket)?;
+    insta::assert_snapshot!(
+        ran.to_string()
+            .replace(&folder.path().display().to_string(), "FOLDER")
+    );
+    Ok(())
+}

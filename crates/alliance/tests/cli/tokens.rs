@@ -1,0 +1,77 @@
+use anyhow::Result;
+use data_encoding::BASE64URL_NOPAD;
+use serde_json::{Value, json};
+
+use crate::daemon::FakeDaemon;
+use crate::partners::west_id;
+use crate::run::alliance;
+
+const TOKEN: &str = "k3v3q2xa~gAAAAABnSecretSecretSecret";
+
+fn path() -> Value {
+    json!({"via": "asked", "took_ms": 12.345})
+}
+
+fn passport() -> String {
+    let claims = json!({
+        "iss": west_id(), "aud": west_id(), "iat": 1, "jti": "j", "token_introspection": {
+            "active": true, "token_sha256": "00", "origin": west_id(), "sub": "u1", "username": "ann\u{1b}[2J",
+            "user_domain": {"id": "default", "name": "Default"},
+            "project": {"id": "p1", "name": "science", "domain": {"id": "default", "name": "Default"}},
+            "roles": ["member", "reader"], "methods": ["password"], "audit_ids": ["a"],
+            "issued_at": "2026-11-24T22:00:00.000000Z", "expires_at": "2026-11-24T23:00:00.000000Z"
+        }
+    });
+    format!(
+        "e30.{}.c2ln",
+        BASE64URL_NOPAD.encode(claims.to_string().as_bytes())
+    )
+}
+
+#[test]
+fn a_valid_token_is_shown_with_who_and_how() -> Result<()> {
+    let answer = json!({"status": "valid", "partner": {"cloud_id": west_id(), "name": "west"}, "passport": passport(), "path": path()});
+    let daemon = FakeDaemon::answering([("POST /v1/tokens/validate", 200, answer)])?;
+    insta::assert_snapshot!(alliance(
+        &daemon,
+        &["token", "validate", "-"],
+        &format!("{TOKEN}\n")
+    )?);
+    assert_eq!(daemon.seen()[0].1, json!({"token": TOKEN, "max_age": 0.0}));
+    Ok(())
+}
+
+#[test]
+fn a_refusal_is_explained() -> Result<()> {
+    let answer = json!({"status": "invalid", "reason": "no_agreement", "path": {"via": "cache", "took_ms": 0.04}});
+    let daemon = FakeDaemon::answering([("POST /v1/tokens/validate", 200, answer)])?;
+    insta::assert_snapshot!(alliance(&daemon, &["token", "validate", "-"], TOKEN)?);
+    Ok(())
+}
+
+#[test]
+fn that_nobody_can_tell_is_an_answer() -> Result<()> {
+    let answer = json!({"status": "indeterminate", "reason": "unreachable", "path": path()});
+    let daemon = FakeDaemon::answering([("POST /v1/tokens/validate", 503, answer)])?;
+    insta::assert_snapshot!(alliance(&daemon, &["token", "validate", "-"], TOKEN)?);
+    Ok(())
+}
+
+#[test]
+fn a_token_among_the_arguments_is_refused_and_not_repeated() -> Result<()> {
+    let daemon = FakeDaemon::answering([("-", 200, Value::Null)])?;
+    for arguments in [
+        vec![TOKEN],
+        vec!["-", TOKEN],
+        vec!["-gAAAASecret"],
+        vec!["--", TOKEN],
+    ] {
+        let arguments: Vec<_> = ["token", "validate"].into_iter().chain(arguments).collect();
+        let ran = alliance(&daemon, &arguments, "")?;
+        assert_eq!(ran.code, Some(2), "{ran}");
+        assert!(!ran.to_string().contains("Secret"), "{ran}");
+    }
+    insta::assert_snapshot!(alliance(&daemon, &["token", "validate", TOKEN], "")?);
+    assert!(daemon.requests().is_empty());
+    Ok(())
+}
