@@ -2,7 +2,7 @@
 
 use sqlx::{AnyConnection, Connection, Executor};
 
-use crate::bed::{Bed, Outcome, invitation, on_both, pair};
+use crate::bed::{Bed, Outcome, cloud, invitation, on_both, pair};
 
 on_both!(a_damaged_row_is_named_by_its_column);
 
@@ -36,4 +36,28 @@ async fn a_write_that_waits_for_another_process_goes_through_when_that_is_done()
     waiting.await??;
     assert_eq!(store.drafts(1).await?.len(), 1);
     Ok(())
+}
+
+#[tokio::test]
+async fn connections_that_mariadb_ended_are_replaced() -> Outcome {
+    let Some(bed) = Bed::mariadb().await? else {
+        return Ok(());
+    };
+    bed.run(async |bed| {
+        let store = bed.open().await?;
+        pair(&store, "west").await?;
+        let others =
+            "SELECT CAST(COALESCE(MAX(id), 0) AS SIGNED) FROM information_schema.processlist
+            WHERE db = DATABASE() AND id <> CONNECTION_ID()";
+        let mut killed = 0;
+        while let id @ 1.. = bed.count(others).await? {
+            // One that goes by itself just then is gone too.
+            let _ = bed.execute(&format!("KILL HARD CONNECTION {id}")).await;
+            killed += 1;
+        }
+        assert_ne!(killed, 0);
+        store.partners().remove(&cloud("west"), 20).await?;
+        Ok(())
+    })
+    .await
 }
