@@ -61,13 +61,15 @@ class Admission:
             _keystone_time(passport.expires_at),
         )
 
-    def confirm(self, user, project_id):
+    def confirm(self, user, project_id, token, expires_at):
         """Make sure that a shadow user still has a right to a token made here.
 
         Roles in ``project_id`` are brought to what home and agreement allow now.
 
         :param user: the user as Keystone's identity manager returns it
         :param project_id: project of the token, or None for an unscoped one
+        :param token: the token, which the daemon remembers by its hash
+        :param expires_at: when it expires, as Keystone writes it
         :raises Refused: no longer, or never
         :raises Indeterminate: nobody can say now
         """
@@ -85,9 +87,13 @@ class Admission:
         if home_project_id is None:
             raise Refused('no_agreement', f'project {project_id} is not one of the partner')
         max_age = staleness.max_age(self._settings.max_staleness)
+        derived = {
+            'sha256': ids.token_sha256(token),
+            'expires_at': int(timeutils.parse_isotime(expires_at).timestamp()),
+        }
         self._daemon.flights.fly(
-            (user['id'], project_id),
-            lambda: self._ask_and_confirm(partner, user, home_user_id, project, max_age),
+            (user['id'], project_id, derived['sha256']),
+            lambda: self._ask_and_confirm(partner, user, home_user_id, project, max_age, derived),
         )
 
     def _ask_and_admit(self, token, partner, max_age):
@@ -109,12 +115,14 @@ class Admission:
         self._grant(user['id'], project['id'], passport.roles & roles)
         return user['id'], project['id'], passport
 
-    def _ask_and_confirm(self, partner, user, home_user_id, project, max_age):
+    def _ask_and_confirm(self, partner, user, home_user_id, project, max_age, derived):
         home_project_id = project['alliance_project_id']
         _roles(partner.live_agreements(time.time()), home_project_id)
         with self._daemon.place():
             guest.check_objects(partner)
-            signed = self._daemon.confirm(partner.cloud_id, home_user_id, home_project_id, max_age)
+            signed = self._daemon.confirm(
+                partner.cloud_id, home_user_id, home_project_id, max_age, derived
+            )
         snapshot, partner = self._again(partner)
         statement = self._verifier.grants(
             signed, partner, snapshot.cloud_id, home_user_id, home_project_id, time.time()

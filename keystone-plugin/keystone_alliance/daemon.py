@@ -60,8 +60,10 @@ class Daemon:
         answer = self._ask('/v1/tokens/validate', {'token': token, 'max_age': max_age})
         return answer.get('passport')
 
-    def confirm(self, cloud_id, user_id, project_id, max_age):
+    def confirm(self, cloud_id, user_id, project_id, max_age, derived):
         """Ask which roles a home user has in a home project. To be called in a ``place``.
+
+        :param derived: hash and expiry of the token of this cloud that hangs on the answer
 
         :returns: the signed grant statement
         :raises Refused: the user has none, or may not come here
@@ -74,6 +76,7 @@ class Daemon:
                 'user_id': user_id,
                 'project_id': project_id,
                 'max_age': max_age,
+                'token': derived,
             },
         )
         return answer.get('statement')

@@ -48,7 +48,7 @@ class Passport:
     audit_ids: tuple[str, ...]
     issued_at: str
     expires_at: str
-    origin: str
+    origin: typing.Optional[str]  # None: federated at home, from no cloud that could be named
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Verifier:
             audit_ids=_audit_ids(answer.get('audit_ids')),
             issued_at=issued_at,
             expires_at=expires_at,
-            origin=_id(answer.get('origin'), 'origin'),
+            origin=None if answer.get('origin') is None else _id(answer['origin'], 'origin'),
         )
 
     def grants(self, jws, partner, audience, user_id, project_id, now):

@@ -54,12 +54,12 @@ class Provider(base.Provider):
 
     def generate_id_and_issued_at(self, token):
         """Issue a token, tagged as one of this cloud if so configured."""
-        self._check_issue(token)
         token_id, issued_at = self._inner.generate_id_and_issued_at(token)
         if self._settings.tag_tokens:
             tag = self._source.own_tag()
             if tag:
                 token_id = f'{tag}~{token_id}'
+        self._check_issue(token, token_id)
         return token_id, issued_at
 
     def validate_token(self, token_id):
@@ -88,10 +88,10 @@ class Provider(base.Provider):
             with _Answering(token_id, self._source, refusal.not_found):
                 staleness.forget(token_id)
                 _check_derived(methods, system, domain_id, trust_id, access_token_id, app_cred_id)
-                self._admission.confirm(user, project_id)
+                self._admission.confirm(user, project_id, token_id, values[-1])
         return values
 
-    def _check_issue(self, token):
+    def _check_issue(self, token, token_id):
         user = _guest_behind(token.user_id, token.trust_id)
         if user is not None:
             with _Answering(None, self._source, refusal.not_authorized, user):
@@ -103,7 +103,7 @@ class Provider(base.Provider):
                     token.access_token_id,
                     token.application_credential_id,
                 )
-                self._admission.confirm(user, token.project_id)
+                self._admission.confirm(user, token.project_id, token_id, token.expires_at)
 
 
 def _guest_behind(user_id, trust_id):

@@ -5,6 +5,7 @@ from keystone import exception
 from keystone.models import token_model
 from keystone_host import PROVIDERS
 from partner_cloud import PartnerCloud
+from partner_cloud import isotime
 import pytest
 
 from keystone_alliance import ids
@@ -51,6 +52,10 @@ def test_home_is_asked_about_the_roles_in_the_new_project(world, api, west, gues
     derived, body = derive(api, guest.token, project_scope(west.host_project_id(other)))
     path, question, _ = world.daemon.calls[-1]
     assert path == '/v1/guests/confirm'
+    # The daemon remembers what hangs on the answer, to drop it from the services' caches.
+    remembered = question.pop('token')
+    assert remembered['sha256'] == ids.token_sha256(derived)
+    assert isotime(remembered['expires_at']) == body['expires_at']
     assert question == {
         'cloud_id': west.cloud_id,
         'user_id': guest.user['id'],

@@ -160,6 +160,8 @@ BAD_CLAIMS = {
     'project without domain': {'project': {'id': 'p', 'name': 'p'}},
     'methods of a delegation': {'methods': ['application_credential']},
     'methods that are none': {'methods': [None]},
+    'origin in no cloud that can be named': {'origin': None},
+    'origin that is no id': {'origin': 7},
     'origin in a third cloud': {'origin': PartnerCloud('third').cloud_id},
 }
 
@@ -175,6 +177,7 @@ def test_a_token_from_a_third_cloud_needs_a_transitive_agreement(world, admin):
     world.partner_entry()['agreements'][0]['transitive'] = True
     world.write()
     assert validate_new(world, admin, origin=origin).status_code == 200
+    assert validate_new(world, admin, origin=None).status_code == 200
 
 
 def test_a_token_issued_within_the_skew_ahead_of_us_is_accepted(world, admin):

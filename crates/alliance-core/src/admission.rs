@@ -21,7 +21,8 @@ pub struct HomeView {
     pub oauth: bool,
     /// Made from an application credential.
     pub application_credential: bool,
-    /// The user is no native one: federated, or in the domain of a partner.
+    /// The user is no native one (federated, or in the domain of a partner), and the host has no
+    /// agreement that is transitive.
     pub guest: bool,
     /// Keystone's authentication methods.
     pub methods: Vec<String>,
@@ -95,7 +96,7 @@ pub fn may_enter(
     if facts.issued_at.as_second() > now + CLOCK_SKEW {
         return Err(Reason::NotYetValid);
     }
-    let transitive = facts.origin != *issuer;
+    let transitive = facts.origin.as_ref() != Some(issuer);
     let Some(project) = &facts.project else {
         let welcome = agreements
             .iter()
@@ -204,7 +205,7 @@ mod tests {
         TokenFacts {
             active: true,
             token_sha256: "00".repeat(32),
-            origin: west(),
+            origin: Some(west()),
             sub: "u".into(),
             username: "ann".into(),
             user_domain: domain(),
@@ -276,10 +277,15 @@ mod tests {
     #[test]
     fn guests_of_the_partner_need_a_transitive_agreement() {
         let guest = TokenFacts {
-            origin: CloudId::from_spki(b"north"),
+            origin: Some(CloudId::from_spki(b"north")),
+            ..facts(&["member"])
+        };
+        let federated = TokenFacts {
+            origin: None,
             ..facts(&["member"])
         };
         assert_eq!(enter(&guest, &[member("*")]), Err(Reason::Transitive));
+        assert_eq!(enter(&federated, &[member("*")]), Err(Reason::Transitive));
         let transitive = Agreement {
             transitive: true,
             ..member("*")

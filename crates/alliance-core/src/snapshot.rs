@@ -60,6 +60,9 @@ pub struct Received {
     pub services: Option<BTreeSet<String>>,
     /// Until when.
     pub till: Option<Seconds>,
+    /// Whether guests of ours may go there too.
+    #[serde(default)]
+    pub transitive: bool,
 }
 
 /// The file.
@@ -417,6 +420,7 @@ mod tests {
                 roles: ["member".to_owned()].into(),
                 services: None,
                 till: Some(50),
+                transitive: false,
             }],
         }
     }

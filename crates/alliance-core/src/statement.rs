@@ -80,8 +80,10 @@ pub struct TokenFacts {
     pub active: bool,
     /// Lowercase hex SHA-256 of the token as the host got it, tag included.
     pub token_sha256: String,
-    /// The cloud whose user this is. Other than the issuer for guests, who get no passport today.
-    pub origin: CloudId,
+    /// The cloud whose user this is: the issuer, or a partner of the issuer's for its guests.
+    /// `None` for users whom the issuer itself knows by federation only. Anything but the issuer
+    /// needs an agreement that is transitive.
+    pub origin: Option<CloudId>,
     /// The user's id at home.
     pub sub: String,
     /// The user's name at home.
@@ -136,7 +138,7 @@ impl Statement for GrantStatement {
 /// A user, a project, and the roles between them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Grants {
-    /// The user at home: enabled, in an enabled domain.
+    /// The user at home: native there, enabled, in an enabled domain.
     pub user: HomeUser,
     /// The project, none where only the user was asked about.
     pub project: Option<Project>,

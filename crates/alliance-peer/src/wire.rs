@@ -99,6 +99,9 @@ pub struct Offer {
     /// Until when, seconds since the epoch.
     #[serde(default)]
     pub till: Option<Seconds>,
+    /// Whether the caller's own guests may come too.
+    #[serde(default)]
+    pub transitive: bool,
 }
 
 /// `POST /v1/poke`

@@ -46,6 +46,19 @@ pub(crate) struct ConfirmRequest {
     /// See [`ValidateRequest::max_age`].
     #[serde(default)]
     pub max_age: f64,
+    /// The token of this cloud for which the plugin asks: what to drop from the services' caches
+    /// when the partner is suspended.
+    #[serde(default)]
+    pub token: Option<DerivedToken>,
+}
+
+/// A token that this cloud's Keystone made for a guest.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DerivedToken {
+    /// Lowercase hex SHA-256 of the whole token.
+    pub sha256: String,
+    /// When it expires, seconds.
+    pub expires_at: Seconds,
 }
 
 /// The answer to both. 200 for `valid` and `invalid`, 503 for `indeterminate`.

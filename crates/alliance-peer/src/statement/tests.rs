@@ -35,7 +35,7 @@ impl Cloud {
             token_introspection: TokenFacts {
                 active: true,
                 token_sha256: "0".repeat(64),
-                origin: self.id.clone(),
+                origin: Some(self.id.clone()),
                 sub: "u".into(),
                 username: "ann".into(),
                 user_domain: named("default"),

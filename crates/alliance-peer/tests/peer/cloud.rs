@@ -114,7 +114,7 @@ impl Daemon {
             token_introspection: TokenFacts {
                 active: true,
                 token_sha256: token.sha256().to_owned(),
-                origin: self.id(),
+                origin: Some(self.id()),
                 sub: "u1".into(),
                 username: "ann".into(),
                 user_domain: default_domain(),
@@ -224,6 +224,7 @@ impl PeerService for Daemon {
                 roles: ["member".to_owned()].into(),
                 services: None,
                 till: Some(5),
+                transitive: false,
             }],
             etag: "1".into(),
         })

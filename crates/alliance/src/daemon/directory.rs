@@ -1,7 +1,7 @@
 //! The partners as the daemon works with them: the database's rows, read into memory after each
 //! change, each with its connection.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use alliance_core::agreement::Agreement;
@@ -28,6 +28,8 @@ pub(crate) struct Known {
 pub(crate) struct Partners {
     by_cloud: HashMap<CloudId, Arc<Known>>,
     by_tag: HashMap<Tag, CloudId>,
+    /// Keystone domains of removed partners: their users may still be there.
+    former_domains: HashSet<String>,
 }
 
 impl Partners {
@@ -80,6 +82,16 @@ impl Directory {
         Ok(directory)
     }
 
+    /// Whether a Keystone domain is, or was, that of a partner: its users are guests.
+    pub(crate) fn is_guest_domain(&self, domain_id: &str) -> bool {
+        let partners = self.partners();
+        let present = partners
+            .by_cloud
+            .values()
+            .any(|known| known.partner.domain_id() == domain_id);
+        present || partners.former_domains.contains(domain_id)
+    }
+
     /// This cloud.
     pub(crate) fn cloud_id(&self) -> &CloudId {
         self.identity.cloud_id()
@@ -95,7 +107,11 @@ impl Directory {
     /// # Errors
     /// If it cannot be read; the old view stays.
     pub(crate) async fn reload(&self) -> anyhow::Result<()> {
-        let mut partners = Partners::default();
+        let removed = self.store.partners().removed().await?;
+        let mut partners = Partners {
+            former_domains: removed.iter().map(Partner::domain_id).collect(),
+            ..Partners::default()
+        };
         for PartnerRecord { partner, facts } in self.store.partners().list().await? {
             let mut given = self
                 .store

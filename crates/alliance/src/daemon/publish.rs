@@ -234,11 +234,7 @@ impl Publisher {
     async fn write(&self, always: bool) -> anyhow::Result<Option<u64>> {
         let mut last = self.writing.lock().await;
         let partners = self.directory.partners();
-        let inputs: Vec<PartnerInputs> = partners
-            .all()
-            .into_iter()
-            .map(|known| inputs_of(known))
-            .collect();
+        let inputs: Vec<PartnerInputs> = partners.all().into_iter().map(inputs_of).collect();
         let own = self.catalog.current();
         let inputs = Inputs {
             cloud_id: &self.settings.cloud_id,

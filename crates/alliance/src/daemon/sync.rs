@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use alliance_core::cloud::CloudId;
 use alliance_core::partner::Status;
+use alliance_core::refusal::Reason;
 use alliance_core::snapshot::Received;
+use alliance_peer::client::PeerError;
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement;
 use alliance_peer::wire::Topic;
@@ -131,7 +133,25 @@ impl Daemon {
 
     async fn pull_facts(&self, known: &Arc<Known>, request_id: RequestId) -> anyhow::Result<()> {
         let cloud_id = &known.partner.cloud_id;
-        let answer = known.client.descriptor(request_id).await?;
+        let answer = match known.client.descriptor(request_id).await {
+            Ok(answer) => answer,
+            Err(PeerError::Refused(problem)) => {
+                let Some(status) = problem.reason().and_then(ended) else {
+                    return Err(PeerError::Refused(problem).into());
+                };
+                // It answers, and it wants nothing to do with us: nothing of its is offered here.
+                self.store
+                    .partners()
+                    .set_received(cloud_id, &[], None)
+                    .await?;
+                self.store
+                    .partners()
+                    .set_seen(cloud_id, Some(status), now())
+                    .await?;
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
         let claims = statement::verify_descriptor(&answer.descriptor, cloud_id)
             .context("the partner's descriptor was refused")?;
         statement::require_current(&claims, now())?;
@@ -184,11 +204,22 @@ impl Daemon {
     }
 }
 
+/// What a partner that refuses us holds of us.
+fn ended(reason: Reason) -> Option<Status> {
+    match reason {
+        Reason::PartnerSuspended => Some(Status::Suspended),
+        Reason::PartnerExpired => Some(Status::Expired),
+        Reason::UnknownPartner => Some(Status::Removed),
+        _ => None,
+    }
+}
+
 fn received(offer: alliance_peer::wire::Offer) -> Received {
     Received {
         project_id: offer.project_id,
         roles: offer.roles,
         services: offer.services,
         till: offer.till,
+        transitive: offer.transitive,
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use alliance_cloud::keystone::{self, Keystone, TokenView, UserGrants, Validation};
 use alliance_core::admission::may_leave;
+use alliance_core::cloud::CloudId;
 use alliance_core::refusal::Reason;
 use alliance_core::statement::{GrantStatement, Passport, Project, TokenFacts};
 use alliance_peer::error::ApiError;
@@ -94,7 +95,7 @@ impl Home {
                 return Err(Reason::HomeError);
             }
         };
-        if let Err(reason) = self.leave(&view) {
+        if let Err(reason) = self.leave(host, &view) {
             tracing::warn!(%request_id, %token, host = host.partner.name, user = view.user.id, %reason, "a token of ours was shown abroad and may not be used there");
             if reason.is_too_powerful() {
                 self.revoke(token, host, reason, request_id).await;
@@ -110,9 +111,10 @@ impl Home {
         })
     }
 
-    fn leave(&self, view: &TokenView) -> Result<(), Reason> {
+    fn leave(&self, host: &Known, view: &TokenView) -> Result<(), Reason> {
         let mut home_view = view.home_view();
-        home_view.guest |= self.is_guest_domain(&view.user.domain.id);
+        home_view.guest |= self.directory.is_guest_domain(&view.user.domain.id);
+        home_view.guest &= !host.facts.received.iter().any(|grant| grant.transitive);
         may_leave(&home_view)
     }
 
@@ -120,7 +122,7 @@ impl Home {
         TokenFacts {
             active: true,
             token_sha256: token.sha256().to_owned(),
-            origin: self.identity.cloud_id().clone(),
+            origin: self.origin(&view),
             sub: view.user.id,
             username: view.user.name,
             user_domain: view.user.domain,
@@ -141,12 +143,33 @@ impl Home {
         project_id: Option<&str>,
         request_id: RequestId,
     ) -> Answer {
-        let answer = match self
+        let cloud_id = &host.partner.cloud_id;
+        let answer = match self.budgets.may_ask(cloud_id) {
+            Ok(()) => self.statement(host, user_id, project_id, request_id).await,
+            Err(reason) => Err(reason),
+        };
+        if matches!(answer, Err(Reason::NotFound)) {
+            self.budgets.wrong(cloud_id);
+        }
+        self.count(host, &answer);
+        answer
+    }
+
+    async fn statement(
+        &self,
+        host: &Known,
+        user_id: &str,
+        project_id: Option<&str>,
+        request_id: RequestId,
+    ) -> Answer {
+        let found = self
             .keystone
             .grants(user_id, project_id, &request_id.to_string())
-            .await
-        {
-            Ok(UserGrants::Some(grants)) if self.is_guest_domain(&grants.user.domain.id) => {
+            .await;
+        match found {
+            Ok(UserGrants::Some(grants))
+                if self.directory.is_guest_domain(&grants.user.domain.id) =>
+            {
                 Err(Reason::Transitive)
             }
             Ok(UserGrants::Some(grants)) => self.sign(&GrantStatement {
@@ -161,9 +184,7 @@ impl Home {
                 tracing::error!(%request_id, user_id, %error, "our Keystone did not say which roles a user has");
                 Err(Reason::HomeError)
             }
-        };
-        self.count(host, &answer);
-        answer
+        }
     }
 
     /// A host was shown a token of ours that it found too powerful. Believed only as far as our
@@ -216,7 +237,7 @@ impl Home {
             .projects(asked, &request_id.to_string())
             .await
             .map_err(|error| ApiError::unavailable(Reason::HomeError).because(error))?;
-        found.retain(|project| !self.is_guest_domain(&project.domain.id));
+        found.retain(|project| !self.directory.is_guest_domain(&project.domain.id));
         Ok(found)
     }
 
@@ -255,13 +276,18 @@ impl Home {
         })
     }
 
-    /// Whether a Keystone domain is that of a partner: its users are guests.
-    fn is_guest_domain(&self, domain_id: &str) -> bool {
-        self.directory
-            .partners()
+    /// Whose user it is: ours, a partner's, or nobody's that we could name.
+    fn origin(&self, view: &TokenView) -> Option<CloudId> {
+        let partners = self.directory.partners();
+        let home = partners
             .all()
-            .iter()
-            .any(|known| known.partner.domain_id() == domain_id)
+            .into_iter()
+            .find(|known| known.partner.domain_id() == view.user.domain.id);
+        match home {
+            Some(known) => Some(known.partner.cloud_id.clone()),
+            None if view.home_view().guest => None,
+            None => Some(self.identity.cloud_id().clone()),
+        }
     }
 
     fn count(&self, host: &Known, answer: &Answer) {

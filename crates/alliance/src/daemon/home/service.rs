@@ -105,6 +105,7 @@ impl PeerService for PeerSide {
                     roles: agreement.roles.clone(),
                     services: agreement.services.clone(),
                     till: agreement.till,
+                    transitive: agreement.transitive,
                 })
                 .collect()
         } else {

@@ -144,16 +144,14 @@ impl Host {
                 Admission::Unscoped => None,
                 Admission::Project { project_id, .. } => Some(project_id.as_str()),
             };
-            let seen = SeenToken {
+            self.note(SeenToken {
                 token_sha256: token.sha256().to_owned(),
                 cloud_id: cloud_id.clone(),
                 user_id: facts.sub.clone(),
                 project_id: project.map(str::to_owned),
                 expires_at: facts.expires_at.as_second(),
-            };
-            if let Err(error) = self.store.seen_tokens().note(seen).await {
-                tracing::error!(%request_id, %error, "a token was not noted; its entries in the services' caches will outlive a suspension");
-            }
+            })
+            .await;
         }
         (admission.map(|_| kept.jws.clone()), via)
     }
@@ -189,13 +187,10 @@ impl Host {
                     .as_ref()
                     .is_none_or(|id| agreement.projects.covers(id))
         });
-        let allowed = known.partner.require_guest(at).and_then(|()| {
-            if covered {
-                Ok(())
-            } else {
-                Err(Reason::NoAgreement)
-            }
-        });
+        let allowed = known
+            .partner
+            .require_guest(at)
+            .and_then(|()| covered.then_some(()).ok_or(Reason::NoAgreement));
         if let Err(reason) = allowed {
             return (Err(reason), Via::Local);
         }
@@ -221,7 +216,24 @@ impl Host {
             }
             Outcome::Inactive(reason) | Outcome::Failed(reason) => Err(reason),
         };
+        if let (Ok(_), Some(derived)) = (&decided, &request.token) {
+            self.note(SeenToken {
+                token_sha256: derived.sha256.clone(),
+                cloud_id: known.partner.cloud_id.clone(),
+                user_id: request.user_id.clone(),
+                project_id: request.project_id.clone(),
+                expires_at: derived.expires_at,
+            })
+            .await;
+        }
         (decided, via)
+    }
+
+    /// Remembers that a token was let in, for the day when it must leave the services' caches.
+    async fn note(&self, seen: SeenToken) {
+        if let Err(error) = self.store.seen_tokens().note(seen).await {
+            tracing::error!(%error, "a token was not noted; its entries in the services' caches will outlive a suspension");
+        }
     }
 
     fn question(&self, known: &Arc<Known>, request_id: RequestId) -> ask::Question {
