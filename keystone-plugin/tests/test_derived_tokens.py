@@ -159,6 +159,7 @@ def test_a_grant_statement_about_something_else_is_refused(world, api, west, gue
             partner.roles[('x', project_id)] = ['member']
             return partner.statement('x', project_id, world.cloud_id)
         if statement == 'project':
+            partner.roles[(user_id, 'x')] = ['member']
             return partner.statement(user_id, 'x', world.cloud_id)
         if statement == 'audience':
             return partner.statement(user_id, project_id, other.cloud_id)
