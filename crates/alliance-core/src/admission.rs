@@ -309,7 +309,8 @@ mod tests {
             ..HomeView::default()
         };
         assert_eq!(may_leave(&plain), Ok(()));
-        let change: [(fn(&mut HomeView), Reason); 8] = [
+        type Change = fn(&mut HomeView);
+        let change: [(Change, Reason); 8] = [
             (|v| v.system_scope = true, Reason::SystemScope),
             (|v| v.domain_scope = true, Reason::DomainScope),
             (|v| v.trust = true, Reason::Trust),
