@@ -106,7 +106,13 @@ impl Cli {
                     out.finish(ExitCode::SUCCESS)
                 }
                 _ => {
-                    out.say(text.to_string().trim_end());
+                    if std::env::args_os().any(|argument| argument == "validate") {
+                        // The usual text quotes what it does not understand.
+                        out.say(format_args!("error: {}", token::NEVER_AN_ARGUMENT));
+                        out.say("See: alliance token validate --help");
+                    } else {
+                        out.say(text.to_string().trim_end());
+                    }
                     out.finish(ExitCode::from(2))
                 }
             }

@@ -15,6 +15,10 @@ use super::table::card;
 use super::{Failure, Output, ask};
 use crate::wire::{Path, ValidateRequest, Verdict, Via};
 
+/// What is said to arguments that may hold a token; they are not repeated.
+pub(super) const NEVER_AN_ARGUMENT: &str = "a token is never an argument: every user of this machine could see it, and the \
+     shell keeps it. Use: alliance token validate - < FILE. If that was a token, revoke it: openstack token revoke";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
     Validate(Validate),
@@ -28,8 +32,8 @@ pub(super) enum TokenCommand {
 #[derive(Debug, Args)]
 pub(super) struct Validate {
     /// Always -: the token comes from standard input
-    #[arg(value_name = "-", required = true, allow_hyphen_values = true)]
-    source: Vec<OsString>,
+    #[arg(value_name = "-")]
+    source: OsString,
 
     /// Accept an answer of the partner that is up to this old; 0 asks it now
     #[arg(long, value_name = "SECONDS", default_value_t = 0.0)]
@@ -45,13 +49,8 @@ impl TokenCommand {
 
 impl Validate {
     async fn run(self, daemon: &Daemon, out: &mut Output) -> Result<(), Failure> {
-        if self.source != ["-"] {
-            // Whatever it is, it is not repeated.
-            return Err(Failure::Usage(
-                "a token is never an argument: every user of this machine could see it, and the shell keeps it. \
-                 Use: alliance token validate - < FILE. If that was a token, revoke it: openstack token revoke"
-                    .to_owned(),
-            ));
+        if self.source != "-" {
+            return Err(Failure::Usage(NEVER_AN_ARGUMENT.to_owned()));
         }
         if ask::is_terminal() {
             out.prompt("Token: ");

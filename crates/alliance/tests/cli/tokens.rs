@@ -37,6 +37,11 @@ fn a_valid_token_is_shown_with_who_and_how() -> Result<()> {
         &["token", "validate", "-"],
         &format!("{TOKEN}\n")
     )?);
+    let json = alliance(&daemon, &["token", "validate", "-", "--format=json"], TOKEN)?;
+    assert_eq!(
+        serde_json::from_str::<Value>(&json.out)?["status"],
+        json!("valid")
+    );
     assert_eq!(daemon.seen()[0].1, json!({"token": TOKEN, "max_age": 0.0}));
     Ok(())
 }
