@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 
 use alliance_core::label::clean;
+use alliance_core::refusal::Reason;
 use alliance_core::statement::{Passport, TokenFacts};
+use alliance_token::MAX_TOKEN_LEN;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use data_encoding::BASE64URL_NOPAD;
@@ -58,13 +60,24 @@ impl Validate {
         let token = ask::line()
             .await
             .context("reading the token from standard input")?;
-        let validate = daemon.post(&["tokens", "validate"]);
-        let verdict: Verdict = validate
-            .json_or_unavailable(&ValidateRequest {
-                token: token.trim().to_owned(),
+        let token = token.trim();
+        let verdict: Verdict = if token.len() > MAX_TOKEN_LEN {
+            // The daemon does not read that much.
+            Verdict::Invalid {
+                reason: Reason::Malformed,
+                path: Path {
+                    via: Via::Local,
+                    took_ms: 0.0,
+                },
+            }
+        } else {
+            let validate = daemon.post(&["tokens", "validate"]);
+            let request = ValidateRequest {
+                token: token.to_owned(),
                 max_age: self.max_age.max(0.0),
-            })
-            .await?;
+            };
+            validate.json_or_unavailable(&request).await?
+        };
         if out.format == Format::Json {
             out.json(&verdict)?;
         }
