@@ -27,7 +27,10 @@ def pytest_collection_modifyitems(items):
 def lab() -> Lab:
     if not os.environ.get("ALLIANCE_LAB"):
         pytest.exit("run scripts/test e2e: it gives the tests a lab and takes it down", 2)
-    subprocess.run([CHECKOUT / "lab" / "up", "west", "east", "north"], check=True)
+    up = [CHECKOUT / "lab" / "up", "west", "east", "north"]
+    done = subprocess.run(up, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        pytest.exit(f"no lab: {done.stdout}", 2)
     return Lab()
 
 

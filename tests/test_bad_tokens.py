@@ -38,8 +38,7 @@ def refused(cloud, token: str) -> bool:
     """As caller's and as subject's token, with the answers of Keystone for any wrong token."""
     caller = cloud.ask("GET", "/auth/projects", token)
     subject = cloud.ask("GET", "/auth/tokens", cloud.admin, X_Subject_Token=token)
-    bought = cloud.rescope(token)
-    return (caller.status, subject.status, bought.status) == (401, 404, 401)
+    return (caller.status, subject.status, cloud.sells(token)) == (401, 404, None)
 
 
 def test_a_token_is_taken_in_its_one_spelling_only(token, east):
@@ -89,7 +88,7 @@ def test_a_token_of_a_megabyte_is_refused_at_once(token, east):
 
 def test_an_empty_token_is_no_token(east):
     assert east.ask("GET", "/auth/projects", "").status == 401
-    assert east.rescope("").status in (400, 401)
+    assert east.rescope("").status in (400, 401, 404)
     assert "malformed" in east.alliance("token", "validate", "-", status=1).stdout
 
 
@@ -162,7 +161,7 @@ def test_a_token_that_has_expired_a_second_ago_is_refused(west, east, guest):
     token, expires = issued.token, issued.expires
     assert east.lets_in(token)
     assert east.validate(token).status == 200
-    bought = east.rescope(token, scope=None)
+    bought = east.rescope(token)
     assert bought.status == 201
     assert bought.json()["token"]["expires_at"] <= issued.expires_at
     until(lambda: time.time() > expires + 1, "the token has expired")

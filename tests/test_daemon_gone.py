@@ -132,7 +132,7 @@ def moved(path, elsewhere):
 
 def test_a_missing_socket_costs_foreign_tokens_only(east, guest):
     token = guest.login()
-    with moved(east.socket, f"{east.socket}.away"):
+    with moved(east.daemon_socket, f"{east.daemon_socket}.away"):
         refused_in_time(east, token)
         local_users_are_served(east)
     assert east.lets_in(token)
@@ -141,16 +141,19 @@ def test_a_missing_socket_costs_foreign_tokens_only(east, guest):
 def test_a_socket_of_somebody_else_is_not_spoken_to(east, guest):
     """A local user who puts a socket in its place is told no token."""
     token = guest.login()
-    with moved(east.socket, f"{east.socket}.away"), socket.socket(socket.AF_UNIX) as impostor:
-        impostor.bind(str(east.socket))
+    with (
+        moved(east.daemon_socket, f"{east.daemon_socket}.away"),
+        socket.socket(socket.AF_UNIX) as impostor,
+    ):
+        impostor.bind(str(east.daemon_socket))
         impostor.listen(16)
         impostor.settimeout(0)
-        os.chown(east.socket, 65534, 65534)
+        os.chown(east.daemon_socket, 65534, 65534)
         try:
             refused_in_time(east, token)
             with pytest.raises(BlockingIOError):
                 impostor.accept()
         finally:
-            os.unlink(east.socket)
+            os.unlink(east.daemon_socket)
     assert east.lets_in(token)
     assert "belongs to user id 65534" in east.log("keystone").read_text()

@@ -10,9 +10,7 @@ from tests.kit.waiting import until
 
 def refused(cloud, token: str) -> bool:
     return (
-        not cloud.lets_in(token)
-        and cloud.validate(token).status == 404
-        and cloud.rescope(token).status == 401
+        not cloud.lets_in(token) and cloud.validate(token).status == 404 and not cloud.sells(token)
     )
 
 
@@ -104,7 +102,7 @@ def test_a_trusts_token_is_refused(west, east, guest):
 def test_an_unscoped_token_is_let_in_without_any_right(west, east, guest):
     token = guest.unscoped()
     assert east.lets_in(token)
-    assert east.images(token) == 401
+    assert east.images(token) in (401, 403)
     told = east.validate(token).json()["token"]
     assert "roles" not in told
     assert "project" not in told
@@ -114,7 +112,7 @@ def test_a_guests_token_does_not_go_on_to_a_third_cloud(west, east, north, guest
     """north trusts east, east trusts west: that is no trust of north in west."""
     north.agree("east", "*", ("member", "reader"))
     try:
-        bought = east.rescope(guest.login()).headers["x-subject-token"]
+        bought = east.sells(guest.login())
         assert east.lets_in(bought)
         assert "transitive" in reason(north, bought)
         assert refused(north, bought)
@@ -138,6 +136,6 @@ def test_admin_and_system_tokens_show_no_partner_regions(west, east):
     person = west.person(roles=("admin",))
     east.agree("west", person.project)
     for token in (person.login(), west.login_as("admin", scope={"system": {"all": True}})):
-        catalog = west.ask("GET", "/auth/catalog", token).json()["catalog"]
+        catalog = west.validate(token).json()["token"]["catalog"]
         regions = {point["region"] for service in catalog for point in service["endpoints"]}
         assert regions <= {"west"}

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import threading
@@ -94,6 +95,12 @@ class Cloud:
     def rescope(self, token: str, scope=None) -> http.Answer:
         """Buys a native token with a token."""
         return self.auth({"token": {"id": token}}, scope)
+
+    def sells(self, token: str, scope=None) -> str | None:
+        """The native token that it gives for a token, if any."""
+        answer = self.rescope(token, scope)
+        assert answer.status in (201, 401, 404, 503), f"{answer.status} {answer.body!r}"
+        return answer.headers["x-subject-token"] if answer.status == 201 else None
 
     def lets_in(self, token: str) -> bool:
         """Whether a request with this token, and nothing else, is served."""
@@ -280,7 +287,7 @@ region = "{self.name}\""""
         return process.pid
 
     @property
-    def socket(self) -> Path:
+    def daemon_socket(self) -> Path:
         return self._daemon.socket
 
     def log(self, service: str) -> Path:
@@ -304,6 +311,12 @@ region = "{self.name}\""""
             service = self._service(name)
             if not service.process():
                 service.start(threading.Event())
+        if {"alliance", "keystone"} & {*services}:
+            until(self._is_told, f"Keystone of {self} knows what its daemon knows", deadline=30)
+
+    def _is_told(self) -> bool:
+        status = self.told("status")
+        return status["keystone"]["ok"] and status["doorbell"]["ok"]
 
     def restart(self, *services: str) -> None:
         with self.stopped(*services):
@@ -343,8 +356,11 @@ region = "{self.name}\""""
                 database.execute("ALTER TABLE lost RENAME TO revocation_event")
 
     def forget(self) -> None:
-        """Empties the cloud's caches."""
-        self.restart("memcached")
+        """Empties the caches of its Keystone and Glance."""
+        address = ("127.0.0.1", self.port("memcached"))
+        with socket.create_connection(address, timeout=5) as stream:
+            stream.sendall(b"flush_all\r\n")
+            assert stream.recv(16) == b"OK\r\n"
 
 
 def _is_halted(pid: int) -> bool:
