@@ -22,11 +22,11 @@ pub(super) fn describe(cloud: &CloudView) -> String {
 pub(super) fn meaning(name: &str, role: Role) -> String {
     let guest = format!(
         "{name} becomes a guest: its users may come here as far as agreements that you make allow, none for now. \
-         This cloud sees their tokens and could use them at {name} until they expire."
+         Tokens are bearer tokens: this cloud sees theirs and could use them at {name}, as those users, until they expire."
     );
     let host = format!(
         "{name} becomes a host: your users may go there as far as agreements that its operator makes allow. \
-         Tokens are bearer tokens: {name} sees those of your users who visit it and could use them here until they expire."
+         Tokens are bearer tokens: {name} sees those of your users who visit it and could use them here, as those users, until they expire."
     );
     match role {
         Role::Guest => guest,

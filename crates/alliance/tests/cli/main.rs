@@ -1,11 +1,13 @@
 //! What operators see: the command as a process, with a daemon that plays back answers.
 
+mod accepting;
 mod agreements;
 mod daemon;
 mod failures;
 mod files;
 mod help;
-mod pairing;
+mod inviting;
+mod keystone;
 mod partners;
 mod run;
 mod state;

@@ -22,6 +22,15 @@ pub(crate) fn west() -> Value {
     })
 }
 
+/// As the daemon shows a cloud that pairs.
+pub(crate) fn cloud() -> Value {
+    json!({
+        "cloud_id": west_id(), "name": "we\u{1b}[2Jst", "peer_url": "https://west.example:5443",
+        "regions": [{"id": "RegionOne", "services": [{"type": "image", "name": "glance", "endpoints": []}]}],
+        "fingerprint": "able-baker-charlie-dog-easy-fox", "domain_id": "3c403d1f458654a186ce26f020d9e9d5"
+    })
+}
+
 pub(crate) fn with(mut value: Value, changes: Value) -> Value {
     if let (Some(object), Value::Object(changes)) = (value.as_object_mut(), changes) {
         object.extend(changes);
