@@ -103,6 +103,10 @@ public_endpoint = {self.url}
 connection = sqlite:///{self.folder}/keystone.db?timeout=60
 sqlite_synchronous = false
 
+[identity]
+# As cheap as bcrypt can be: the lab's passwords are random, its processors few.
+password_hash_rounds = 4
+
 [cache]
 enabled = true
 backend = dogpile.cache.pymemcache

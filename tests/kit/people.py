@@ -35,6 +35,11 @@ class Person:
         """A fresh token for the project."""
         return self.cloud.login(self.id, self.password, scope=project or self.project)
 
+    def logins(self, count: int) -> list[str]:
+        """So many tokens of one login."""
+        first = self.login()
+        return [first] + [self.cloud.sells(first, self.project) for _ in range(count - 1)]
+
     def unscoped(self) -> str:
         return self.cloud.login(self.id, self.password, scope="unscoped")
 
