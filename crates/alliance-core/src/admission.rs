@@ -153,22 +153,22 @@ fn allowed_roles(
     transitive: bool,
     now: Seconds,
 ) -> Result<BTreeSet<String>, Reason> {
-    let mut covered = covering(agreements, project_id, now).peekable();
-    if covered.peek().is_none() {
-        return Err(Reason::NoAgreement);
-    }
+    let covered: Vec<_> = covering(agreements, project_id, now).collect();
     let named: BTreeSet<&String> = covered
+        .iter()
         .filter(|a| !transitive || a.transitive)
         .flat_map(|a| &a.roles)
         .collect();
+    // The worst first: what else there is to say of an admin's token, a stranger has seen it.
+    let is_admin = |role: &&String| admin_roles.contains(*role) && !named.contains(*role);
+    if held.iter().any(|role| is_admin(&role)) {
+        return Err(Reason::AdminRole);
+    }
+    if covered.is_empty() {
+        return Err(Reason::NoAgreement);
+    }
     if named.is_empty() {
         return Err(Reason::Transitive);
-    }
-    if held
-        .iter()
-        .any(|role| admin_roles.contains(role) && !named.contains(role))
-    {
-        return Err(Reason::AdminRole);
     }
     let roles: BTreeSet<String> = held
         .iter()
@@ -267,6 +267,7 @@ mod tests {
             enter(&facts(&["admin", "member"]), &[member("p")]),
             Err(Reason::AdminRole)
         );
+        assert_eq!(enter(&facts(&["admin"]), &[]), Err(Reason::AdminRole));
         let both = Agreement {
             roles: ["admin".to_owned(), "member".to_owned()].into(),
             ..member("p")

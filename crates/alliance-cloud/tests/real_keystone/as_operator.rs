@@ -58,7 +58,6 @@ impl Partner {
 }
 
 #[tokio::test]
-#[ignore = "needs a Keystone"]
 async fn what_one_call_made_is_what_its_undo_removes() {
     let admin = Admin::new().await;
     let partner = Partner::new();
@@ -91,7 +90,6 @@ async fn what_one_call_made_is_what_its_undo_removes() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Keystone"]
 async fn after_a_crash_at_any_step_the_next_call_goes_on() {
     let admin = Admin::new().await;
     let partner = Partner::new();
@@ -119,7 +117,6 @@ async fn after_a_crash_at_any_step_the_next_call_goes_on() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Keystone"]
 async fn two_operators_at_once_make_each_object_once() {
     let admin = Admin::new().await;
     let partner = Partner::new();
@@ -140,7 +137,6 @@ async fn two_operators_at_once_make_each_object_once() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Keystone"]
 async fn what_is_somebody_elses_is_named_and_left_alone() {
     let admin = Admin::new().await;
     let refused = async |partner: &Partner, named: &str| {
@@ -211,7 +207,6 @@ async fn what_is_somebody_elses_is_named_and_left_alone() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Keystone"]
 async fn only_repair_enables_what_somebody_disabled() {
     let admin = Admin::new().await;
     let partner = Partner::new();
@@ -261,7 +256,6 @@ async fn only_repair_enables_what_somebody_disabled() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Keystone"]
 async fn a_purge_takes_the_guests_with_it_and_may_be_repeated() {
     let admin = Admin::new().await;
     let partner = Partner::new();
@@ -303,7 +297,6 @@ async fn a_purge_takes_the_guests_with_it_and_may_be_repeated() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Keystone"]
 async fn an_operator_without_the_right_is_told_which() {
     let admin = Admin::new().await;
     let (user, settings) = admin.daemon().await;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lab/up --without-alliance west; eval "$(lab/env west)"
-//! cargo test -p alliance-cloud --test real_keystone -- --ignored
+//! cargo test -p alliance-cloud --test real_keystone -- --test-threads 1
 //! ```
 //!
 //! Each test makes what it needs under names of its own and may be repeated.

@@ -72,7 +72,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    let group = config.delegate.group.as_deref().map(group_id).transpose()?;
+    let group = config.delegate.group_id()?;
     let daemon = Daemon::open(config, group).await?;
     let settings = &daemon.config;
 
@@ -211,6 +211,16 @@ impl Daemon {
         );
     }
 
+    /// Where partners reach this daemon: an origin, no slash at its end.
+    pub(crate) fn peer_url(&self) -> String {
+        self.config
+            .peer
+            .url
+            .as_str()
+            .trim_end_matches('/')
+            .to_owned()
+    }
+
     /// Work that nobody waits for, but that a stop lets finish.
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(work);
@@ -228,7 +238,7 @@ impl Daemon {
             iat: at,
             exp: at + DESCRIPTOR_LIFETIME,
             name: self.config.cloud.name.clone(),
-            peer_url: self.config.peer.url.to_string(),
+            peer_url: self.peer_url(),
             identity_key: self.identity.identity_key().public().to_jwk(),
             signing_keys: vec![self.identity.signing_key().public().to_jwk()],
             regions: self.catalog.current().regions.clone(),
@@ -255,13 +265,6 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
 
 fn own_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
-}
-
-fn group_id(name: &str) -> anyhow::Result<u32> {
-    let group = nix::unistd::Group::from_name(name)
-        .with_context(|| format!("looking up the group {name:?} of [delegate] group"))?
-        .with_context(|| format!("[delegate] group: there is no group {name:?} on this machine"))?;
-    Ok(group.gid.as_raw())
 }
 
 fn keystone_settings(config: &Config) -> alliance_cloud::keystone::Settings {

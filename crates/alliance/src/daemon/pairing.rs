@@ -57,7 +57,7 @@ impl Daemon {
         let invitation = Invitation {
             v: 1,
             id: Uuid::new_v4().to_string(),
-            url: self.config.peer.url.to_string(),
+            url: self.peer_url(),
             cloud: self.identity.cloud_id().clone(),
             name: self.config.cloud.name.clone(),
             secret: secret.expose().to_string(),
@@ -575,6 +575,19 @@ impl Daemon {
             })
         });
         Ok(views.collect())
+    }
+
+    /// Ends the pairing under way that holds this name; false if there is none.
+    pub(crate) async fn withdraw(&self, name: &str) -> Result<bool, ApiError> {
+        let drafts = self.store.drafts(now()).await?;
+        let Some(draft) = drafts.into_iter().find(|draft| draft.name == name) else {
+            return Ok(false);
+        };
+        match draft.of {
+            DraftOf::Invitation { id, .. } => drop(self.reject_invitation(&id).await?),
+            DraftOf::Acceptance { id } => drop(self.cancel_acceptance(&id).await?),
+        }
+        Ok(true)
     }
 
     async fn paired(self: &Arc<Self>, partner: &Partner) -> anyhow::Result<()> {

@@ -72,7 +72,10 @@ struct Pending {
 struct State {
     written: u64,
     acknowledged: u64,
+    /// Why the last ring was not acknowledged.
     last_error: Option<String>,
+    /// What the plugin said, if it heard the ring and failed.
+    plugin_error: Option<String>,
 }
 
 impl Publisher {
@@ -124,7 +127,7 @@ impl Publisher {
                 Ok(Applied {
                     keystone_told: false,
                     detail: Some(format!(
-                        "stored, but Keystone's caches were not told: {reason}. The daemon keeps trying; until then answers that Keystone cached remain valid for up to [token] cache_time"
+                        "stored, but Keystone's caches were not told ({reason}). The daemon keeps trying; until then answers that Keystone cached remain valid for up to [token] cache_time"
                     )),
                 })
             }
@@ -148,7 +151,7 @@ impl Publisher {
             );
             let error = format!("{node}: {error}");
             self.state
-                .send_modify(|state| state.last_error = Some(error));
+                .send_modify(|state| state.plugin_error = Some(error));
             return true;
         }
         let generation = known.generation;
@@ -158,6 +161,7 @@ impl Publisher {
         self.state.send_modify(|state| {
             state.acknowledged = state.acknowledged.max(generation);
             state.last_error = None;
+            state.plugin_error = None;
         });
         true
     }
@@ -217,7 +221,7 @@ impl Publisher {
             }
             let error = match rung {
                 Err(error) => error.to_string(),
-                Ok(()) => self.state.borrow().last_error.clone().unwrap_or_else(|| {
+                Ok(()) => self.state.borrow().plugin_error.clone().unwrap_or_else(|| {
                     "Keystone answered, but no plugin acknowledged; is [token] provider = alliance, and does [alliance] snapshot name this daemon's file?".to_owned()
                 }),
             };

@@ -21,17 +21,22 @@ use super::clock::now;
 use super::directory::Known;
 use super::own_catalog::Offer;
 
+/// Pause after a first failure to read the own catalog.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// The interface under which this cloud's endpoints are told to partners.
+const PUBLIC: &str = "public";
+
 impl Daemon {
-    /// Reads the own catalog every `refresh`, and tells partners when it changed. Runs for ever.
+    /// Reads the own catalog every `refresh`, sooner while it cannot be read, and tells partners
+    /// when it changed. Runs for ever.
     pub(crate) async fn follow_own_catalog(self: Arc<Self>, refresh: Duration) {
-        let mut ticks = interval(refresh);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pause = FIRST_RETRY;
         loop {
-            ticks.tick().await;
             let request_id = RequestId::random();
             match self.read_own_catalog(request_id).await {
-                Ok(false) => {}
+                Ok(false) => pause = refresh,
                 Ok(true) => {
+                    pause = refresh;
                     if let Err(error) = self.publisher.publish(false).await {
                         tracing::error!(%request_id, error = format!("{error:#}"), "the snapshot was not written");
                     }
@@ -39,8 +44,14 @@ impl Daemon {
                 }
                 Err(error) => {
                     tracing::warn!(%request_id, error = format!("{error:#}"), "the own catalog was not read; partners see the last one");
+                    pause = if pause < refresh {
+                        (pause * 2).min(refresh)
+                    } else {
+                        FIRST_RETRY
+                    };
                 }
             }
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -52,6 +63,12 @@ impl Daemon {
         };
         for region in &mut regions {
             region.services.retain(|service| offered(&service.kind));
+            // Whatever they are called here: these are the ones that partners' users take.
+            let endpoints = region
+                .services
+                .iter_mut()
+                .flat_map(|service| &mut service.endpoints);
+            endpoints.for_each(|endpoint| PUBLIC.clone_into(&mut endpoint.interface));
         }
         Ok(self.catalog.replace(Offer {
             regions,

@@ -87,11 +87,17 @@ pub(crate) async fn resume(
     daemon.turn(&name, Status::Active).await
 }
 
-/// `POST /v1/partners/{name}/remove`
+/// `POST /v1/partners/{name}/remove`: a partner, or a pairing under way.
 pub(crate) async fn remove(
     State(daemon): State<Arc<Daemon>>,
     Path(name): Path<String>,
 ) -> Answer<Applied> {
+    if daemon.withdraw(&name).await? {
+        return Ok(Json(Applied {
+            keystone_told: true,
+            detail: None,
+        }));
+    }
     daemon.turn(&name, Status::Removed).await
 }
 
@@ -207,7 +213,9 @@ impl Daemon {
         };
         Health {
             ok: false,
-            detail: format!("{wrong}; `alliance partner repair {name}` puts it back"),
+            detail: format!(
+                "{wrong}. If that was not on purpose, `alliance partner repair {name}` makes and enables it again"
+            ),
         }
     }
 }

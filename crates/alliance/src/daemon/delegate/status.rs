@@ -57,7 +57,7 @@ pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> 
     Json(StatusView {
         cloud_id: daemon.identity.cloud_id().clone(),
         name: daemon.config.cloud.name.clone(),
-        peer_url: daemon.config.peer.url.to_string(),
+        peer_url: daemon.peer_url(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         keystone,
         doorbell: daemon.publisher.health(),

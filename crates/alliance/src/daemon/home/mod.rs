@@ -187,11 +187,21 @@ impl Home {
         }
     }
 
-    /// A host was shown a token of ours that it found too powerful. Believed only as far as our
-    /// own Keystone confirms it.
-    pub(crate) async fn report(&self, host: &Known, token: &TaggedToken, request_id: RequestId) {
+    /// A host refused a token of ours. That it is too powerful is believed only as far as our own
+    /// Keystone confirms it.
+    pub(crate) async fn report(
+        &self,
+        host: &Known,
+        token: &TaggedToken,
+        reason: Reason,
+        request_id: RequestId,
+    ) {
         let ours = *token.tag() == self.identity.cloud_id().tag();
         if !ours || self.budgets.may_ask(&host.partner.cloud_id).is_err() {
+            return;
+        }
+        tracing::info!(%request_id, %token, host = host.partner.name, %reason, "a host refused a token of ours");
+        if !reason.is_too_powerful() {
             return;
         }
         match self

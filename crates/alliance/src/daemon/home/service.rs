@@ -127,7 +127,7 @@ impl PeerService for PeerSide {
         let host = self.host(call)?;
         self.0
             .home
-            .report(&host, &report.token, call.request_id)
+            .report(&host, &report.token, report.reason, call.request_id)
             .await;
         Ok(())
     }

@@ -84,13 +84,14 @@ pub(super) async fn grants(
     question.settle(outcome)
 }
 
-/// Tells the issuer, in the background, that a stranger was shown a token with too much power.
+/// Tells the issuer, in the background, that its token was refused here and why: its operator is
+/// asked too, and a token with too much power was seen by a stranger.
 pub(super) fn report(question: Question, token: TaggedToken, reason: Reason) {
     tokio::spawn(async move {
         let request_id = question.request_id;
         let report = Report { token, reason };
         if let Err(error) = question.known.client.report(request_id, &report).await {
-            tracing::warn!(%request_id, token = %report.token, partner = question.known.partner.name, %error, "the issuer was not told that a token is too powerful to be shown here");
+            tracing::warn!(%request_id, token = %report.token, partner = question.known.partner.name, %error, "the issuer was not told why its token was refused here");
         }
     });
 }

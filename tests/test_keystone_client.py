@@ -1,0 +1,23 @@
+"""The daemon's and the operator's Keystone client, on a real Keystone."""
+
+import subprocess
+from pathlib import Path
+
+from lab import clients
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+def test_what_the_daemon_and_the_operator_ask_is_what_a_real_keystone_answers(west):
+    done = subprocess.run(
+        ["cargo", "test", "--quiet", "--locked", "--package", "alliance-cloud"]
+        + ["--test", "real_keystone", "--", "--test-threads", "1"],
+        cwd=CHECKOUT,
+        env=west.variables(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "0 filtered out" in done.stdout
