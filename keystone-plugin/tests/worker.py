@@ -7,6 +7,7 @@ a line, prints a JSON list of [status, seconds].
 import json
 import sys
 
+from keystone.common.rbac_enforcer import enforcer
 import keystone_host
 from test_daemon_faults import parallel
 
@@ -14,6 +15,9 @@ from test_daemon_faults import parallel
 def main():
     configuration = sys.argv[1]
     api = keystone_host.Api(keystone_host.start(configuration))
+    # Keystone builds this on first use without a lock and answers 403 to whoever comes meanwhile,
+    # whatever their token; all else stays cold.
+    assert enforcer.RBACEnforcer()._enforcer
     tokens = json.loads(sys.stdin.readline())
     print('ready', flush=True)  # noqa: T201
     sys.stdin.readline()
