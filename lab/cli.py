@@ -69,15 +69,7 @@ def up(argv: list[str]) -> int:
         _settle(lab, options)
         named = options.clouds or list(lab.clouds) or DEFAULT_CLOUDS
         clouds = [lab.add(name) for name in dict.fromkeys(named)]
-        _need_programs()
-        needed = [kind.environment_name for kind in ALL if kind.environment_name] + ["client"]
-        for name in dict.fromkeys(needed):
-            Environment(name).ensure()
-        lab.save()
-        clients.link_openstack(lab.folder / "_bin")
-        if lab.alliance:
-            plugin.install(lab)
-            binary.build(lab)
+        _make_software(lab)
         for cloud in clouds:
             _choose_ports(cloud)
             cloud.choose_passwords(clients.users(cloud))
@@ -107,10 +99,18 @@ def _settle(lab: Lab, options) -> None:
         print("this lab was made with --without-alliance: stock clouds")
 
 
-def _need_programs() -> None:
+def _make_software(lab: Lab) -> None:
+    """Whatever a start needs and this checkout makes. Repeating it is cheap."""
     missing = [name for name in ("memcached", "openssl") if not shutil.which(name)]
     if missing:
         raise LabError(f"not installed: {', '.join(missing)}: run scripts/prerequisites")
+    needed = [kind.environment_name for kind in ALL if kind.environment_name] + ["client"]
+    for name in dict.fromkeys(needed):
+        Environment(name).ensure()
+    clients.link_openstack(lab.folder / "_bin")
+    if lab.alliance:
+        plugin.install(lab)
+        binary.build(lab)
 
 
 def _choose_ports(cloud: Cloud) -> None:
@@ -162,6 +162,10 @@ def restart(argv: list[str]) -> int:
     parser.add_argument("cloud", metavar="CLOUD")
     parser.add_argument("services", nargs="*", metavar="SERVICE", help="default: all")
     options = parser.parse_args(argv)
+    lab = Lab()
+    _selected(lab, options.cloud, options.services)
+    with lab.locked():
+        _make_software(lab)  # before the old ones end: it can take minutes
     down([options.cloud, *options.services])
     return up(["--unpaired", options.cloud])
 
