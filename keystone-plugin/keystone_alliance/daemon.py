@@ -82,15 +82,23 @@ class Daemon:
         return answer.get('statement')
 
     def acknowledge(self, ring, error):
-        """Tell the daemon that its ring was heard. Not a question: it takes no place."""
-        body = {'ring': ring, 'node': f'{socket.gethostname()}:{os.getpid()}', 'error': error}
+        """Tell the daemon that its ring was heard."""
+        node = f'{socket.gethostname()}:{os.getpid()}'
+        self._tell('/v1/doorbell/ack', {'ring': ring, 'node': node, 'error': error})
+
+    def sweep(self, domain_id):
+        """Tell the daemon that guests are shut out, for the caches of other services."""
+        self._tell('/v1/guests/sweep', {'domain_id': domain_id})
+
+    def _tell(self, target, body):
+        """Not a question: it takes no place."""
         try:
-            status, _content = self._post('/v1/doorbell/ack', body)
+            status, _content = self._post(target, body)
         except exchange.Failed as failure:
-            LOG.warning('The alliance daemon cannot be told that its ring was heard: %s', failure)
+            LOG.warning('The alliance daemon cannot be told (POST %s): %s', target, failure)
         else:
             if status != 204:
-                LOG.warning('The alliance daemon answered %d to the acknowledgement', status)
+                LOG.warning('The alliance daemon answered %d to POST %s', status, target)
 
     def _ask(self, target, body):
         ticket = self.breaker.admit()

@@ -236,9 +236,6 @@ class Snapshot:
                 return partner
         return None
 
-    def idp_ids(self):
-        return {partner.idp_id for partner in self.partners.values()}
-
 
 NOTHING = Snapshot(
     generation=-1,

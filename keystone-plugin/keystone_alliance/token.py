@@ -50,7 +50,7 @@ class Provider(base.Provider):
         self._doorbell = Doorbell(self._source, daemon)
         staleness.bound_cache_time(settings.max_staleness)
         staleness.install(lambda: daemon.bulkhead.is_stuck())
-        killswitch.install(self._source)
+        killswitch.install(self._source, daemon)
 
     def generate_id_and_issued_at(self, token):
         """Issue a token, tagged as one of this cloud if so configured."""

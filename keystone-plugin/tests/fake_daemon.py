@@ -8,6 +8,8 @@ import socketserver
 import threading
 import time
 
+_TOLD = ('/v1/doorbell/ack', '/v1/guests/sweep')
+
 
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
@@ -90,7 +92,7 @@ class FakeDaemon:
         return [call for call in self.calls if path is None or call[0] == path]
 
     def behave(self, handler, body):
-        if self.fault is not None and handler.path != '/v1/doorbell/ack':
+        if self.fault is not None and handler.path not in _TOLD:
             self.fault(handler)
             return
         if self.delay:
@@ -101,7 +103,7 @@ class FakeDaemon:
             self._validate(handler, body['token'])
         elif handler.path == '/v1/guests/confirm':
             self._confirm(handler, body)
-        elif handler.path == '/v1/doorbell/ack':
+        elif handler.path in _TOLD:
             handler.reply(204, b'')
         else:
             handler.reply(404, {})

@@ -212,6 +212,7 @@ def test_a_disabled_identity_provider_ends_foreign_and_derived_tokens(world, api
     assert api.validate(token, admin).status_code == 200
     PROVIDERS.federation_api.update_idp('west', {'enabled': False})
     try:
+        assert world.daemon.questions('/v1/guests/sweep')[-1][1] == {'domain_id': west.domain_id}
         assert api.validate(token, admin).status_code == 404
         assert api.validate(derived, admin).status_code == 404
         assert api.rescope(derived).status_code in (401, 404)
@@ -252,6 +253,7 @@ def test_a_disabled_domain_ends_foreign_and_derived_tokens(world, api, west, adm
     assert api.validate(token, admin).status_code == 200
     PROVIDERS.resource_api.update_domain(west.domain_id, {'enabled': False})
     try:
+        assert world.daemon.questions('/v1/guests/sweep')[-1][1] == {'domain_id': west.domain_id}
         assert api.validate(token, admin).status_code == 404
         assert api.validate(derived, admin).status_code == 404
         assert validate_new(world, admin).status_code == 404

@@ -149,6 +149,13 @@ pub(crate) struct DoorbellAck {
     pub error: Option<String>,
 }
 
+/// `POST /v1/guests/sweep`: an operator shut a partner's guests out in Keystone.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SweepRequest {
+    /// The Keystone domain of the partner's guests.
+    pub domain_id: String,
+}
+
 /// `GET /v1/status`
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct StatusView {

@@ -83,12 +83,7 @@ impl Daemon {
         self.directory.reload().await?;
         self.host.forget_answers();
         let applied = self.publisher.publish(false).await?;
-        self.sweep_service_caches(known).await;
-        let (daemon, later) = (Arc::clone(self), Arc::clone(known));
-        self.spawn(async move {
-            tokio::time::sleep(SECOND_SWEEP).await;
-            daemon.sweep_service_caches(&later).await;
-        });
+        self.sweep_guests(known).await;
         self.poke_soon(known, &[Topic::Status, Topic::Agreements]);
         Ok(applied)
     }
@@ -115,6 +110,17 @@ impl Daemon {
         // What ends by an agreement's `till` changes the snapshot only.
         self.publisher.publish(false).await?;
         Ok(())
+    }
+
+    /// Drops the partner's tokens from the caches of this cloud's services, now and once more.
+    pub(crate) async fn sweep_guests(self: &Arc<Self>, known: &Arc<Known>) {
+        self.host.forget_answers();
+        self.sweep_service_caches(known).await;
+        let (daemon, later) = (Arc::clone(self), Arc::clone(known));
+        self.spawn(async move {
+            tokio::time::sleep(SECOND_SWEEP).await;
+            daemon.sweep_service_caches(&later).await;
+        });
     }
 
     /// Drops the partner's tokens from the caches of this cloud's services, as far as they are

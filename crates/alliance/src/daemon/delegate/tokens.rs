@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::problem::ApiError;
 use crate::daemon::Daemon;
-use crate::wire::{ConfirmRequest, DoorbellAck, ValidateRequest, Verdict};
+use crate::wire::{ConfirmRequest, DoorbellAck, SweepRequest, ValidateRequest, Verdict};
 
 /// `POST /v1/tokens/validate`
 pub(crate) async fn validate(
@@ -53,6 +53,22 @@ pub(crate) async fn acknowledge(
     } else {
         Err(ApiError::not_found("no such doorbell is pending"))
     }
+}
+
+/// `POST /v1/guests/sweep`
+pub(crate) async fn sweep(
+    State(daemon): State<Arc<Daemon>>,
+    request: Result<Json<SweepRequest>, JsonRejection>,
+) -> Result<StatusCode, ApiError> {
+    let Json(request) = request?;
+    let partners = daemon.directory.partners();
+    let all = partners.all();
+    let known = all
+        .iter()
+        .find(|known| known.partner.domain_id() == request.domain_id);
+    let known = known.ok_or_else(|| ApiError::not_found("no partner has that domain"))?;
+    daemon.sweep_guests(known).await;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `GET /v1/ping`: answers without doing anything.
