@@ -3,15 +3,12 @@
 import subprocess
 from pathlib import Path
 
-from lab import clients
-
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 def test_what_the_daemon_and_the_operator_ask_is_what_a_real_keystone_answers(west):
     done = subprocess.run(
-        ["cargo", "test", "--quiet", "--locked", "--package", "alliance-cloud"]
-        + ["--test", "real_keystone", "--", "--test-threads", "1"],
+        "cargo test --quiet --locked -p alliance-cloud --test real_keystone -- --test-threads 1".split(),
         cwd=CHECKOUT,
         env=west.variables(),
         stdout=subprocess.PIPE,
