@@ -8,7 +8,10 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 def test_what_the_daemon_and_the_operator_ask_is_what_a_real_keystone_answers(west):
     done = subprocess.run(
-        "cargo test --quiet --locked -p alliance-cloud --test real_keystone -- --test-threads 1".split(),
+        [
+            *("cargo", "test", "--quiet", "--locked", "--package", "alliance-cloud"),
+            *("--test", "real_keystone", "--", "--test-threads", "1"),
+        ],
         cwd=CHECKOUT,
         env=west.variables(),
         stdout=subprocess.PIPE,
