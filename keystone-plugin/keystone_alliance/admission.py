@@ -46,7 +46,7 @@ class Admission:
             raise Refused('unknown_partner')
         form.check_plausible(inner, time.time(), self._settings.clock_skew)
         self._check_partner(partner)
-        max_age = staleness.max_age(self._settings.max_staleness)
+        max_age = staleness.max_age(self._settings.max_staleness, self._settings.deadline)
         staleness.forget(token)
         staleness.leave_earlier_request()
         user_id, project_id, passport = self._daemon.flights.fly(
@@ -86,7 +86,7 @@ class Admission:
         home_project_id = guest.home_project_id(partner, project)
         if home_project_id is None:
             raise Refused('no_agreement', f'project {project_id} is not one of the partner')
-        max_age = staleness.max_age(self._settings.max_staleness)
+        max_age = staleness.max_age(self._settings.max_staleness, self._settings.deadline)
         derived = {
             'sha256': ids.token_sha256(token),
             'expires_at': int(timeutils.parse_isotime(expires_at).timestamp()),

@@ -95,8 +95,8 @@ that long when the daemon hangs.
         help="""
 Seconds after which a partner's word about a token or about the roles of its
 user must have been asked for anew, Keystone's own token cache included.
-`[token] cache_time` is set to this when it is unset; when it is set to more,
-tokens of partners are refused. Lower it to notice lost roles sooner, at the
+`[token] cache_time` is set to 5 seconds less when it is unset; when it is set
+to more than this, tokens of partners are refused. Lower it to notice lost roles sooner, at the
 price of more questions to the partners.
 """,
     ),

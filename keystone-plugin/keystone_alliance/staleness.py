@@ -31,17 +31,24 @@ PROVIDERS = provider_api.ProviderAPIs
 
 _ONE_REQUEST = 0.02  # seconds in which a thread takes the region's generation for current
 _LOOK = 0.05
+_LEFT = 5  # seconds of the promise that are not Keystone's
 
 
 def bound_cache_time(max_staleness):
-    """Give ``[token] cache_time`` a default that keeps the promise."""
+    """Give ``[token] cache_time`` a default that keeps the promise.
+
+    A little is left for the daemon's answer: a worker that missed what another one has just stored
+    gets the same answer again, and the partner is not asked twice.
+    """
     if CONF.token.cache_time is None:
-        CONF.set_default('cache_time', max_staleness, group='token')
+        default = max_staleness - _LEFT if max_staleness > 2 * _LEFT else max_staleness
+        CONF.set_default('cache_time', default, group='token')
 
 
-def max_age(max_staleness):
+def max_age(max_staleness, deadline):
     """Seconds that an answer may be old so that it is not too old when its cache entry ends.
 
+    :param deadline: seconds that may pass from the daemon's answer until Keystone has stored it
     :raises Refused: if Keystone's cache alone takes longer
     """
     if not CONF.cache.enabled or not (CONF.token.caching or CONF.token.cache_on_issue):
@@ -58,7 +65,7 @@ def max_age(max_staleness):
             max_staleness,
         )
         raise Refused('misconfigured', '[token] cache_time is above [alliance] max_staleness')
-    return max_staleness - cache_time
+    return max(0, max_staleness - cache_time - deadline)
 
 
 def forget(token):

@@ -60,7 +60,7 @@ def test_home_is_asked_about_the_roles_in_the_new_project(world, api, west, gues
         'cloud_id': west.cloud_id,
         'user_id': guest.user['id'],
         'project_id': other['id'],
-        'max_age': 0,
+        'max_age': 3,
     }
     assert {role['name'] for role in body['roles']} == {'member', 'reader'}
 

@@ -14,16 +14,20 @@ def wait_until(condition, seconds=5):
         time.sleep(0.02)
 
 
-def test_an_unset_cache_time_becomes_max_staleness(world):
-    assert CONF.token.cache_time == world.settings.max_staleness == 60
+def test_an_unset_cache_time_becomes_a_little_less_than_max_staleness(world):
+    assert world.settings.max_staleness == 60
+    assert CONF.token.cache_time == 55
 
 
 def test_the_daemon_is_told_how_old_an_answer_may_be(world, api, west, admin):
     api.validate(west.token(west.user(), west.project()), admin)
+    assert world.daemon.calls[-1][1]['max_age'] == 60 - 55 - world.settings.deadline
+    CONF.set_override('cache_time', 60, group='token')
+    api.validate(west.token(west.user(), west.project()), admin)
     assert world.daemon.calls[-1][1]['max_age'] == 0
     CONF.set_override('cache_time', 45, group='token')
     api.validate(west.token(west.user(), west.project()), admin)
-    assert world.daemon.calls[-1][1]['max_age'] == 15
+    assert world.daemon.calls[-1][1]['max_age'] == 15 - world.settings.deadline
     CONF.set_override('enabled', False, group='cache')
     try:
         api.validate(west.token(west.user(), west.project()), world.admin())
