@@ -135,6 +135,16 @@ impl Accept {
             }
         };
         let partners: Vec<PartnerView> = daemon.get(&["partners"]).send().await?;
+        let known = partners.iter().map(|view| &view.partner).find(|partner| {
+            partner.cloud_id == answer.inviter.cloud_id
+                && !matches!(partner.status, Status::Draft | Status::Removed)
+        });
+        if let Some(partner) = known {
+            return Err(Failure::refused(format_args!(
+                "that cloud is a partner already, named {}; nothing was sent. To pair anew, remove it first",
+                partner.name
+            )));
+        }
         let taken = partners.iter().map(|view| &view.partner).find(|partner| {
             partner.name == name
                 && partner.status != Status::Removed
