@@ -167,10 +167,10 @@ def test_an_invitation_to_an_address_where_another_key_answers_is_refused(
     with inviter.inviting(acceptor.name, "--role", "both") as invite:
         misled = altered(invite.invitation, url=other.url)
         refused = acceptor.accept(misled, status=1)
-        assert "key" in refused.stderr
+        assert "another cloud answers" in refused.stderr
         misnamed = altered(invite.invitation, cloud=other.cloud_id)
         refused = acceptor.accept(misnamed, status=1)
-        assert "key" in refused.stderr
+        assert "another cloud answers" in refused.stderr
         assert not invite.is_done()
     assert acceptor.partners() == other.partners() == {}
 
@@ -191,25 +191,46 @@ def test_an_invitation_whose_secret_is_wrong_is_refused(inviter, acceptor):
     assert acceptor.partners() == {}
 
 
-def test_both_inviting_at_once_ends_as_one_pairing(west, inviter, acceptor):
+def test_who_invites_and_is_invited_at_once_is_told_and_one_invitation_is_enough(
+    west, inviter, acceptor
+):
     mine = ("--role", "both", "--expect", acceptor.cloud_id)
     theirs = ("--role", "both", "--expect", inviter.cloud_id)
-    with (
-        inviter.inviting(acceptor.name, *mine) as one,
-        acceptor.inviting(inviter.name, *theirs) as two,
-    ):
-        first = acceptor.accepting(one.invitation)
-        second = inviter.accepting(two.invitation)
-        ended = [command.status() for command in (first, second, one, two)]
-    assert 0 in ended
-    until(
-        lambda: (
-            (inviter.partners(), acceptor.partners())
-            == ({acceptor.name: "active"}, {inviter.name: "active"})
-        ),
-        "both are partners of each other, once",
+    with inviter.inviting(acceptor.name, *mine) as one:
+        with acceptor.inviting(inviter.name, *theirs) as two:
+            for daemon, invite in ((acceptor, one), (inviter, two)):
+                refused = daemon.accept(invite.invitation, status=1)
+                assert "open invitation" in refused.stderr
+        acceptor.accept(one.invitation)
+        assert one.status() == 0
+    assert (inviter.partners(), acceptor.partners()) == (
+        {acceptor.name: "active"},
+        {inviter.name: "active"},
     )
     assert len(objects(west, inviter.name)) == len(objects(west, acceptor.name)) == 2
+
+
+def test_two_pairings_of_two_clouds_at_once_end_as_one(inviter, acceptor):
+    """Under different names, so that it is noticed by the cloud ids alone."""
+    mine = ("--role", "host", "--expect", acceptor.cloud_id)
+    theirs = ("--role", "host", "--expect", inviter.cloud_id)
+    with inviter.inviting("first", *mine) as one, acceptor.inviting("second", *theirs) as two:
+        accepting = [
+            acceptor.accepting(one.invitation, "--yes", "--name", unique("x")),
+            inviter.accepting(two.invitation, "--yes", "--name", unique("y")),
+        ]
+        assert sorted(command.status() for command in accepting) in ([0, 1], [1, 1])
+    for one, other in ((inviter, acceptor), (acceptor, inviter)):
+        known = (
+            until(
+                lambda one=one: [each for each in one.told("partner", "list") if each["cloud_id"]],
+                "a partner is known",
+                deadline=5,
+            )
+            if any(command.status() == 0 for command in accepting)
+            else one.told("partner", "list")
+        )
+        assert [each["cloud_id"] for each in known] in ([other.cloud_id], [])
 
 
 def test_a_cloud_does_not_pair_with_itself(inviter):
@@ -238,7 +259,10 @@ def test_a_name_that_is_taken_is_refused_by_name(inviter, acceptor, daemons):
 
 def test_a_partner_already_known_is_not_paired_again(inviter, acceptor):
     pair(inviter, acceptor)
-    with inviter.inviting("again", "--role", "both", "--expect", acceptor.cloud_id) as invite:
+    expect = ("--role", "both", "--expect", acceptor.cloud_id)
+    refused = inviter.run("partner", "invite", "again", *expect, status=1)
+    assert "already" in refused.stderr
+    with inviter.inviting("again", "--role", "both") as invite:
         refused = acceptor.accept(invite.invitation, "--yes", "--name", "again", status=1)
         assert "already" in refused.stderr
     assert inviter.partners() == {acceptor.name: "active"}
@@ -314,15 +338,19 @@ def test_an_interrupted_invitation_is_taken_back(inviter, acceptor):
     assert acceptor.partners() == inviter.partners() == {}
 
 
-def test_an_interrupted_acceptance_leaves_nothing(west, inviter, acceptor):
-    with inviter.inviting(acceptor.name, "--role", "both") as invite:
-        accepting = acceptor.accepting(invite.invitation)
-        # By being no terminal the inviter rejects at once; whichever is first, nothing is left.
+def test_an_acceptance_taken_back_before_the_confirmation_pairs_nobody(west, inviter, acceptor):
+    with inviter.inviting(acceptor.name, "--role", "both", "--yes") as invite:
+        invitation = invite.invitation
+        invite.halt()
+        accepting = acceptor.accepting(invitation)
+        accepting.says("Waiting")
         accepting.interrupt()
-        assert accepting.status() != 0
-        invite.status()
-    assert objects(west, inviter.name) == objects(west, acceptor.name) == []
+        assert accepting.status() == 1
+        assert objects(west, inviter.name) == []
+        invite.go_on()
+        assert invite.status() == 1
     assert acceptor.partners() == inviter.partners() == {}
+    assert objects(west, acceptor.name) == []
 
 
 def test_a_removed_partner_is_gone_also_when_it_is_dead(west, inviter, acceptor):

@@ -144,7 +144,7 @@ class Daemon:
 
     @contextlib.contextmanager
     def inviting(self, name: str, *more: str):
-        """`alliance partner invite` as it runs; ends with the block."""
+        """`alliance partner invite` as it runs; it is interrupted at the end of the block."""
         command = Invite(self, ("partner", "invite", name, *more))
         try:
             yield command
@@ -210,6 +210,16 @@ class Running:
         self._process.send_signal(signal.SIGCONT)
 
     def end(self) -> None:
+        """Ctrl-C, and what follows from it."""
+        if not self.is_done():
+            self.go_on()
+            self.interrupt()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)
+        self.kill()
+
+    def kill(self) -> None:
+        """kill -9"""
         self._process.kill()
         self._process.wait()
 
