@@ -33,7 +33,8 @@ enum Pace {
         #[arg(long)]
         seconds: f64,
     },
-    /// So many a second, however long answers take; times count from when a request was due
+    /// So many a second, however long answers take; times count from when a request was due, and
+    /// what was not yet sent at the end is left out
     AtRate {
         #[arg(long)]
         per_second: f64,

@@ -1,7 +1,7 @@
 //! When requests are sent: one after the other, as fast as possible, or at a rate.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
@@ -57,10 +57,10 @@ pub(crate) async fn repeated(
 }
 
 /// So many a second, over at most so many connections. A request that waits for a connection, or
-/// for those before it, has begun when it was due.
+/// for those before it, has begun when it was due; one that still waits at the end is not sent.
 pub(crate) async fn at_rate(
     requests: Vec<Request>,
-    rate: f64,
+    per_second: f64,
     length: Duration,
     connections: usize,
 ) -> Vec<Answer> {
@@ -68,8 +68,8 @@ pub(crate) async fn at_rate(
     let idle: Arc<Mutex<HashMap<String, Vec<Connection>>>> = Arc::default();
     let began = Instant::now();
     let mut senders = JoinSet::new();
-    for number in 0.. {
-        let due = began + Duration::from_secs_f64(f64::from(number) / rate);
+    for number in 0_u32.. {
+        let due = began + Duration::from_secs_f64(f64::from(number) / per_second);
         if due >= began + length {
             break;
         }
@@ -77,8 +77,7 @@ pub(crate) async fn at_rate(
         let (requests, idle) = (Arc::clone(&requests), Arc::clone(&idle));
         let places = Arc::clone(&places);
         senders.spawn(async move {
-            // The semaphore is never closed.
-            let _place = places.acquire_owned().await;
+            let _place = places.acquire_owned().await.ok()?;
             let request = &requests[number as usize % requests.len()];
             let kept = lock(&idle).get_mut(&request.to).and_then(Vec::pop);
             let mut connection = kept.unwrap_or_else(|| Connection::new(&request.to));
@@ -87,12 +86,14 @@ pub(crate) async fn at_rate(
                 .entry(request.to.clone())
                 .or_default()
                 .push(connection);
-            Answer::new(status, due)
+            Some(Answer::new(status, due))
         });
     }
-    senders.join_all().await
+    sleep_until((began + length).into()).await;
+    places.close();
+    senders.join_all().await.into_iter().flatten().collect()
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
