@@ -294,7 +294,7 @@ fn authorization(secret: &PairingSecret) -> String {
 }
 
 /// A peer URL is an origin: everything else in it would be ignored or sent to somebody.
-fn origin(peer_url: &str) -> Result<Url, NoClient> {
+pub(crate) fn origin(peer_url: &str) -> Result<Url, NoClient> {
     let bad = |why| NoClient::Url {
         url: alliance_core::label::clean(peer_url, 200),
         why,

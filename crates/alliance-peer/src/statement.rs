@@ -179,8 +179,8 @@ pub fn verify<T: Statement + DeserializeOwned>(
 }
 
 /// Verifies a descriptor of the cloud whose id is pinned. It carries its own key, which counts
-/// only because its hash is the pinned id. The signing keys in it are well formed. Its time is not
-/// looked at: see [`require_current`].
+/// only because its hash is the pinned id. The signing keys and the peer URL in it are well formed.
+/// Its time is not looked at: see [`require_current`].
 ///
 /// # Errors
 /// What was expected and what was found.
@@ -240,6 +240,9 @@ fn require_useful(descriptor: &Descriptor) -> Result<(), StatementError> {
     for jwk in &descriptor.signing_keys {
         PublicKey::from_jwk(jwk)?;
     }
+    // It is stored, and asked at from then on.
+    crate::client::origin(&descriptor.peer_url)
+        .map_err(|error| StatementError::Descriptor(error.to_string()))?;
     Ok(())
 }
 

@@ -398,6 +398,20 @@ fn a_descriptor_without_usable_signing_keys_is_of_no_use() {
 }
 
 #[test]
+fn a_descriptor_whose_url_nobody_could_ask_at_is_of_no_use() {
+    let west = Cloud::new();
+    for wrong in ["", "west", "http://west.example", "https://west.example/v1"] {
+        let descriptor = Descriptor {
+            peer_url: wrong.into(),
+            ..west.descriptor()
+        };
+        let jws = sign(&descriptor, &west.identity).unwrap();
+        let error = verify_descriptor(&jws, &west.id).unwrap_err();
+        assert!(matches!(error, StatementError::Descriptor(_)), "{error}");
+    }
+}
+
+#[test]
 fn a_descriptor_has_its_time() {
     let descriptor = Cloud::new().descriptor();
     for (now, ok) in [(939, false), (940, true), (2059, true), (2060, false)] {
