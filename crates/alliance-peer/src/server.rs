@@ -31,7 +31,8 @@ pub struct Limits {
     pub per_stranger: usize,
     /// Connections at once of one partner.
     pub per_partner: usize,
-    /// After so long, a stranger's connection is asked to end.
+    /// After so long, a stranger's connection is asked to end; after [`Limits::request`] and
+    /// [`Limits::drain`] more it is cut.
     pub stranger_lifetime: Duration,
     /// Requests at once in one connection of a partner; a stranger has 8.
     pub streams: u32,

@@ -158,10 +158,17 @@ impl<S: PeerService> Connection<S> {
                 .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
         );
         let mut lifetime = std::pin::pin!(tokio::time::sleep(limits.stranger_lifetime));
+        // Asking is of no use before HTTP/2 has begun, or while the other end takes no answer.
+        let cut = limits.stranger_lifetime + limits.request + limits.drain;
+        let mut cut = std::pin::pin!(tokio::time::sleep(cut));
         let mut ending = false;
         let result = loop {
             tokio::select! {
                 result = connection.as_mut() => break result,
+                () = &mut cut, if !is_partner => {
+                    self.shared.noise.refused(self.address, "it did not end when asked to");
+                    return;
+                }
                 _ = self.stopping.wait_for(|stop| *stop), if !ending => {
                     ending = true;
                     connection.as_mut().graceful_shutdown();

@@ -253,3 +253,24 @@ async fn a_strangers_connection_does_not_stay() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_stranger_that_never_begins_to_speak_does_not_stay_either() {
+    let (west, east) = (Daemon::new(), Daemon::new());
+    let limits = Limits {
+        stranger_lifetime: Duration::from_millis(100),
+        request: Duration::from_millis(100),
+        drain: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let served = Served::start_with(&west, limits).await;
+    let tls = alliance_peer::tls::client_config(&east.identity, west.id()).unwrap();
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(tls));
+    let tcp = TcpStream::connect(served.address).await.unwrap();
+    let name = "localhost".try_into().unwrap();
+    let mut stream = connector.connect(name, tcp).await.unwrap();
+    let mut rest = Vec::new();
+    let end = stream.read_to_end(&mut rest);
+    let end = tokio::time::timeout(Duration::from_secs(5), end).await;
+    assert!(end.is_ok(), "still open");
+}
