@@ -108,7 +108,7 @@ class Admission:
         if passport.project is None:
             user = guest.shadow_user(partner, passport.user)
             return user['id'], None, passport
-        roles = _roles(agreements, passport.project.id)
+        roles = self._allowed(agreements, passport.project.id)
         self._check_roles(passport.roles, roles)
         user = guest.shadow_user(partner, passport.user)
         project = guest.shadow_project(partner, passport.project)
@@ -127,7 +127,7 @@ class Admission:
         statement = self._verifier.grants(
             signed, partner, snapshot.cloud_id, home_user_id, home_project_id, time.time()
         )
-        roles = _roles(partner.live_agreements(time.time()), home_project_id)
+        roles = self._allowed(partner.live_agreements(time.time()), home_project_id)
         self._check_roles(statement.roles, roles)
         self._grant(user['id'], project['id'], statement.roles & roles)
 
@@ -161,10 +161,19 @@ class Admission:
         if not partner.live_agreements(now):
             raise Refused('no_agreement')
 
+    def _allowed(self, agreements, home_project_id):
+        """Roles that agreements give and that may be given on the daemon's word."""
+        roles = _roles(agreements, home_project_id)
+        return roles if self._settings.grant_admin_roles else roles - self._settings.admin_roles
+
     def _check_roles(self, roles, allowed):
         powers = (roles & self._settings.admin_roles) - allowed
         if powers:
-            raise Refused('admin_role', f'the agreement does not name {", ".join(sorted(powers))}')
+            raise Refused(
+                'admin_role',
+                f'{", ".join(sorted(powers))}: no agreement names it, or [alliance] '
+                'grant_admin_roles is off',
+            )
 
     def _grant(self, user_id, project_id, allowed):
         if not grants.reconcile(user_id, project_id, allowed):

@@ -12,7 +12,7 @@ import time
 
 from keystone_alliance.refusal import Indeterminate
 
-PROMPT = 0.5  # seconds in which a healthy daemon has answered
+PROMPT = 1.0  # seconds in which a healthy daemon has answered, on a busy machine too
 JUNK_BURST = 10  # invalid answers at once after which nobody waits any more
 JUNK_RATE = 2.0  # invalid answers per second that are forgiven
 _LOOK = 0.05

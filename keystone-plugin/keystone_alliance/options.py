@@ -119,6 +119,16 @@ agreement names it, and users that hold one see no partner regions. Add the
 names of further roles to which your policies give such power.
 """,
     ),
+    cfg.BoolOpt(
+        'grant_admin_roles',
+        default=False,
+        help="""
+Whether a partner's user may get a role of `admin_roles` at all, where an
+agreement names it. Agreements reach Keystone through the daemon, which faces
+the Internet: off, whoever breaks into the daemon is still no administrator
+here. Switch it on only for such an agreement.
+""",
+    ),
 ]
 
 
@@ -142,6 +152,7 @@ class Settings:
     max_staleness: int
     clock_skew: int
     admin_roles: frozenset[str]
+    grant_admin_roles: bool
 
 
 def _uid(owner):
@@ -171,4 +182,5 @@ def load(conf):
         max_staleness=group.max_staleness,
         clock_skew=group.clock_skew,
         admin_roles=frozenset(group.admin_roles),
+        grant_admin_roles=group.grant_admin_roles,
     )

@@ -126,6 +126,9 @@ def test_an_admin_is_refused_unless_the_agreement_names_the_role(world, west, ad
     assert validate(world, admin, token).status_code == 404
     assert 'Refused (admin_role)' in world.log()
     agree(world, roles=['admin', 'member'])
+    assert validate(world, admin, token).status_code == 404  # not on the daemon's word alone
+    assert 'grant_admin_roles is off' in world.log()
+    world.configure(grant_admin_roles=True)
     assert 'admin' in role_names(body_of(world, admin, token))
 
 

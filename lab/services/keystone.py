@@ -138,6 +138,7 @@ jws_public_key_repository = {self.folder}/jws/public
 socket = {daemon.socket}
 snapshot = {daemon.snapshot}
 tag_tokens = true
+grant_admin_roles = true
 accept_untagged = true
 inner_provider = {lab.token_provider}
 worker_threads = {self.threads}
