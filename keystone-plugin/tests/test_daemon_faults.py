@@ -142,14 +142,14 @@ def test_at_most_a_quarter_of_the_threads_ask_and_a_burst_is_served(world, api, 
 
 @pytest.mark.parametrize('same', [False, True], ids=['many tokens', 'one token'])
 def test_a_hung_daemon_holds_up_no_more_than_its_places(world, api, west, admin, same):
-    world.configure(deadline=1.5)
+    world.configure(deadline=4.0)
     world.daemon.fault = fake_daemon.hang
     tokens = [new_token(west) for _ in range(8)]
     if same:
         tokens = tokens[:1] * 8
     results = parallel(8, lambda number: api.validate(tokens[number], admin).status_code)
     assert [status for status, _ in results] == [503] * 8
-    slow = [seconds for _status, seconds in results if seconds > 1.0]
+    slow = [seconds for _status, seconds in results if seconds > 3.0]
     assert len(slow) <= (1 if same else 2), results
 
 
