@@ -232,6 +232,10 @@ class Cloud:
         return self.alliance("--format", "json", *words).json()
 
     @property
+    def folder(self) -> Path:
+        return self._cloud.folder
+
+    @property
     def program(self) -> Path:
         return self._daemon.program
 
