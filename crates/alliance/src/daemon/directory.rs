@@ -63,6 +63,8 @@ pub(crate) struct Directory {
     store: Store,
     identity: Arc<Identity>,
     current: RwLock<Arc<Partners>>,
+    /// Held while reading, so that what was read earlier never replaces what was read later.
+    reading: tokio::sync::Mutex<()>,
     clients: Mutex<HashMap<(CloudId, String), Arc<PeerClient>>>,
 }
 
@@ -76,6 +78,7 @@ impl Directory {
             store,
             identity,
             current: RwLock::default(),
+            reading: tokio::sync::Mutex::default(),
             clients: Mutex::default(),
         };
         directory.reload().await?;
@@ -107,6 +110,7 @@ impl Directory {
     /// # Errors
     /// If it cannot be read; the old view stays.
     pub(crate) async fn reload(&self) -> anyhow::Result<()> {
+        let _reading = self.reading.lock().await;
         let removed = self.store.partners().removed().await?;
         let mut partners = Partners {
             former_domains: removed.iter().map(Partner::domain_id).collect(),
@@ -133,6 +137,14 @@ impl Directory {
                 }),
             );
         }
+        // A partner may move as often as it likes; only the last way to it is kept.
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.retain(|(cloud_id, url), _| {
+            partners
+                .by_cloud(cloud_id)
+                .is_none_or(|known| known.partner.peer_url == *url)
+        });
+        drop(clients);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(partners);
         Ok(())
     }
@@ -151,5 +163,115 @@ impl Directory {
         let client = Arc::new(client);
         clients.insert(key, Arc::clone(&client));
         Ok(client)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::time::Duration;
+
+    use alliance_core::descriptor::Descriptor;
+    use alliance_core::partner::{Role, Status};
+    use alliance_store::{NewInvitation, StoredDescriptor};
+    use tempfile::TempDir;
+    use uuid::Uuid;
+
+    use super::*;
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    /// A directory over a database of its own, with one partner, `west`.
+    pub(crate) async fn knows_west()
+    -> Result<(Arc<Directory>, Store, CloudId, TempDir), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let identity = Arc::new(Identity::ephemeral()?);
+        let url = format!("sqlite://{}/alliance.db", folder.path().display());
+        let store = Store::open(&url, identity.cloud_id()).await?;
+        let west = descriptor("https://west.example:5443")?;
+        let new = NewInvitation {
+            id: Uuid::new_v4().to_string(),
+            name: "west".into(),
+            role: Role::Guest,
+            secret_sha256: "ab".repeat(32),
+            expected: None,
+            trust_till: None,
+            expires_at: 1000,
+        };
+        store.invitations().create(&new, 10).await?;
+        store.invitations().accept(&new.id, &west, 10).await?;
+        store.invitations().confirm(&new.id, 10).await?;
+        let directory = Directory::open(store.clone(), identity).await?;
+        Ok((Arc::new(directory), store, west.claims.iss, folder))
+    }
+
+    fn descriptor(peer_url: &str) -> Result<StoredDescriptor, Box<dyn std::error::Error>> {
+        let west = Identity::ephemeral()?;
+        Ok(StoredDescriptor {
+            jws: "header.west.signature".into(),
+            claims: Descriptor {
+                v: 1,
+                iss: west.cloud_id().clone(),
+                iat: 1,
+                exp: 100_000,
+                name: "west".into(),
+                peer_url: peer_url.into(),
+                identity_key: west.identity_key().public().to_jwk(),
+                signing_keys: vec![west.signing_key().public().to_jwk()],
+                regions: Vec::new(),
+                capabilities: Vec::new(),
+            },
+        })
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn what_was_read_before_a_change_never_replaces_what_was_read_after_it() -> Outcome {
+        let (directory, store, west, _folder) = knows_west().await?;
+        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let others: Vec<_> = (0..4)
+            .map(|_| {
+                let (directory, stop) = (Arc::clone(&directory), Arc::clone(&stop));
+                tokio::spawn(async move {
+                    while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                        if directory.reload().await.is_err() {
+                            return;
+                        }
+                    }
+                })
+            })
+            .collect();
+        for turn in 0..100 {
+            let status = [Status::Suspended, Status::Active][turn % 2];
+            store.partners().set_status(&west, status, 10).await?;
+            directory.reload().await?;
+            for _ in 0..10 {
+                let partners = directory.partners();
+                let known = partners.by_cloud(&west).ok_or("west is gone")?;
+                assert_eq!(known.partner.status, status, "in turn {turn}");
+                tokio::time::sleep(Duration::from_micros(100)).await;
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        for other in others {
+            other.await?;
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_partner_that_moves_leaves_no_connection_behind() -> Outcome {
+        let (directory, store, west, _folder) = knows_west().await?;
+        let mut moved = descriptor("https://west.example:5443")?;
+        moved.claims.iss = west;
+        for port in 1..10 {
+            moved.claims.peer_url = format!("https://west.example:{port}");
+            store.partners().set_descriptor(&moved).await?;
+            directory.reload().await?;
+        }
+        let clients = directory
+            .clients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        assert_eq!(clients.len(), 1);
+        Ok(())
     }
 }
