@@ -242,7 +242,7 @@ impl Daemon {
         let mut found = Vec::new();
         if domain.is_none() && keystone_id::is_id(project) {
             found = match known.client.projects(request_id, &by_id).await {
-                Ok(found) => found,
+                Ok(found) => told(found, Some(project)),
                 Err(_) if Uuid::try_parse(project).is_ok() => {
                     return Ok((Projects::One(project.to_owned()), None));
                 }
@@ -250,11 +250,8 @@ impl Daemon {
             };
         }
         if found.is_empty() {
-            found = known
-                .client
-                .projects(request_id, &by_name)
-                .await
-                .map_err(unreachable)?;
+            let answer = known.client.projects(request_id, &by_name).await;
+            found = told(answer.map_err(unreachable)?, None);
         }
         match found.as_slice() {
             [one] => Ok((Projects::One(one.id.clone()), Some(one.clone()))),
@@ -282,6 +279,15 @@ impl Daemon {
     }
 }
 
+/// Of what a partner told, projects that an agreement can be about: with an id, and that which was
+/// asked about if one was. `*` is an operator's word, never a partner's.
+fn told(mut found: Vec<Project>, asked: Option<&str>) -> Vec<Project> {
+    found.retain(|project| {
+        keystone_id::is_id(&project.id) && asked.is_none_or(|asked| project.id == asked)
+    });
+    found
+}
+
 fn names(agreement: &Agreement, request: &EndRequest) -> bool {
     let project = request.project.as_str();
     if agreement.id == project || agreement.projects.to_string() == project {
@@ -292,4 +298,28 @@ fn names(agreement: &Agreement, request: &EndRequest) -> bool {
             .project_domain
             .as_deref()
             .is_none_or(|domain| agreement.project_domain.as_deref() == Some(domain))
+}
+
+#[cfg(test)]
+mod tests {
+    use alliance_core::statement::Named;
+
+    use super::*;
+
+    #[test]
+    fn a_partner_cannot_widen_an_agreement_by_what_it_calls_its_project() {
+        let project = |id: &str| Project {
+            id: id.to_owned(),
+            name: "science".into(),
+            domain: Named {
+                id: "default".into(),
+                name: "Default".into(),
+            },
+        };
+        let ids = |found: Vec<Project>| found.into_iter().map(|p| p.id).collect::<Vec<_>>();
+        let answer = || vec![project("*"), project("a/b"), project("p"), project("q")];
+        assert_eq!(ids(told(answer(), None)), ["p", "q"]);
+        assert_eq!(ids(told(answer(), Some("p"))), ["p"]);
+        assert!(told(answer(), Some("*")).is_empty());
+    }
 }
