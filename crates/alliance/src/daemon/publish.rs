@@ -102,18 +102,14 @@ impl Publisher {
         }
     }
 
-    /// Writes the file if its content changed, rings, and waits a little for the acknowledgement.
-    /// With `always`, rings even if nothing changed.
+    /// Writes the file if its content changed, rings, and waits a little until Keystone has
+    /// acknowledged what the file says, whoever wrote it. With `always`, rings even if nothing
+    /// changed.
     ///
     /// # Errors
     /// If the file cannot be written: Keystone goes on with the old one.
     pub(crate) async fn publish(&self, always: bool) -> anyhow::Result<Applied> {
-        let Some(generation) = self.write(always).await? else {
-            return Ok(Applied {
-                keystone_told: true,
-                detail: None,
-            });
-        };
+        let generation = self.write(always).await?;
         let mut state = self.state.subscribe();
         let acknowledged = state.wait_for(|state| state.acknowledged >= generation);
         match tokio::time::timeout(ACK_WAIT, acknowledged).await {
@@ -235,7 +231,8 @@ impl Publisher {
         }
     }
 
-    async fn write(&self, always: bool) -> anyhow::Result<Option<u64>> {
+    /// The generation that says what is so now.
+    async fn write(&self, always: bool) -> anyhow::Result<u64> {
         let mut last = self.writing.lock().await;
         let partners = self.directory.partners();
         let inputs: Vec<PartnerInputs> = partners.all().into_iter().map(inputs_of).collect();
@@ -250,12 +247,10 @@ impl Publisher {
             now: now(),
         };
         let mut snapshot = Snapshot::build(&inputs, 0, None);
-        if !always
-            && last
-                .as_ref()
-                .is_some_and(|last| last.same_content(&snapshot))
+        if let Some(last) = last.as_ref().filter(|last| last.same_content(&snapshot))
+            && !always
         {
-            return Ok(None);
+            return Ok(last.generation);
         }
         snapshot.generation = self.store.meta().next_generation().await?;
         let random: [u8; 32] = rand::random();
@@ -273,7 +268,7 @@ impl Publisher {
             Some(Pending { secret, generation });
         self.state.send_modify(|state| state.written = generation);
         self.wake.notify_one();
-        Ok(Some(generation))
+        Ok(generation)
     }
 }
 
@@ -309,5 +304,67 @@ fn replace_file(path: &Path, snapshot: &Snapshot, group: Option<u32>) -> io::Res
     match path.parent() {
         Some(parent) => File::open(parent)?.sync_all(),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alliance_cloud::keystone;
+    use alliance_core::partner::Status;
+
+    use super::*;
+    use crate::daemon::directory::tests::knows_west;
+
+    fn nobodys_keystone() -> Result<Keystone, Box<dyn std::error::Error>> {
+        Ok(Keystone::new(keystone::Settings {
+            auth_url: "http://127.0.0.1:1/v3".parse()?,
+            username: "alliance".into(),
+            password: "none".into(),
+            user_domain_name: "Default".into(),
+            project_name: "service".into(),
+            project_domain_name: "Default".into(),
+            region: None,
+            interface: "public".into(),
+            timeout: Duration::from_secs(1),
+        })?)
+    }
+
+    #[tokio::test]
+    async fn who_changes_nothing_is_not_told_that_keystone_knows_what_it_does_not()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let (directory, store, west, folder) = knows_west().await?;
+        let publisher = Publisher::new(
+            Arc::clone(&directory),
+            store.clone(),
+            Arc::new(nobodys_keystone()?),
+            Arc::default(),
+            Arc::new(Metrics::new()),
+            Settings {
+                cloud_id: directory.cloud_id().clone(),
+                cloud_name: "east".into(),
+                path: folder.path().join(SNAPSHOT),
+                group: None,
+                allow_http: false,
+            },
+        );
+        let acknowledged = || {
+            let pending = publisher.pending.lock();
+            let pending = pending.unwrap_or_else(PoisonError::into_inner);
+            let secret = pending.as_ref().map(|pending| pending.secret.clone());
+            secret.unwrap_or_default()[RING_PREFIX.len()..].to_owned()
+        };
+        publisher.write(true).await?;
+        assert!(publisher.acknowledge(&acknowledged(), "node", None));
+        assert!(publisher.publish(false).await?.keystone_told);
+        store
+            .partners()
+            .set_status(&west, Status::Suspended, 10)
+            .await?;
+        directory.reload().await?;
+        // Two that publish the same change at once: one of them finds it written.
+        let (one, other) = tokio::join!(publisher.publish(false), publisher.publish(false));
+        assert!(!one?.keystone_told);
+        assert!(!other?.keystone_told);
+        Ok(())
     }
 }
