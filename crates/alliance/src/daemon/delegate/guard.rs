@@ -22,6 +22,21 @@ impl AdminUids {
     }
 }
 
+/// A command that has begun is finished, also if the operator goes away: what is stored must count,
+/// and Keystone and the caches be told. A question may be dropped.
+async fn to_its_end(request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    match tokio::spawn(next.run(request)).await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::error!(%error, "an operator's command ended abnormally");
+            ApiError::internal("the command ended abnormally; see the daemon's log").into_response()
+        }
+    }
+}
+
 /// Refuses everybody else.
 pub(crate) async fn operators_only(
     State(admins): State<AdminUids>,
@@ -30,7 +45,7 @@ pub(crate) async fn operators_only(
     next: Next,
 ) -> Response {
     match caller.uid {
-        Some(uid) if admins.0.contains(&uid) => next.run(request).await,
+        Some(uid) if admins.0.contains(&uid) => to_its_end(request, next).await,
         uid => {
             let who = uid.map_or_else(|| "an unknown user".to_owned(), |uid| format!("uid {uid}"));
             tracing::warn!(
@@ -45,5 +60,39 @@ pub(crate) async fn operators_only(
             )
             .into_response()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::post;
+    use tokio::sync::watch;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_whose_operator_went_away_is_finished()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let (done, mut finished) = watch::channel(false);
+        let command = post(move || async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            done.send_replace(true);
+        });
+        let router = Router::new()
+            .route("/", command)
+            .route_layer(from_fn_with_state(AdminUids::new(0, []), operators_only));
+        let mut request = Request::post("/").body(Body::empty())?;
+        let operator = ConnectInfo(Caller { uid: Some(0) });
+        request.extensions_mut().insert(operator);
+        let gone = tokio::time::timeout(Duration::from_millis(10), router.oneshot(request)).await;
+        assert!(gone.is_err());
+        tokio::time::timeout(Duration::from_secs(5), finished.wait_for(|done| *done)).await??;
+        Ok(())
     }
 }
