@@ -17,6 +17,7 @@ pub(crate) mod grants;
 pub(crate) mod introspect;
 pub(crate) mod pairing_accept;
 pub(crate) mod pairing_look;
+pub(crate) mod pairing_withdraw;
 pub(crate) mod poke;
 pub(crate) mod projects;
 pub(crate) mod reports;
@@ -43,6 +44,10 @@ pub(crate) fn router<S: PeerService>(service: Arc<S>) -> Router {
         .route(
             "/v1/pairings/{id}/accept",
             post(pairing_accept::pairing_accept::<S>),
+        )
+        .route(
+            "/v1/pairings/{id}/withdraw",
+            post(pairing_withdraw::pairing_withdraw::<S>),
         );
     partners
         .merge(anybody)

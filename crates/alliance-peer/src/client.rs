@@ -256,6 +256,23 @@ impl PeerClient {
         transport::send_for_nothing(request).await
     }
 
+    /// Takes back what [`PeerClient::pairing_accept`] said, before it is confirmed.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn pairing_withdraw(
+        &self,
+        id: RequestId,
+        invitation: Uuid,
+        secret: &PairingSecret,
+    ) -> Result<(), PeerError> {
+        let request = self
+            .post(id, &format!("/v1/pairings/{invitation}/withdraw"))
+            .header(AUTHORIZATION, authorization(secret))
+            .timeout(self.deadlines.errand);
+        transport::send_for_nothing(request).await
+    }
+
     async fn question<T: serde::de::DeserializeOwned>(
         &self,
         request: RequestBuilder,

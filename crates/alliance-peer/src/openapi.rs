@@ -3,8 +3,8 @@
 use utoipa::OpenApi;
 
 use crate::api::{
-    agreements, descriptor, grants, introspect, pairing_accept, pairing_look, poke, projects,
-    reports,
+    agreements, descriptor, grants, introspect, pairing_accept, pairing_look, pairing_withdraw,
+    poke, projects, reports,
 };
 use crate::wire::{NamedSchema, ProjectSchema};
 
@@ -26,6 +26,7 @@ use crate::wire::{NamedSchema, ProjectSchema};
         reports::reports,
         pairing_look::pairing_look,
         pairing_accept::pairing_accept,
+        pairing_withdraw::pairing_withdraw,
     ),
     components(schemas(ProjectSchema, NamedSchema)),
     tags(

@@ -38,7 +38,7 @@ pub struct Report {
 
 /// The daemon as its partners see it.
 ///
-/// The server calls [`admit`](Self::admit) before every method but the two of pairing, on every
+/// The server calls [`admit`](Self::admit) before every method but the three of pairing, on every
 /// request, so that the others may rely on an active partner; what its *role* allows is theirs to
 /// check. A method whose caller has given up or whose deadline is over is dropped where it waits:
 /// what must be finished belongs in a task of its own.
@@ -113,6 +113,14 @@ pub trait PeerService: Send + Sync + 'static {
         id: Uuid,
         secret: PairingSecret,
         acceptor: Acceptor,
+    ) -> impl Future<Output = Result<(), ApiError>> + Send;
+
+    /// `POST /v1/pairings/{id}/withdraw`: who accepted takes it back. The caller may be anybody.
+    fn pairing_withdraw(
+        &self,
+        call: &Call,
+        id: Uuid,
+        secret: PairingSecret,
     ) -> impl Future<Output = Result<(), ApiError>> + Send;
 }
 

@@ -19,6 +19,7 @@ pub struct TaggedToken {
     whole: Zeroizing<String>,
     tag: Tag,
     format: Format,
+    digest: [u8; 32],
     sha256: String,
 }
 
@@ -57,11 +58,13 @@ impl TaggedToken {
             return Err(Malformed::Tag);
         }
         let format = Format::recognise(inner).ok_or(Malformed::Format)?;
+        let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
         Ok(Self {
             whole: Zeroizing::new(text.to_owned()),
             tag,
             format,
-            sha256: HEXLOWER.encode(&Sha256::digest(text.as_bytes())),
+            digest,
+            sha256: HEXLOWER.encode(&digest),
         })
     }
 
@@ -75,7 +78,12 @@ impl TaggedToken {
         self.format
     }
 
-    /// Lowercase hex SHA-256 of the whole string, as the services' caches know it.
+    /// SHA-256 of the whole string.
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// The same as lowercase hex, as the services' caches know it.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }

@@ -3,6 +3,8 @@
 //! Errors are problem details (RFC 9457) of the form of [`Problem`].
 
 use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use alliance_core::Seconds;
 use alliance_core::agreement::Agreement;
@@ -10,7 +12,7 @@ use alliance_core::cloud::CloudId;
 use alliance_core::descriptor::Region;
 use alliance_core::partner::{Partner, Role, Status};
 use alliance_core::refusal::Reason;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// RFC 9457 problem details. `type` is stable: `urn:alliance:problem:<code>`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,10 +73,10 @@ pub(crate) enum Verdict {
         partner: PartnerRef,
         /// The passport, for a token (JWS).
         #[serde(skip_serializing_if = "Option::is_none")]
-        passport: Option<String>,
+        passport: Option<Signed>,
         /// The grant statement, for a guest (JWS).
         #[serde(skip_serializing_if = "Option::is_none")]
-        statement: Option<String>,
+        statement: Option<Signed>,
         /// How the answer came about, for people.
         path: Path,
     },
@@ -92,6 +94,31 @@ pub(crate) enum Verdict {
         /// How the answer came about.
         path: Path,
     },
+}
+
+/// A signed statement (JWS) as it came. Copies share it: one is in every answer from memory.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub(crate) struct Signed(Arc<str>);
+
+impl From<String> for Signed {
+    fn from(jws: String) -> Self {
+        Self(jws.into())
+    }
+}
+
+impl Deref for Signed {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Serialize for Signed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self)
+    }
 }
 
 /// How a verdict came about.

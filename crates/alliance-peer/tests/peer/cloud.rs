@@ -276,6 +276,22 @@ impl PeerService for Daemon {
             .push(acceptor.descriptor.iss);
         Ok(())
     }
+
+    async fn pairing_withdraw(
+        &self,
+        call: &Call,
+        id: Uuid,
+        secret: PairingSecret,
+    ) -> Result<(), ApiError> {
+        self.note(call);
+        self.open(id, &secret)?;
+        self.seen
+            .lock()
+            .unwrap()
+            .acceptors
+            .retain(|cloud| *cloud != call.caller);
+        Ok(())
+    }
 }
 
 /// A daemon that is being served.

@@ -120,6 +120,11 @@ async fn two_clouds_that_do_not_know_each_other_can_pair_and_nothing_else() {
         .await
         .unwrap();
     assert_eq!(west.seen.lock().unwrap().acceptors, [east.id()]);
+    client
+        .pairing_withdraw(id, invitation, &secret)
+        .await
+        .unwrap();
+    assert!(west.seen.lock().unwrap().acceptors.is_empty());
 
     let question = GrantsQuestion {
         user_id: "u1".into(),

@@ -41,6 +41,7 @@ use self::host::Host;
 use self::metrics::Metrics;
 use self::own_catalog::OwnCatalog;
 use self::publish::{Publisher, SNAPSHOT};
+use self::sync::Pulls;
 use crate::config::Config;
 
 /// How long running requests may take to finish after a signal to stop.
@@ -60,6 +61,7 @@ pub(crate) struct Daemon {
     metrics: Arc<Metrics>,
     /// Counts changes of invitations and acceptances, for those who wait for one.
     pairings: watch::Sender<u64>,
+    pulls: Pulls,
     tasks: TaskTracker,
 }
 
@@ -189,6 +191,7 @@ impl Daemon {
             home,
             metrics,
             pairings: watch::Sender::default(),
+            pulls: Pulls::default(),
             tasks: TaskTracker::new(),
         }))
     }

@@ -246,6 +246,48 @@ impl Daemon {
         }
     }
 
+    /// The acceptor takes its acceptance back.
+    pub(crate) async fn pairing_withdraw(
+        &self,
+        caller: &CloudId,
+        id: Uuid,
+        secret: &PairingSecret,
+    ) -> Result<(), PeerApiError> {
+        let found = self.shown_to(caller, id, secret).await?;
+        let is_acceptor = found
+            .acceptor
+            .as_ref()
+            .is_some_and(|acceptor| acceptor.cloud_id == *caller);
+        if !is_acceptor {
+            return Err(PeerApiError::pairing_closed(
+                "the invitation was not accepted by this cloud",
+            ));
+        }
+        match self
+            .store
+            .invitations()
+            .reject(&id.to_string(), now())
+            .await
+        {
+            Ok(()) => {
+                tracing::info!(invitation = %id, %caller, partner = found.new.name, "an acceptance was taken back");
+                self.audit(
+                    caller.as_str(),
+                    "invitation.withdrawn",
+                    &found.new.name,
+                    &id.to_string(),
+                )
+                .await;
+                self.pairing_changed();
+                Ok(())
+            }
+            Err(error @ Error::InvitationIs(_)) => {
+                Err(PeerApiError::pairing_closed(error.to_string()))
+            }
+            Err(error) => Err(PeerApiError::internal(error)),
+        }
+    }
+
     async fn shown_to(
         &self,
         caller: &CloudId,
@@ -367,11 +409,57 @@ impl Daemon {
         }
     }
 
-    pub(crate) async fn cancel_acceptance(&self, id: &str) -> Result<AcceptanceView, ApiError> {
+    /// Takes an acceptance back. The inviter is told until it hears, as long as the daemon runs.
+    pub(crate) async fn cancel_acceptance(
+        self: &Arc<Self>,
+        id: &str,
+    ) -> Result<AcceptanceView, ApiError> {
+        let acceptance = self.store.acceptances().by_id(id).await?;
         self.store.acceptances().cancel(id, now()).await?;
+        if let Some(acceptance) = acceptance.filter(|found| found.state == AcceptanceState::Waiting)
+        {
+            self.withdraw_soon(acceptance);
+        }
         self.audit("operator", "invitation.cancelled", id, "").await;
         self.pairing_changed();
         self.acceptance(id, Duration::ZERO).await
+    }
+
+    fn withdraw_soon(self: &Arc<Self>, acceptance: Acceptance) {
+        let daemon = Arc::clone(self);
+        self.spawn(async move {
+            while now() < acceptance.gives_up_at() {
+                match daemon.tell_withdrawal(&acceptance).await {
+                    Ok(()) => return,
+                    Err(error) => {
+                        tracing::info!(
+                            invitation = acceptance.id,
+                            error = format!("{error:#}"),
+                            "the inviter was not told that its invitation is not wanted"
+                        );
+                        tokio::time::sleep(ASK_AGAIN).await;
+                    }
+                }
+            }
+        });
+    }
+
+    async fn tell_withdrawal(&self, acceptance: &Acceptance) -> anyhow::Result<()> {
+        let (id, secret) = keys_of(acceptance)?;
+        let client = self
+            .directory
+            .client(&acceptance.inviter, &acceptance.url)?;
+        match client
+            .pairing_withdraw(RequestId::random(), id, &secret)
+            .await
+        {
+            // Decided over there already, or never heard of: nothing is left to take back.
+            Err(PeerError::Refused(problem)) if matches!(problem.status, 401 | 409) => {
+                tracing::info!(invitation = acceptance.id, %problem, "the inviter had decided already");
+                Ok(())
+            }
+            told => Ok(told?),
+        }
     }
 
     /// Takes up what waited when the daemon stopped, and ends what waited too long. Runs for ever.
@@ -578,7 +666,7 @@ impl Daemon {
     }
 
     /// Ends the pairing under way that holds this name; false if there is none.
-    pub(crate) async fn withdraw(&self, name: &str) -> Result<bool, ApiError> {
+    pub(crate) async fn withdraw(self: &Arc<Self>, name: &str) -> Result<bool, ApiError> {
         let drafts = self.store.drafts(now()).await?;
         let Some(draft) = drafts.into_iter().find(|draft| draft.name == name) else {
             return Ok(false);

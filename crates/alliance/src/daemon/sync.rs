@@ -1,7 +1,9 @@
 //! Keeping up with partners: what they are, what they grant, what they hold of us. Pulled
 //! regularly, and at once when a partner pokes.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use alliance_core::cloud::CloudId;
@@ -23,8 +25,69 @@ use super::own_catalog::Offer;
 
 /// Pause after a first failure to read the own catalog.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// How long a partner's next poke waits for the last one's pull: each may change the snapshot, and
+/// then Keystone drops what it has cached, of local users too.
+const BETWEEN_PULLS: Duration = Duration::from_millis(500);
 /// The interface under which this cloud's endpoints are told to partners.
 const PUBLIC: &str = "public";
+
+/// The partners that are being pulled from, and whether once more after that.
+#[derive(Default)]
+pub(crate) struct Pulls(Mutex<HashMap<CloudId, bool>>);
+
+impl Pulls {
+    /// Pulls from a partner by `pull`: one at a time, and once more however many ask meanwhile.
+    async fn one_by_one<F: Future<Output = ()>>(&self, cloud_id: &CloudId, pull: impl Fn() -> F) {
+        if !self.begin(cloud_id) {
+            return;
+        }
+        let running = Running(self, cloud_id);
+        loop {
+            pull().await;
+            tokio::time::sleep(BETWEEN_PULLS).await;
+            if !self.once_more(cloud_id) {
+                break;
+            }
+        }
+        drop(running);
+    }
+
+    fn begin(&self, cloud_id: &CloudId) -> bool {
+        match self.lock().entry(cloud_id.clone()) {
+            Entry::Occupied(mut again) => {
+                again.insert(true);
+                false
+            }
+            Entry::Vacant(free) => {
+                free.insert(false);
+                true
+            }
+        }
+    }
+
+    /// Whether somebody has asked since the last time. If not, the next one begins anew.
+    fn once_more(&self, cloud_id: &CloudId) -> bool {
+        let mut pulls = self.lock();
+        let again = pulls.get_mut(cloud_id).is_some_and(std::mem::take);
+        if !again {
+            pulls.remove(cloud_id);
+        }
+        again
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<CloudId, bool>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A pull that ends in whatever way makes room for the next.
+struct Running<'a>(&'a Pulls, &'a CloudId);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.lock().remove(self.1);
+    }
+}
 
 impl Daemon {
     /// Reads the own catalog every `refresh`, sooner while it cannot be read, and tells partners
@@ -110,17 +173,22 @@ impl Daemon {
     pub(crate) fn pull_soon(self: &Arc<Self>, cloud_id: &CloudId) {
         let (daemon, cloud_id) = (Arc::clone(self), cloud_id.clone());
         self.spawn(async move {
-            let partners = daemon.directory.partners();
-            if let Some(known) = partners.by_cloud(&cloud_id)
-                && let Err(error) = daemon.pull(known).await
-            {
-                tracing::error!(
-                    partner = known.partner.name,
-                    error = format!("{error:#}"),
-                    "what a partner said was not stored"
-                );
-            }
+            let pull = || daemon.pull_if_known(&cloud_id);
+            daemon.pulls.one_by_one(&cloud_id, pull).await;
         });
+    }
+
+    async fn pull_if_known(self: &Arc<Self>, cloud_id: &CloudId) {
+        let partners = self.directory.partners();
+        if let Some(known) = partners.by_cloud(cloud_id)
+            && let Err(error) = self.pull(known).await
+        {
+            tracing::error!(
+                partner = known.partner.name,
+                error = format!("{error:#}"),
+                "what a partner said was not stored"
+            );
+        }
     }
 
     /// Pulls from one partner now.
@@ -238,5 +306,36 @@ fn received(offer: alliance_peer::wire::Offer) -> Received {
         services: offer.services,
         till: offer.till,
         transitive: offer.transitive,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_partner_that_pokes_without_end_is_pulled_from_twice_a_second() {
+        let (pulls, pulled) = (Arc::new(Pulls::default()), Arc::new(AtomicUsize::new(0)));
+        let west = CloudId::from_spki(b"west");
+        let begin = tokio::time::Instant::now();
+        while begin.elapsed() < Duration::from_secs(5) {
+            for _ in 0..100 {
+                let (pulls, pulled, west) = (Arc::clone(&pulls), Arc::clone(&pulled), west.clone());
+                tokio::spawn(async move {
+                    let pull = || async {
+                        pulled.fetch_add(1, Ordering::SeqCst);
+                    };
+                    pulls.one_by_one(&west, pull).await;
+                });
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let pulled = pulled.load(Ordering::SeqCst);
+        // The last poke is heard too.
+        assert!((10..=12).contains(&pulled), "{pulled}");
+        assert!(pulls.lock().is_empty());
     }
 }

@@ -153,6 +153,15 @@ impl PeerService for PeerSide {
             .pairing_accept(&call.caller, id, &secret, acceptor)
             .await
     }
+
+    async fn pairing_withdraw(
+        &self,
+        call: &Call,
+        id: Uuid,
+        secret: PairingSecret,
+    ) -> Result<(), ApiError> {
+        self.0.pairing_withdraw(&call.caller, id, &secret).await
+    }
 }
 
 /// A definite answer, or the error that says that there is none.

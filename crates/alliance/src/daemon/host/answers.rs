@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use moka::sync::Cache;
 
-use crate::wire::Via;
+use crate::wire::{Signed, Via};
 
 /// How many answers of each kind are kept.
 const CAPACITY: u64 = 200_000;
@@ -43,7 +43,7 @@ impl<T> Clone for Outcome<T> {
 #[derive(Debug)]
 pub(crate) struct Kept<T> {
     /// As it came.
-    pub jws: String,
+    pub jws: Signed,
     /// What it says.
     pub claims: T,
     /// When the question left: its age counts from here.
@@ -183,7 +183,7 @@ mod tests {
 
     fn active() -> Outcome<()> {
         Outcome::Active(Arc::new(Kept {
-            jws: "jws".into(),
+            jws: "jws".to_owned().into(),
             claims: (),
             asked_at: Instant::now(),
         }))

@@ -132,7 +132,7 @@ impl Question {
         };
         match require_fresh(claims.issued_at(), now(), JUST_MADE) {
             Ok(()) => Outcome::Active(Arc::new(Kept {
-                jws,
+                jws: jws.into(),
                 claims,
                 asked_at,
             })),

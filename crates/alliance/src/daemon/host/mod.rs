@@ -23,7 +23,7 @@ use super::clock::now;
 use super::directory::{Directory, Known};
 use super::metrics::{Metrics, VerdictLabels};
 use crate::config::Tokens;
-use crate::wire::{ConfirmRequest, PartnerRef, Path, Verdict, Via};
+use crate::wire::{ConfirmRequest, PartnerRef, Path, Signed, Verdict, Via};
 
 /// No Keystone lets a token live longer than this, `allow_expired` included: a Fernet token that
 /// was made earlier is not worth a question. Seconds.
@@ -105,7 +105,7 @@ impl Host {
         token: &TaggedToken,
         max_age: f64,
         request_id: RequestId,
-    ) -> (Result<String, Reason>, Via) {
+    ) -> (Result<Signed, Reason>, Via) {
         let at = now();
         if let Err(reason) = known
             .partner
@@ -119,7 +119,7 @@ impl Host {
         let (outcome, via) = self
             .passports
             .answer(
-                token_key(token),
+                *token.digest(),
                 self.bounded(max_age),
                 || budgets.may_ask(cloud_id),
                 || ask::passport(self.question(known, request_id), token.clone()),
@@ -178,7 +178,7 @@ impl Host {
         known: &Arc<Known>,
         request: &ConfirmRequest,
         request_id: RequestId,
-    ) -> (Result<String, Reason>, Via) {
+    ) -> (Result<Signed, Reason>, Via) {
         let at = now();
         let covered = known.given.iter().any(|agreement| {
             agreement.is_live(at)
@@ -255,8 +255,8 @@ impl Host {
     fn admit(
         &self,
         known: &Known,
-        passport: Option<String>,
-        statement: Option<String>,
+        passport: Option<Signed>,
+        statement: Option<Signed>,
         via: Via,
         clock: Instant,
     ) -> Verdict {
@@ -313,10 +313,6 @@ fn plausible(token: &TaggedToken, at: Seconds) -> Result<(), Reason> {
         Some(made) if made < at - OLDEST_TOKEN => Err(Reason::Expired),
         _ => Ok(()),
     }
-}
-
-fn token_key(token: &TaggedToken) -> Key {
-    Sha256::digest(token.expose()).into()
 }
 
 fn guest_key(request: &ConfirmRequest) -> Key {
