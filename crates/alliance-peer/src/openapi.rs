@@ -87,6 +87,7 @@ mod tests {
                 "/v1/introspect",
                 "/v1/pairings/{id}",
                 "/v1/pairings/{id}/accept",
+                "/v1/pairings/{id}/withdraw",
                 "/v1/poke",
                 "/v1/projects",
                 "/v1/reports",
