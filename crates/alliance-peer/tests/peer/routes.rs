@@ -157,7 +157,7 @@ async fn two_clouds_that_do_not_know_each_other_can_pair_and_nothing_else() {
     }
     assert_eq!(
         west.seen.lock().unwrap().requests.len(),
-        2,
+        3,
         "only pairing got through"
     );
 }
