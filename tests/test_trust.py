@@ -142,7 +142,7 @@ def test_a_suspension_outlives_a_kill_and_a_restart(east, used):
 
 
 def test_trust_ends_by_itself_at_its_time(east, used):
-    till = int(time.time()) + 2
+    till = int(time.time()) + 4
     east.alliance("partner", "set", "west", "--trust-till", stamp(till))
     try:
         assert east.lets_in(used)
@@ -159,7 +159,7 @@ def test_trust_ends_by_itself_at_its_time(east, used):
 
 def test_an_agreement_ends_by_itself_at_its_time(west, east):
     person = west.person(roles=("member", "reader"))
-    till = int(time.time()) + 2
+    till = int(time.time()) + 4
     east.agree("west", person.project, ("member",), "--till", stamp(till))
     token = person.login()
     assert answers(east, token) == SERVED

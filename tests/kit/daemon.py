@@ -96,8 +96,9 @@ class Daemon:
 
     def kill(self) -> None:
         """kill -9"""
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
+        if self._process:
+            self._process.kill()
+            self._process.wait()
 
     def stop(self) -> int:
         if self._process and self._process.poll() is None:
