@@ -187,7 +187,7 @@ pub(crate) mod tests {
         let identity = Arc::new(Identity::ephemeral()?);
         let url = format!("sqlite://{}/alliance.db", folder.path().display());
         let store = Store::open(&url, identity.cloud_id()).await?;
-        let west = descriptor("https://west.example:5443")?;
+        let west = descriptor("https://127.0.0.1:1")?;
         let new = NewInvitation {
             id: Uuid::new_v4().to_string(),
             name: "west".into(),

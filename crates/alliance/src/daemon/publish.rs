@@ -308,14 +308,15 @@ fn replace_file(path: &Path, snapshot: &Snapshot, group: Option<u32>) -> io::Res
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use alliance_cloud::keystone;
     use alliance_core::partner::Status;
 
     use super::*;
     use crate::daemon::directory::tests::knows_west;
 
-    fn nobodys_keystone() -> Result<Keystone, Box<dyn std::error::Error>> {
+    /// Where no Keystone answers.
+    pub(crate) fn nobodys_keystone() -> Result<Keystone, Box<dyn std::error::Error>> {
         Ok(Keystone::new(keystone::Settings {
             auth_url: "http://127.0.0.1:1/v3".parse()?,
             username: "alliance".into(),

@@ -6,6 +6,7 @@ pub(crate) use self::service::PeerSide;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use alliance_cloud::keystone::{self, Keystone, TokenView, UserGrants, Validation};
 use alliance_core::admission::may_leave;
@@ -18,6 +19,7 @@ use alliance_peer::request_id::RequestId;
 use alliance_peer::statement;
 use alliance_peer::wire::ProjectQuery;
 use alliance_token::TaggedToken;
+use moka::sync::Cache;
 use uuid::Uuid;
 
 use super::budgets::Budgets;
@@ -26,6 +28,10 @@ use super::directory::{Directory, Known};
 use super::metrics::{AnswerLabels, Metrics};
 use crate::config::Tokens;
 
+/// How long, and how many, tokens that were good are looked at again without a budget.
+const FAMILIAR: Duration = Duration::from_secs(3600);
+const FAMILIAR_TOKENS: u64 = 200_000;
+
 /// Answers partners.
 pub(crate) struct Home {
     identity: Arc<Identity>,
@@ -33,6 +39,10 @@ pub(crate) struct Home {
     keystone: Arc<Keystone>,
     metrics: Arc<Metrics>,
     budgets: Budgets,
+    /// Apart, since strangers who invent tokens abroad do not spend it.
+    guesses: Budgets,
+    /// Tokens that were good lately: they are looked at whatever strangers invent.
+    familiar: Cache<[u8; 32], ()>,
     admin_roles: BTreeSet<String>,
     revoke_too_powerful: bool,
 }
@@ -55,6 +65,11 @@ impl Home {
             keystone,
             metrics,
             budgets: Budgets::new(&tokens.invalid_budget),
+            guesses: Budgets::new(&tokens.invalid_budget),
+            familiar: Cache::builder()
+                .max_capacity(FAMILIAR_TOKENS)
+                .time_to_live(FAMILIAR)
+                .build(),
             admin_roles: tokens.admin_roles.iter().cloned().collect(),
             revoke_too_powerful: tokens.revoke_too_powerful,
         }
@@ -69,11 +84,16 @@ impl Home {
     ) -> Answer {
         let cloud_id = &host.partner.cloud_id;
         let answer = match self.budgets.may_ask(cloud_id) {
-            Ok(()) => self.passport(host, token, request_id).await,
-            Err(reason) => Err(reason),
+            Err(reason) if !self.familiar.contains_key(token.digest()) => Err(reason),
+            Ok(()) | Err(_) => self.passport(host, token, request_id).await,
         };
-        if matches!(answer, Err(Reason::NotFound)) {
-            self.budgets.wrong(cloud_id);
+        match answer {
+            Ok(_) => self.familiar.insert(*token.digest(), ()),
+            Err(Reason::NotFound) => {
+                self.familiar.invalidate(token.digest());
+                self.budgets.wrong(cloud_id);
+            }
+            Err(_) => {}
         }
         self.count(host, &answer);
         answer
@@ -144,12 +164,12 @@ impl Home {
         request_id: RequestId,
     ) -> Answer {
         let cloud_id = &host.partner.cloud_id;
-        let answer = match self.budgets.may_ask(cloud_id) {
+        let answer = match self.guesses.may_ask(cloud_id) {
             Ok(()) => self.statement(host, user_id, project_id, request_id).await,
             Err(reason) => Err(reason),
         };
         if matches!(answer, Err(Reason::NotFound)) {
-            self.budgets.wrong(cloud_id);
+            self.guesses.wrong(cloud_id);
         }
         self.count(host, &answer);
         answer
@@ -231,6 +251,7 @@ impl Home {
     /// Our projects of that id or name, for a partner's operator who makes an agreement.
     pub(crate) async fn projects(
         &self,
+        host: &Known,
         query: &ProjectQuery,
         request_id: RequestId,
     ) -> Result<Vec<Project>, ApiError> {
@@ -242,12 +263,17 @@ impl Home {
             },
             (None, None) => return Err(ApiError::malformed("name the project by id or by name")),
         };
+        let cloud_id = &host.partner.cloud_id;
+        self.guesses.may_ask(cloud_id)?;
         let mut found = self
             .keystone
             .projects(asked, &request_id.to_string())
             .await
             .map_err(|error| ApiError::unavailable(Reason::HomeError).because(error))?;
         found.retain(|project| !self.directory.is_guest_domain(&project.domain.id));
+        if found.is_empty() {
+            self.guesses.wrong(cloud_id);
+        }
         Ok(found)
     }
 
@@ -310,5 +336,58 @@ impl Home {
             result,
         };
         self.metrics.answers.get_or_create(&labels).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::BASE64URL_NOPAD;
+
+    use super::*;
+    use crate::daemon::directory::tests::knows_west;
+    use crate::daemon::host::tests::five_guesses;
+    use crate::daemon::publish::tests::nobodys_keystone;
+
+    #[tokio::test]
+    async fn strings_that_are_no_tokens_shut_out_no_token_that_was_good()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let identity = Arc::new(Identity::load_or_create(folder.path())?);
+        let (directory, _store, west, _folder) = knows_west().await?;
+        let partners = directory.partners();
+        let host = partners.by_cloud(&west).ok_or("west is gone")?;
+        let home = Home::new(
+            Arc::clone(&identity),
+            Arc::clone(&directory),
+            Arc::new(nobodys_keystone()?),
+            Arc::new(Metrics::new()),
+            &five_guesses(),
+        );
+        let token = |byte: u8| {
+            let mut bytes = [byte; 9 + 16 + 16 + 32];
+            bytes[0] = 0x80;
+            let inner = BASE64URL_NOPAD.encode(&bytes);
+            TaggedToken::parse(&format!("{}~{inner}", identity.cloud_id().tag()))
+        };
+        let (good, other) = (token(1)?, token(2)?);
+        home.familiar.insert(*good.digest(), ());
+        for _ in 0..10 {
+            home.budgets.wrong(&west);
+            home.guesses.wrong(&west);
+        }
+        let id = RequestId::random();
+        // Where our Keystone was asked, it did not answer.
+        assert_eq!(
+            home.introspect(host, &good, id).await,
+            Err(Reason::HomeError)
+        );
+        assert_eq!(home.introspect(host, &other, id).await, Err(Reason::Budget));
+        let by_name = ProjectQuery {
+            name: Some("science".into()),
+            ..ProjectQuery::default()
+        };
+        let guessed = home.projects(host, &by_name, id).await;
+        assert!(guessed.is_err_and(|error| format!("{error:?}").contains("budget")));
+        Ok(())
     }
 }

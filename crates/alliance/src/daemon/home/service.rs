@@ -89,8 +89,8 @@ impl PeerService for PeerSide {
     }
 
     async fn projects(&self, call: &Call, query: ProjectQuery) -> Result<Vec<Project>, ApiError> {
-        self.host(call)?;
-        self.0.home.projects(&query, call.request_id).await
+        let host = self.host(call)?;
+        self.0.home.projects(&host, &query, call.request_id).await
     }
 
     async fn agreements(&self, call: &Call) -> Result<AgreementsAnswer, ApiError> {

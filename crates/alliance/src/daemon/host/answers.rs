@@ -14,6 +14,8 @@ use crate::wire::{Signed, Via};
 
 /// How many answers of each kind are kept.
 const CAPACITY: u64 = 200_000;
+/// How long a subject of a good answer is asked about again whatever others make up.
+const FAMILIAR: Duration = Duration::from_secs(3600);
 
 /// What is asked about: a SHA-256 that names it.
 pub(crate) type Key = [u8; 32];
@@ -56,6 +58,8 @@ type Flight<T> = Shared<BoxFuture<'static, Outcome<T>>>;
 pub(crate) struct Answers<T> {
     active: Cache<Key, Arc<Kept<T>>>,
     inactive: Cache<Key, Reason>,
+    /// What was answered with yes lately.
+    familiar: Cache<Key, ()>,
     flights: Arc<Mutex<HashMap<Key, Flight<T>>>>,
 }
 
@@ -71,13 +75,18 @@ impl<T: Send + Sync + 'static> Answers<T> {
                 .max_capacity(CAPACITY)
                 .time_to_live(negative_ttl)
                 .build(),
+            familiar: Cache::builder()
+                .max_capacity(CAPACITY)
+                .time_to_live(FAMILIAR)
+                .build(),
             flights: Arc::default(),
         }
     }
 
     /// The answer to `key`: a kept one not older than `max_age`, that of a question under way, or
-    /// that of a new one, `ask`, if `may_ask` allows it. A question that has left is finished and
-    /// its answer kept even if everybody who waits goes away.
+    /// that of a new one, `ask`, if `may_ask` allows it or the last answer was a yes: who floods us
+    /// with strings that are no tokens shall not shut out those that are. A question that has left
+    /// is finished and its answer kept even if everybody who waits goes away.
     pub(crate) async fn answer<F>(
         &self,
         key: Key,
@@ -100,7 +109,9 @@ impl<T: Send + Sync + 'static> Answers<T> {
             match flights.get(&key) {
                 Some(flight) => (flight.clone(), Via::Shared),
                 None => {
-                    if let Err(reason) = may_ask() {
+                    if let Err(reason) = may_ask()
+                        && !self.familiar.contains_key(&key)
+                    {
                         return (Outcome::Failed(reason), Via::Local);
                     }
                     let flight = self.launch(key, ask());
@@ -133,6 +144,7 @@ impl<T: Send + Sync + 'static> Answers<T> {
         ask: impl Future<Output = Outcome<T>> + Send + 'static,
     ) -> Flight<T> {
         let (active, inactive) = (self.active.clone(), self.inactive.clone());
+        let familiar = self.familiar.clone();
         let flights = Arc::clone(&self.flights);
         let task = tokio::spawn(async move {
             let outcome = ask.await;
@@ -140,9 +152,11 @@ impl<T: Send + Sync + 'static> Answers<T> {
                 Outcome::Active(kept) => {
                     inactive.invalidate(&key);
                     active.insert(key, Arc::clone(kept));
+                    familiar.insert(key, ());
                 }
                 Outcome::Inactive(reason) => {
                     active.invalidate(&key);
+                    familiar.invalidate(&key);
                     inactive.insert(key, *reason);
                 }
                 Outcome::Failed(_) => {}
@@ -264,6 +278,21 @@ mod tests {
         let (outcome, _) = answers
             .answer(KEY, MINUTE, || Err(Reason::Budget), || async { active() })
             .await;
+        assert!(matches!(outcome, Outcome::Failed(Reason::Budget)));
+    }
+
+    #[tokio::test]
+    async fn a_flood_does_not_shut_out_what_was_good_until_now() {
+        let answers = Answers::<()>::new(MINUTE, Duration::ZERO);
+        let spent = || Err(Reason::Budget);
+        answers
+            .answer(KEY, MINUTE, || Ok(()), || async { active() })
+            .await;
+        answers.forget_all();
+        let no = || async { Outcome::Inactive(Reason::NotFound) };
+        let (outcome, _) = answers.answer(KEY, Duration::ZERO, spent, no).await;
+        assert!(matches!(outcome, Outcome::Inactive(Reason::NotFound)));
+        let (outcome, _) = answers.answer(KEY, Duration::ZERO, spent, no).await;
         assert!(matches!(outcome, Outcome::Failed(Reason::Budget)));
     }
 }

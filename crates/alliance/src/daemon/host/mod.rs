@@ -39,6 +39,8 @@ pub(crate) struct Host {
     passports: Answers<Passport>,
     grants: Answers<GrantStatement>,
     budgets: Arc<Budgets>,
+    /// Apart, since nobody but a guest with a token of this cloud spends it.
+    guest_budgets: Arc<Budgets>,
 }
 
 impl Host {
@@ -59,6 +61,7 @@ impl Host {
             passports: Answers::new(max_staleness, negative_ttl),
             grants: Answers::new(max_staleness, negative_ttl),
             budgets: Arc::new(Budgets::new(&tokens.invalid_budget)),
+            guest_budgets: Arc::new(Budgets::new(&tokens.invalid_budget)),
         }
     }
 
@@ -199,10 +202,13 @@ impl Host {
             .answer(
                 guest_key(request),
                 self.bounded(request.max_age),
-                || self.budgets.may_ask(&known.partner.cloud_id),
+                || self.guest_budgets.may_ask(&known.partner.cloud_id),
                 || {
                     ask::grants(
-                        self.question(known, request_id),
+                        ask::Question {
+                            budgets: Arc::clone(&self.guest_budgets),
+                            ..self.question(known, request_id)
+                        },
                         request.user_id.clone(),
                         request.project_id.clone(),
                     )
@@ -324,4 +330,67 @@ fn guest_key(request: &ConfirmRequest) -> Key {
         .chain_update(request.project_id.as_deref().unwrap_or_default())
         .finalize()
         .into()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use alliance_core::agreement::{Agreement, Projects};
+
+    use super::*;
+    use crate::config::InvalidBudget;
+    use crate::daemon::directory::tests::knows_west;
+
+    /// Usual settings, with a small budget.
+    pub(crate) fn five_guesses() -> Tokens {
+        Tokens {
+            max_staleness: Duration::from_secs(60),
+            negative_ttl: Duration::from_secs(10),
+            admin_roles: vec!["admin".to_owned()],
+            revoke_too_powerful: true,
+            invalid_budget: InvalidBudget {
+                rate: 1.0,
+                burst: 5,
+            },
+        }
+    }
+
+    #[tokio::test]
+    async fn strings_that_are_no_tokens_do_not_shut_out_guests_that_are_here()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let (directory, store, west, _folder) = knows_west().await?;
+        let agreement = Agreement {
+            id: "a".into(),
+            partner: west.clone(),
+            projects: Projects::All,
+            project_name: None,
+            project_domain: None,
+            roles: ["member".to_owned()].into(),
+            services: None,
+            transitive: false,
+            since: 0,
+            till: None,
+            ended_at: None,
+        };
+        store.agreements().create(&agreement, 10).await?;
+        directory.reload().await?;
+        let host = Host::new(directory, store, Arc::new(Metrics::new()), &five_guesses());
+        for _ in 0..10 {
+            host.budgets.wrong(&west);
+        }
+        let request = ConfirmRequest {
+            cloud_id: west,
+            user_id: "u".into(),
+            project_id: Some("p".into()),
+            max_age: 0.0,
+            token: None,
+        };
+        let verdict = host.confirm(&request, RequestId::random()).await;
+        // Nobody answers there, but that was found out by asking.
+        let reason = Reason::Unreachable;
+        assert!(
+            matches!(&verdict, Verdict::Indeterminate { reason: found, .. } if *found == reason),
+            "{verdict:?}"
+        );
+        Ok(())
+    }
 }
