@@ -12,6 +12,8 @@ use crate::error::Result;
 
 /// How many rows one statement carries at most.
 const ROWS: usize = 100;
+/// How many tokens wait at most for a database that cannot be written; the oldest go first.
+const WAITING: usize = 100_000;
 
 /// A partner's token that was let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,13 @@ impl Unwritten {
         }
     }
 
+    fn add(&self, mut tokens: Vec<SeenToken>) {
+        let mut waiting = self.lock();
+        waiting.append(&mut tokens);
+        let surplus = waiting.len().saturating_sub(WAITING);
+        waiting.drain(..surplus);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<SeenToken>> {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -58,7 +67,7 @@ impl Unwritten {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         if !self.tokens.is_empty() {
-            self.from.lock().append(&mut self.tokens);
+            self.from.add(std::mem::take(&mut self.tokens));
         }
     }
 }
@@ -84,7 +93,7 @@ impl<'a> SeenTokens<'a> {
     /// # Errors
     /// The database's. The notes are kept and written with the next one.
     pub async fn note(self, token: SeenToken) -> Result<()> {
-        self.unwritten.lock().push(token);
+        self.unwritten.add(vec![token]);
         let _writing = self.unwritten.writing.lock().await;
         let mut batch = self.unwritten.take();
         if !batch.tokens.is_empty() {
@@ -94,11 +103,25 @@ impl<'a> SeenTokens<'a> {
         Ok(())
     }
 
-    /// The hashes of a partner's tokens that have not expired at `now`.
+    /// The hashes of a partner's tokens that have not expired at `now`, those included that the
+    /// database did not take yet.
     ///
     /// # Errors
     /// The database's.
     pub async fn of_partner(self, cloud: &CloudId, now: Seconds) -> Result<Vec<String>> {
+        let mut hashes = self.written(cloud, now).await?;
+        let waiting = self.unwritten.lock();
+        let meant = |token: &&SeenToken| token.cloud_id == *cloud && token.expires_at > now;
+        hashes.extend(
+            waiting
+                .iter()
+                .filter(meant)
+                .map(|token| token.token_sha256.clone()),
+        );
+        Ok(hashes)
+    }
+
+    async fn written(self, cloud: &CloudId, now: Seconds) -> Result<Vec<String>> {
         sqlx::query("SELECT token_sha256 FROM seen_tokens WHERE cloud_id = ? AND expires_at > ?")
             .bind(cloud.as_str())
             .bind(now)
@@ -140,5 +163,30 @@ impl<'a> SeenTokens<'a> {
             insert.build().execute(&mut *transaction).await?;
         }
         Ok(transaction.commit().await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_takes_nothing_does_not_fill_the_memory() {
+        let unwritten = Unwritten::default();
+        let token = |number: usize| SeenToken {
+            token_sha256: format!("{number:064x}"),
+            cloud_id: CloudId::from_spki(b"west"),
+            user_id: "u".into(),
+            project_id: None,
+            expires_at: 100,
+        };
+        for number in 0..=WAITING {
+            unwritten.add(vec![token(number)]);
+        }
+        drop(unwritten.take());
+        let waiting = unwritten.lock();
+        assert_eq!(waiting.len(), WAITING);
+        assert_eq!(waiting.first(), Some(&token(1)));
+        assert_eq!(waiting.last(), Some(&token(WAITING)));
     }
 }

@@ -9,6 +9,7 @@ on_both!(
     a_partners_tokens_are_known_until_they_expire,
     many_at_once_are_written_together_and_none_is_lost,
     what_one_request_noted_is_kept_though_others_are_given_up,
+    what_the_database_did_not_take_is_known_all_the_same,
 );
 
 fn seen(number: u32, partner: &str, expires_at: i64) -> SeenToken {
@@ -76,5 +77,20 @@ async fn what_one_request_noted_is_kept_though_others_are_given_up(bed: &Bed) ->
     third.await?;
     let known = store.seen_tokens().of_partner(&cloud("west"), 1).await?;
     assert!(known.contains(&seen(3, "west", 100).token_sha256));
+    Ok(())
+}
+
+async fn what_the_database_did_not_take_is_known_all_the_same(bed: &Bed) -> Outcome {
+    let store = bed.open().await?;
+    let tokens = store.seen_tokens();
+    bed.execute("ALTER TABLE seen_tokens RENAME TO elsewhere")
+        .await?;
+    assert!(tokens.note(seen(1, "west", 100)).await.is_err());
+    bed.execute("ALTER TABLE elsewhere RENAME TO seen_tokens")
+        .await?;
+    let west = cloud("west");
+    let known = [seen(1, "west", 100).token_sha256];
+    assert_eq!(tokens.of_partner(&west, 99).await?, known);
+    assert!(tokens.of_partner(&cloud("north"), 99).await?.is_empty());
     Ok(())
 }

@@ -15,6 +15,7 @@ use alliance_peer::request_id::RequestId;
 use alliance_store::{SeenToken, Store};
 use alliance_token::{TaggedToken, fernet_timestamp};
 use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 
 use self::answers::{Answers, Key, Outcome};
 
@@ -28,6 +29,9 @@ use crate::wire::{ConfirmRequest, PartnerRef, Path, Signed, Verdict, Via};
 /// No Keystone lets a token live longer than this, `allow_expired` included: a Fernet token that
 /// was made earlier is not worth a question. Seconds.
 const OLDEST_TOKEN: Seconds = 14 * 24 * 3600;
+
+/// How long a request waits for the database to note its token.
+const NOTE_WAIT: Duration = Duration::from_millis(300);
 
 /// Decides about foreign tokens and guests.
 pub(crate) struct Host {
@@ -235,10 +239,17 @@ impl Host {
         (decided, via)
     }
 
-    /// Remembers that a token was let in, for the day when it must leave the services' caches.
+    /// Remembers that a token was let in, for the day when it must leave the services' caches. A
+    /// database that does not answer does not keep anybody out: the next note takes this one along.
     async fn note(&self, seen: SeenToken) {
-        if let Err(error) = self.store.seen_tokens().note(seen).await {
-            tracing::error!(%error, "a token was not noted; its entries in the services' caches will outlive a suspension");
+        match timeout(NOTE_WAIT, self.store.seen_tokens().note(seen)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a token was not noted on disk; its entries in the services' caches may outlive a suspension");
+            }
+            Err(_) => {
+                tracing::warn!("the database takes long; a token is not noted on disk yet");
+            }
         }
     }
 
