@@ -94,7 +94,7 @@ impl fmt::Debug for Acceptance {
 impl Acceptance {
     /// When this side gives up: after the inviter can no longer say yes.
     pub fn gives_up_at(&self) -> Seconds {
-        self.expires_at + CONFIRMATION_TIME + GRACE
+        self.expires_at.saturating_add(CONFIRMATION_TIME + GRACE)
     }
 }
 

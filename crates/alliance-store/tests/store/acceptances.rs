@@ -13,6 +13,7 @@ on_both!(
     another_clouds_descriptor_pairs_nobody,
     this_side_waits_a_little_longer_than_the_inviter,
     pairing_many_times_at_once_makes_one_partner,
+    an_invitation_without_an_end_ends_nothing_else,
 );
 
 async fn a_pairing_that_the_inviter_confirmed_is_a_partner_and_has_no_secret(bed: &Bed) -> Outcome {
@@ -212,5 +213,17 @@ async fn require_wiped(bed: &Bed, store: &Store, id: &str, state: AcceptanceStat
     assert_eq!((stored.state, stored.secret), (state, None));
     let kept = "SELECT COUNT(*) FROM acceptances WHERE secret IS NOT NULL";
     assert_eq!(bed.count(kept).await?, 0);
+    Ok(())
+}
+
+async fn an_invitation_without_an_end_ends_nothing_else(bed: &Bed) -> Outcome {
+    let store = bed.open().await?;
+    let endless = alliance_store::NewAcceptance {
+        expires_at: i64::MAX,
+        ..acceptance("west")
+    };
+    store.acceptances().create(&endless, 10).await?;
+    assert!(store.acceptances().expire_due(20).await?.is_empty());
+    assert_eq!(store.drafts(20).await?.len(), 1);
     Ok(())
 }
