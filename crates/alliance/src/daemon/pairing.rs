@@ -123,7 +123,15 @@ impl Daemon {
         self: &Arc<Self>,
         id: &str,
     ) -> Result<InvitationView, ApiError> {
-        let partner = self.store.invitations().confirm(id, now()).await?;
+        let partner = match self.store.invitations().confirm(id, now()).await {
+            Ok(partner) => partner,
+            // It has become a partner another way meanwhile: who accepted need not wait for a yes.
+            Err(error @ (Error::CloudTaken { .. } | Error::TagCollision { .. })) => {
+                self.reject_invitation(id).await?;
+                return Err(error.into());
+            }
+            Err(error) => return Err(error.into()),
+        };
         self.paired(&partner).await?;
         self.invitation(id, Duration::ZERO).await
     }
