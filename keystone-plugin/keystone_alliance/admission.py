@@ -41,7 +41,8 @@ class Admission:
         :raises Refused: it is not valid here
         :raises Indeterminate: nobody can say now
         """
-        partner = self._source.current().partners.get(tag)
+        snapshot = self._source.current()
+        partner = snapshot.partners.get(tag)
         if partner is None:
             raise Refused('unknown_partner')
         form.check_plausible(inner, time.time(), self._settings.clock_skew)
@@ -50,12 +51,13 @@ class Admission:
         staleness.forget(token)
         staleness.leave_earlier_request()
         user_id, project_id, passport = self._daemon.flights.fly(
-            ids.token_sha256(token), lambda: self._ask_and_admit(token, partner, max_age)
+            (snapshot.generation, ids.token_sha256(token)),
+            lambda: self._ask_and_admit(token, partner, max_age),
         )
         return compat.token_values(
             user_id,
             _known_methods(passport.methods),
-            list(passport.audit_ids),
+            [ids.audit_id(partner.cloud_id, audit_id) for audit_id in passport.audit_ids],
             project_id,
             _keystone_time(passport.issued_at),
             _keystone_time(passport.expires_at),
@@ -73,6 +75,7 @@ class Admission:
         :raises Refused: no longer, or never
         :raises Indeterminate: nobody can say now
         """
+        generation = self._source.current().generation
         partner, home_user_id = self._partner_of(user)
         self._check_partner(partner)
         staleness.leave_earlier_request()
@@ -92,7 +95,7 @@ class Admission:
             'expires_at': int(timeutils.parse_isotime(expires_at).timestamp()),
         }
         self._daemon.flights.fly(
-            (user['id'], project_id, derived['sha256']),
+            (generation, user['id'], project_id, derived['sha256']),
             lambda: self._ask_and_confirm(partner, user, home_user_id, project, max_age, derived),
         )
 

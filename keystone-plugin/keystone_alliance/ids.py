@@ -1,5 +1,6 @@
 """Ids that both clouds can compute, and names for tokens that may be logged."""
 
+import base64
 import hashlib
 import uuid
 
@@ -15,6 +16,15 @@ def domain_id(cloud_id):
 def project_id(cloud_id, home_project_id):
     """Id that a host gives to a project of ``cloud_id``."""
     return uuid.uuid5(NAMESPACE, f'project:{cloud_id}:{home_project_id}').hex
+
+
+def audit_id(cloud_id, home_audit_id):
+    """Audit id that a host gives to a token of ``cloud_id``.
+
+    Keystone revokes by audit ids: as its home wrote it, it could be that of somebody else's session.
+    """
+    raw = uuid.uuid5(NAMESPACE, f'audit:{cloud_id}:{home_audit_id}').bytes
+    return base64.urlsafe_b64encode(raw).rstrip(b'=').decode('ascii')
 
 
 def tag_of(cloud_id):

@@ -1,4 +1,6 @@
+import threading
 import time
+from unittest import mock
 
 from keystone_host import PROVIDERS
 from keystone_host import make_identity_provider
@@ -8,6 +10,7 @@ from partner_cloud import isotime
 from partner_cloud import new_key
 import pytest
 
+from keystone_alliance import guest
 from keystone_alliance import staleness
 
 
@@ -267,3 +270,48 @@ def test_an_identity_provider_of_that_name_that_is_not_ours_is_not_used(world, a
     assert validate_new(world, admin).status_code == 404
     assert not world.daemon.calls
     assert 'identity provider north is not the one of the partner' in world.log()
+
+
+def test_a_partner_ends_nobody_elses_session(world, api, west, admin):
+    victim = world.admin()
+    [audit_id] = api.validate(victim, admin).json['token']['audit_ids']
+    token = west.token(west.user(), west.project(), audit_ids=[audit_id])
+    assert api.request('DELETE', '/v3/auth/tokens', token, subject=token).status_code == 204
+    assert api.validate(token, admin).status_code == 404
+    assert api.get('/v3/auth/projects', victim).status_code == 200
+
+
+def test_who_asks_after_a_change_does_not_share_an_answer_from_before(world, west, admin):
+    project = west.project()
+    agreement = world.partner_entry()['agreements'][0]
+    world.partner_entry()['agreements'] = [
+        {**agreement, 'project_id': project['id']},
+        {**agreement, 'project_id': 'another'},
+    ]
+    world.write()
+    decided, go_on = threading.Event(), threading.Event()
+    shadow_user = guest.shadow_user
+
+    def slow_shadow_user(*args):
+        decided.set()
+        assert go_on.wait(10)
+        return shadow_user(*args)
+
+    token = west.token(west.user(), project)
+    with mock.patch.object(guest, 'shadow_user', slow_shadow_user):
+        early = threading.Thread(target=world.api.validate, args=(token, admin))
+        early.start()
+        assert decided.wait(10)
+        del world.partner_entry()['agreements'][0]
+        world.write()
+        staleness.flush()
+        late = []
+        asking = threading.Thread(
+            target=lambda: late.append(world.api.validate(token, admin).status_code)
+        )
+        asking.start()
+        asking.join(2)
+        go_on.set()
+        asking.join(10)
+        early.join(10)
+    assert late == [404]
