@@ -21,7 +21,7 @@ def project_id(cloud_id, home_project_id):
 def audit_id(cloud_id, home_audit_id):
     """Audit id that a host gives to a token of ``cloud_id``.
 
-    Keystone revokes by audit ids: as its home wrote it, it could be that of somebody else's session.
+    Keystone revokes by audit ids. As home wrote it, it could be that of somebody else's session.
     """
     raw = uuid.uuid5(NAMESPACE, f'audit:{cloud_id}:{home_audit_id}').bytes
     return base64.urlsafe_b64encode(raw).rstrip(b'=').decode('ascii')
