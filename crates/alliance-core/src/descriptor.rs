@@ -122,6 +122,10 @@ pub enum UnfitUrl {
 /// # Errors
 /// Why not.
 pub fn require_fit(url: &str, allow_http: bool, allow_local: bool) -> Result<(), UnfitUrl> {
+    // Programs differ in what they make of these: one drops them, one takes them for a slash.
+    if !url.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') {
+        return Err(UnfitUrl::NotAUrl);
+    }
     // The templates of Keystone stand in for a path segment; a URL parser takes them as text.
     let parsed = Url::parse(url).map_err(|_| UnfitUrl::NotAUrl)?;
     match parsed.scheme() {
@@ -177,6 +181,10 @@ mod tests {
             "https://localhost./",
             "https://0.0.0.0/",
             "https://user@east.example/",
+            "https://east.example\\@127.0.0.1/",
+            "https://east.example/\u{1b}[2J",
+            " https://east.example/",
+            "https://east.ex\nample/",
             "image",
             "",
         ] {

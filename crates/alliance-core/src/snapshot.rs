@@ -9,11 +9,15 @@ use serde::{Deserialize, Serialize};
 use crate::agreement::{Agreement, Projects};
 use crate::cloud::{CloudId, Tag};
 use crate::descriptor::{Endpoint, Jwk, Region, require_fit};
+use crate::label::clean;
 use crate::partner::{PROTOCOL, Partner, Role, Status};
 use crate::{Seconds, keystone_id};
 
 /// Version of the file's form; the plugin refuses a newer one.
 pub const VERSION: u32 = 1;
+
+/// Longest name of a partner's region or service in a catalog, in characters: Keystone's own limit.
+const LONGEST_NAME: usize = 255;
 
 /// Everything that decides what stands in the file.
 #[derive(Debug, Clone)]
@@ -299,7 +303,7 @@ fn entries(
     inputs: &Inputs<'_>,
 ) -> Vec<CatalogService> {
     let mut services: Vec<CatalogService> = Vec::new();
-    for region in &known.regions {
+    for region in known.regions.iter().filter(|region| is_plain(&region.id)) {
         for service in &region.services {
             if service.kind != "identity" && !offered.contains(&service.kind) {
                 continue;
@@ -325,13 +329,21 @@ fn entries(
                 None => services.push(CatalogService {
                     id,
                     kind: service.kind.clone(),
-                    name: service.name.clone(),
+                    name: match service.name.as_str() {
+                        "" => String::new(),
+                        name => clean(name, LONGEST_NAME),
+                    },
                     endpoints,
                 }),
             }
         }
     }
     services
+}
+
+/// Whether a partner's name for something can be typed and shown as it is.
+fn is_plain(name: &str) -> bool {
+    clean(name, LONGEST_NAME) == name
 }
 
 /// A region is called after the partner's alias, so that names of regions never collide: `east`
@@ -486,6 +498,17 @@ mod tests {
         let domain = keystone_id::domain(&CloudId::from_spki(b"east"));
         assert!(snapshot.catalog.guests.contains_key(&domain));
         assert!(snapshot.catalog.projects.is_empty());
+    }
+
+    #[test]
+    fn a_name_that_drives_a_terminal_stands_in_no_catalog() {
+        let mut partner = east(Role::Host);
+        partner.regions[0].services[0].name = "im\u{1b}[2Jage".into();
+        let snapshot = build(partner.clone(), 10);
+        let names: Vec<_> = snapshot.catalog.entries.values().flatten().collect();
+        assert_eq!(names[0].name, "im\u{fffd}[2Jage");
+        partner.regions[0].id = "east\n".into();
+        assert!(kinds(&build(partner, 10)).is_empty());
     }
 
     #[test]
