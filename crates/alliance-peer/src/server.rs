@@ -18,6 +18,8 @@ mod noise;
 mod request;
 mod slots;
 
+pub use self::noise::Noise;
+
 /// What the server bears. The defaults suit a daemon that faces the Internet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

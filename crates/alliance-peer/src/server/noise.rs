@@ -11,13 +11,22 @@ use alliance_core::budget::Budget;
 const LINES_PER_SECOND: f64 = 1.0;
 const BURST: f64 = 30.0;
 
-pub(super) struct Noise {
+/// How many such lines may still be written.
+#[derive(Debug)]
+pub struct Noise {
     since: Instant,
     state: Mutex<(Budget, u64)>,
 }
 
+impl Default for Noise {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Noise {
-    pub(super) fn new() -> Self {
+    /// All of them.
+    pub fn new() -> Self {
         Self {
             since: Instant::now(),
             state: Mutex::new((Budget::full(LINES_PER_SECOND, BURST, 0.0), 0)),
@@ -32,7 +41,7 @@ impl Noise {
     }
 
     /// How many lines were left out before this one, if there may be one.
-    fn may_speak(&self) -> Option<u64> {
+    pub fn may_speak(&self) -> Option<u64> {
         let now = self.since.elapsed().as_secs_f64();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (budget, untold) = &mut *state;

@@ -22,7 +22,7 @@ use std::time::Duration;
 use alliance_cloud::keystone::Keystone;
 use alliance_core::descriptor::{DESCRIPTOR_LIFETIME, Descriptor};
 use alliance_peer::identity::Identity;
-use alliance_peer::server::Limits;
+use alliance_peer::server::{Limits, Noise};
 use alliance_peer::statement;
 use alliance_store::Store;
 use anyhow::Context;
@@ -62,6 +62,7 @@ pub(crate) struct Daemon {
     /// Counts changes of invitations and acceptances, for those who wait for one.
     pairings: watch::Sender<u64>,
     pulls: Pulls,
+    strangers: Noise,
     tasks: TaskTracker,
 }
 
@@ -192,6 +193,7 @@ impl Daemon {
             metrics,
             pairings: watch::Sender::default(),
             pulls: Pulls::default(),
+            strangers: Noise::new(),
             tasks: TaskTracker::new(),
         }))
     }

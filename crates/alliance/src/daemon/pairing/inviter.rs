@@ -290,7 +290,10 @@ impl Daemon {
         match found {
             Some(found) if secret.matches(&found.new.secret_sha256) => Ok(found),
             _ => {
-                tracing::warn!(invitation = %id, %caller, "a cloud asked for an invitation that it does not know");
+                // Anybody can ask, as often as they like.
+                if let Some(untold) = self.strangers.may_speak() {
+                    tracing::warn!(invitation = %id, %caller, untold, "a cloud asked for an invitation that it does not know");
+                }
                 Err(PeerApiError::no_such_pairing())
             }
         }
