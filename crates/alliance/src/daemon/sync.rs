@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::partner::Status;
 use alliance_core::refusal::Reason;
@@ -28,6 +29,9 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// How long a partner's next poke waits for the last one's pull: each may change the snapshot, and
 /// then Keystone drops what it has cached, of local users too.
 const BETWEEN_PULLS: Duration = Duration::from_millis(500);
+/// How long before its start a daemon looks for agreements that ended while it was away: services
+/// remember tokens for less. Seconds.
+const LOOK_BACK: Seconds = 900;
 /// The interface under which this cloud's endpoints are told to partners.
 const PUBLIC: &str = "public";
 
@@ -156,13 +160,16 @@ impl Daemon {
     pub(crate) async fn follow_clock(self: Arc<Self>) {
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut seen_to = now() - LOOK_BACK;
         loop {
             ticks.tick().await;
-            if let Err(error) = self.expire_due().await {
-                tracing::error!(
+            let at = now();
+            match self.expire_due(seen_to, at).await {
+                Ok(()) => seen_to = at,
+                Err(error) => tracing::error!(
                     error = format!("{error:#}"),
                     "what is due to expire was not stored; it counts as expired all the same"
-                );
+                ),
             }
             if let Err(error) = self.store.seen_tokens().forget_expired(now()).await {
                 tracing::error!(%error, "expired entries were not deleted");

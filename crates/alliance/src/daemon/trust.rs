@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use alliance_core::Seconds;
 use alliance_core::partner::Status;
 use alliance_peer::wire::Topic;
 use alliance_store::{AuditEntry, Change};
@@ -88,10 +89,15 @@ impl Daemon {
         Ok(applied)
     }
 
-    /// Partners and agreements end by themselves at their time.
-    pub(crate) async fn expire_due(self: &Arc<Self>) -> anyhow::Result<()> {
+    /// Partners and agreements end by themselves at their time: those whose time came after `since`
+    /// and until `at`.
+    pub(crate) async fn expire_due(
+        self: &Arc<Self>,
+        since: Seconds,
+        at: Seconds,
+    ) -> anyhow::Result<()> {
         let partners = self.directory.partners();
-        for partner in self.store.partners().expire_due(now()).await? {
+        for partner in self.store.partners().expire_due(at).await? {
             if let Some(known) = partners.by_cloud(&partner.cloud_id) {
                 tracing::info!(
                     partner = partner.name,
@@ -107,7 +113,20 @@ impl Daemon {
                 self.trust_changed(known).await?;
             }
         }
-        // What ends by an agreement's `till` changes the snapshot only.
+        for known in partners.all() {
+            let ended = |till| since < till && till <= at;
+            if known
+                .given
+                .iter()
+                .any(|agreement| agreement.till.is_some_and(ended))
+            {
+                tracing::info!(
+                    partner = known.partner.name,
+                    "an agreement has reached its end"
+                );
+                self.trust_changed(known).await?;
+            }
+        }
         self.publisher.publish(false).await?;
         Ok(())
     }
