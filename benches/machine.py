@@ -31,7 +31,7 @@ def _machine() -> str:
     model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
     memory = int(re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text())[1])
     return (
-        f"{os.cpu_count()} × {model[1] if model else platform.machine()}, "
+        f"{os.cpu_count()} x {model[1] if model else platform.machine()}, "
         f"{memory / 1024**2:.0f} GiB, Linux {platform.release()}"
     )
 

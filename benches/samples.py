@@ -94,14 +94,14 @@ def ratio(
     level: float = P50,
     what: str | None = None,
 ) -> Row:
-    """`this` over `against` at a quantile. The median of the rounds' ratios, for a round is short
-    enough to be fair to both; of a p99, for which a round is too short, that of all samples."""
+    """`this` over `against` at a quantile: the median of the rounds' ratios, for within a round
+    both had the same of whatever else the machine was doing."""
     by_round = [
         quantile(a, level) / quantile(b, level) for a, b in zip(this.rounds, against.rounds)
     ]
     return Row(
         what or f"{this.what} / {against.what}",
-        quantile(by_round, P50) if level == P50 else this.at(level) / against.at(level),
+        quantile(by_round, P50),
         sides=(this, against),
         spread=(min(by_round), max(by_round)),
         target=target,

@@ -19,9 +19,10 @@ from tests.kit.waiting import until
 
 #: Users, each with a project of its own, that every home has besides those who take part.
 POPULATION = 50
-#: Seconds after which Keystone asks again about a token: what the plugin makes of an unset
-#: `[token] cache_time`, its `[alliance] max_staleness`.
-CACHE_TIME = 60
+#: Seconds that Keystone remembers a token: what the plugin makes of an unset `[token] cache_time`.
+CACHE_TIME = 55
+#: `[alliance] max_staleness`: when Keystone has surely forgotten it.
+MAX_STALENESS = 60
 #: The same in a stock Keystone.
 STOCK_CACHE_TIME = 600
 
@@ -83,9 +84,9 @@ class Stage:
         headers = {"X-Auth-Token": self.service, "X-Subject-Token": token}
         return to_cloud("GET", f"{self.east.identity}/auth/tokens", headers)
 
-    def asks_daemon(self, token: str, max_age: float) -> Request:
+    def asks_daemon(self, token: str, max_age: float, **headers: str) -> Request:
         """The question of east's plugin to its daemon."""
-        headers = {"x-openstack-request-id": "req-00000000-0000-4000-8000-000000000000"}
+        headers["x-openstack-request-id"] = "req-00000000-0000-4000-8000-000000000000"
         body = {"token": token, "max_age": max_age}
         return to_daemon(self.daemon.socket, "POST", "/v1/tokens/validate", headers, body)
 

@@ -6,13 +6,17 @@ import textwrap
 
 from benches.samples import P50, P99, Row, Series
 
-WIDTH = 118
+WIDTH = 130
+LEGEND = (
+    "this, against: p50 / p99 of all samples (ms). Ratio: the median of the rounds'. "
+    "Spread: lowest to highest round."
+)
 COLUMNS = (
-    ("what", 56, "<"),
-    ("this", 13, ">"),
-    ("against", 13, ">"),
+    ("what", 58, "<"),
+    ("this", 12, ">"),
+    ("against", 12, ">"),
     ("figure", 9, ">"),
-    ("spread", 13, ">"),
+    ("spread", 15, ">"),
     ("n", 6, ">"),
     ("target", 8, ">"),
 )
@@ -30,8 +34,7 @@ def lines(facts: dict[str, str], rows: list[Row]) -> list[str]:
             notes.append(row.note)
             mark = f" [{len(notes)}]"
         told.append(_line(row, mark))
-    told += ["", "this, against: p50 / p99 of all samples. Ratios: the median round's; of p99s, of all"]
-    told += ["samples. Spread: the lowest and the highest round. n: samples of each."]
+    told += ["", LEGEND]
     for number, note in enumerate(notes, 1):
         told += textwrap.wrap(f"[{number}] {note}", WIDTH, subsequent_indent="    ")
     return told
@@ -42,7 +45,7 @@ def _line(row: Row, mark: str) -> str:
     verdict = ""
     if row.target:
         verdict = f"{row.target} " + ("met" if row.target.is_met(row.figure) else "MISSED")
-    spread = f"{_number(row.spread[0])}–{_number(row.spread[1])}" if row.spread else ""
+    spread = f"{_number(row.spread[0])} - {_number(row.spread[1])}" if row.spread else ""
     samples = str(min(len(side.values) for side in row.sides)) if row.sides else ""
     cells = [
         row.what + mark,

@@ -48,10 +48,14 @@ def _far_away(stage: Stage):
         theirs = f'url = "https://127.0.0.1:{border.port}"'
         configuration = service.folder / "far.toml"
         write_secret(configuration, service.configuration.read_text().replace(ours, theirs))
-        with stage.west.stopped("alliance"), serving(service, configuration):
-            _follow(stage, border.port)
-            yield border
-    _follow(stage, service.port)
+        try:
+            with stage.west.stopped("alliance"), serving(service, configuration):
+                _follow(stage, border.port)
+                yield border
+        finally:
+            # While the proxy is there: where west has gone, east learns where it was.
+            border.delay = 0.0
+            _follow(stage, service.port)
 
 
 def _follow(stage: Stage, port: int) -> None:
@@ -101,9 +105,12 @@ class Border:
         await asyncio.gather(self._hand_on(reader, there[1]), self._hand_on(there[0], writer))
 
     async def _hand_on(self, reader, writer) -> None:
+        due = 0.0
         with contextlib.suppress(OSError), contextlib.closing(writer):
             while content := await reader.read(65536):
-                self._loop.call_later(self.delay, _write, writer, content)
+                # Nothing overtakes what came before it, also when the delay has just become less.
+                due = max(due + 1e-6, self._loop.time() + self.delay)
+                self._loop.call_at(due, _write, writer, content)
 
 
 def _write(writer, content: bytes) -> None:

@@ -10,7 +10,7 @@ ROUNDS, KNOWN, NEW = 4, 20, 5
 
 def measure(stage: Stage) -> list[Row]:
     known, new = Series("first use, known user"), Series("first use, new user")
-    native = Series("first validation of a native token")
+    native = Series("native, first validation")
     project = stage.guest.project
     for _ in range(ROUNDS):
         foreign_tokens = stage.tokens(stage.guest, KNOWN)

@@ -1,9 +1,9 @@
-"""Cloud's own users while the daemon hangs."""
+"""A cloud's own users while the daemon hangs."""
 
 import contextlib
 
 from benches.client import to_cloud
-from benches.samples import Row, Series, Target, ratio
+from benches.samples import Row, Series, ratio
 from benches.stage import Stage, junk
 
 ROUNDS, LOGINS = 5, 40
@@ -20,19 +20,18 @@ def measure(stage: Stage) -> list[Row]:
             halted.add(_local(stage))
             with _foreign(stage):
                 asked.add(_local(stage))
-    against = "daemon halted (SIGSTOP) / running"
     return [
         ratio(
             halted,
             running,
-            what=f"local login and validation, {against}",
-            note="Token issued by password and validated by a service: the sum of both.",
+            what="local login and validation, daemon halted / running",
+            note="SIGSTOP. A token issued by password and validated by a service, the sum of both.",
         ),
         ratio(
             asked,
             running,
-            what=f"the same, {FOREIGN}/s foreign tokens, {against}",
-            note=f"{FOREIGN} foreign tokens a second meanwhile, each of which would ask the daemon.",
+            what=f"the same, with {FOREIGN}/s foreign tokens",
+            note="Only while it is halted: each would ask the daemon, and gets no answer.",
         ),
     ]
 

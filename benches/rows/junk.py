@@ -1,4 +1,4 @@
-"""Cloud's own users while strings that look like tokens pour in from the Internet."""
+"""A cloud's own users while strings that look like tokens pour in from the Internet."""
 
 from benches.client import Request, to_cloud
 from benches.samples import P99, Row, Series, Target, ratio
@@ -10,57 +10,53 @@ CONNECTIONS = 64
 
 
 def measure(stage: Stage) -> list[Row]:
-    quiet = Series("local validation without junk")
-    foreign = Series(f"local validation, {JUNK}/s foreign junk")
-    own = Series(f"local validation, {JUNK}/s junk without a tag")
-    achieved: dict[str, list[float]] = {foreign.what: [], own.what: []}
-    validation = stage.validates(stage.tokens(stage.native, 1)[0])
+    quiet, flooded = Series("no junk"), Series("foreign junk")
+    stock = Series("stock Keystone, junk")
+    ours = stage.validates(stage.tokens(stage.native, 1)[0])
+    stock_token = stage.stock.login_as("ann")
+    theirs = to_cloud(
+        "GET",
+        f"{stage.stock.identity}/auth/tokens",
+        {"X-Auth-Token": stage.stock.admin, "X-Subject-Token": stock_token},
+    )
+    answered: dict[str, list[float]] = {flooded.what: [], stock.what: []}
     for _ in range(ROUNDS):
-        for series, tag in ((quiet, None), (foreign, stage.west.tag), (own, "")):
-            if tag is None:
-                series.add(_local(stage, validation))
-                continue
-            requests = [_use(stage, junk(tag)) for _ in range(JUNK * SECONDS)]
+        quiet.add(_local(stage, ours))
+        floods = (
+            (flooded, ours, stage.east.identity, stage.west.tag),
+            (stock, theirs, stage.stock.identity, ""),
+        )
+        for series, validation, identity, tag in floods:
+            requests = [_use(identity, junk(tag)) for _ in range(JUNK * SECONDS)]
             with stage.sender.meanwhile(requests, JUNK, SECONDS, CONNECTIONS) as pouring:
                 series.add(_local(stage, validation))
-                answers = pouring.answers().all_are(401, 503)
-                achieved[series.what].append(answers.per_second)
-    rates = {what: sum(rates) / len(rates) for what, rates in achieved.items()}
-    note = (
-        f"p99 of a service's validations at {LOCAL}/s, counted from when each was due. Junk: "
-        f"GET /v3/auth/projects, {JUNK}/s due over at most {CONNECTIONS} connections, "
-        "{:.0f}/s answered: "
-    )
+                refused = pouring.answers().all_are(401, 503)
+                answered[series.what].append(refused.per_second)
+    rate = {what: sum(rates) / ROUNDS for what, rates in answered.items()}
     return [
         ratio(
-            foreign,
+            flooded,
             quiet,
             Target(1.2),
-            note.format(rates[foreign.what]) + "the processors are busy with it.",
+            f"A service's validations at {LOCAL}/s, counted from when each was due. The junk is "
+            f"GET /v3/auth/projects over at most {CONNECTIONS} connections; of {JUNK}/s due "
+            f"{rate[flooded.what]:.0f}/s were answered.",
             P99,
             f"p99 of local validation, {JUNK}/s foreign junk / none",
         ),
         ratio(
-            own,
-            quiet,
+            flooded,
+            stock,
             None,
-            note.format(rates[own.what]) + "what the same flood costs without Alliance's part.",
+            f"The same flood, without a tag, at a stock Keystone: {rate[stock.what]:.0f}/s.",
             P99,
-            f"p99 of local validation, {JUNK}/s untagged junk / none",
-        ),
-        ratio(
-            foreign,
-            own,
-            None,
-            "",
-            P99,
-            "p99 of local validation, foreign junk / untagged junk",
+            "p99 of local validation, foreign junk / stock's own",
         ),
     ]
 
 
-def _use(stage: Stage, token: str) -> Request:
-    return to_cloud("GET", f"{stage.east.identity}/auth/projects", {"X-Auth-Token": token})
+def _use(identity: str, token: str) -> Request:
+    return to_cloud("GET", f"{identity}/auth/projects", {"X-Auth-Token": token})
 
 
 def _local(stage: Stage, validation: Request) -> list[float]:

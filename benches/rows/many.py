@@ -20,8 +20,7 @@ def measure(stage: Stage) -> list[Row]:
         at_keystone.add([stage.questions() - asked])
     for token in stage.tokens(stage.guest, 4):
         asked = stage.questions()
-        # Due within a millisecond, each on its own connection. `max_age` 0: an older answer than
-        # the request will not do, one that is under way will.
+        # Due within a millisecond, each on its own connection.
         answers = stage.sender.at_rate(
             [stage.asks_daemon(token, 60)], AT_ONCE, REQUESTS / AT_ONCE, REQUESTS
         )
