@@ -191,6 +191,7 @@ class Story:
             "East's operator disables the identity provider west in Keystone itself.",
         )
         self.east.types("openstack identity provider set --disable west")
+        self.images_at_east(self.ann, "401")
         refused = self.projects_at_east(self.ann, "401")
         self.proofs.add("with its identity provider disabled: refused", refused.seconds)
         self.east.types("alliance partner show west", shows=("disabled",))
