@@ -15,9 +15,9 @@ demo: ## two clouds, one token: the whole thread, told line by line
 test: ## all tests: Rust, plugin, lab, end to end
 	@$(ROOT)/scripts/test
 
-bench: ## one table of ratios
+bench: ## one table of ratios; JSON=FILE: also written there
 	@$(ROOT)/scripts/prerequisites
-	@$(ROOT)/scripts/with-lab $(ROOT)/benches/run
+	@$(ROOT)/scripts/with-lab $(ROOT)/benches/run $(if $(JSON),--json $(abspath $(JSON)))
 
 nightly: ## what takes long: soaks, fuzzing
 	@ALLIANCE_NIGHTLY=1 $(ROOT)/scripts/test

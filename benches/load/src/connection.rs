@@ -122,3 +122,23 @@ impl Head {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_tells_status_length_and_whether_more_may_follow() {
+        let head =
+            Head::parse(b"HTTP/1.1 401 UNAUTHORIZED\r\ncontent-length: 114\r\nConnection: close");
+        let head = head.map(|head| (head.status, head.length, head.closes));
+        assert_eq!(head.ok(), Some((401, 114, true)));
+    }
+
+    #[test]
+    fn an_answer_of_unknown_length_is_refused_unless_it_can_have_no_body() {
+        assert!(Head::parse(b"HTTP/1.1 204 No Content").is_ok_and(|head| head.length == 0));
+        assert!(Head::parse(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked").is_err());
+        assert!(Head::parse(b"SSH-2.0").is_err());
+    }
+}
