@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass, field
 
 P50, P99 = 0.5, 0.99
@@ -101,7 +102,7 @@ def ratio(
     ]
     return Row(
         what or f"{this.what} / {against.what}",
-        quantile(by_round, P50),
+        statistics.median(by_round),
         sides=(this, against),
         spread=(min(by_round), max(by_round)),
         target=target,
