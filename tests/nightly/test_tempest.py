@@ -55,7 +55,8 @@ def results(cloud, folder: Path) -> dict[str, str]:
 
     run("init", "--workspace-path", str(folder.parent / "workspaces.yaml"), str(folder))
     (folder / "etc" / "tempest.conf").write_text(configuration(cloud, folder))
-    found = run("run", "--regex", TESTS, "--concurrency", "2")
+    # One at a time: two of its tests make the same access rule, and Keystone answers one 500.
+    found = run("run", "--regex", TESTS, "--concurrency", "1")
     return dict(RESULT.findall(found))
 
 
