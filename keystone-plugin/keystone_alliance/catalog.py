@@ -42,7 +42,9 @@ class Catalog(sql.Catalog):
         if not shown or self._is_admin(user_id, project_id):
             return local
         return local + [
-            entry for tag, id_there in shown for entry in _resolve(current, tag, id_there)
+            entry
+            for tag, id_there, types in shown
+            for entry in _resolve(current, tag, id_there, types)
         ]
 
     def _is_admin(self, user_id, project_id):
@@ -53,7 +55,7 @@ class Catalog(sql.Catalog):
 
 
 def _shown(current, project_id):
-    """Tags of the partners that a project sees, each with the id of the project there."""
+    """Tags of the partners that a project sees, with its id there and the service types to show."""
     regions = current.regions
     try:
         project = PROVIDERS.resource_api.get_project(project_id)
@@ -64,16 +66,22 @@ def _shown(current, project_id):
         partner = _trusted(current, home)
         if partner is None or partner.domain_id != project['domain_id']:
             return []
-        return [(home, project.get('alliance_project_id'))]
+        return [(home, project.get('alliance_project_id'), _types(regions, home, ['guests']))]
     tags = regions.projects.get(project_id, ())
-    if current.partner_of_domain(project['domain_id']) is None:
+    native = ['*'] if current.partner_of_domain(project['domain_id']) is None else []
+    if native:
         tags += regions.all_projects
     there = ids.project_id(current.cloud_id, project_id)
     return [
-        (tag, there)
+        (tag, there, _types(regions, tag, [project_id, *native]))
         for tag in dict.fromkeys(tags)
         if _trusted(current, tag) is not None and current.partners[tag].is_host()
     ]
+
+
+def _types(regions, tag, whom):
+    shown = regions.services.get(tag, {})
+    return frozenset(['identity']).union(*(shown.get(who, ()) for who in whom))
 
 
 def _trusted(current, tag):
@@ -81,8 +89,10 @@ def _trusted(current, tag):
     return partner if partner is not None and partner.is_trusted(time.time()) else None
 
 
-def _resolve(current, tag, project_id):
+def _resolve(current, tag, project_id, types):
     for service in current.regions.entries.get(tag, ()):
+        if service['type'] not in types:
+            continue
         endpoints = []
         for endpoint in copy.deepcopy(service['endpoints']):
             if _PROJECT.search(endpoint['url']):

@@ -148,6 +148,7 @@ class Regions:
     all_projects: tuple[str, ...]
     guests: typing.Mapping[str, str]
     entries: typing.Mapping[str, tuple[dict, ...]]
+    services: typing.Mapping[str, typing.Mapping[str, frozenset[str]]]
 
     @classmethod
     def parse(cls, data):
@@ -164,6 +165,12 @@ class Regions:
             entries={
                 tag: tuple(_entry(service) for service in _need(services, list, 'entries'))
                 for tag, services in entries.items()
+            },
+            services={
+                tag: {
+                    who: frozenset(strings(types, 'catalog services')) for who, types in all.items()
+                }
+                for tag, all in _need(data['services'], dict, 'catalog services').items()
             },
         )
 
@@ -226,7 +233,7 @@ class Snapshot:
             tag=tag,
             ring=ring,
             partners=partners,
-            regions=Regions.parse(data.get('catalog') or {}),
+            regions=Regions.parse(data['catalog']),
         )
 
     def partner_of_domain(self, domain_id):
@@ -243,7 +250,7 @@ NOTHING = Snapshot(
     tag=None,
     ring=None,
     partners={},
-    regions=Regions(projects={}, all_projects=(), guests={}, entries={}),
+    regions=Regions(projects={}, all_projects=(), guests={}, entries={}, services={}),
 )
 
 

@@ -96,7 +96,13 @@ class World:
             'cloud': {'id': self.cloud_id, 'tag': self.tag, 'name': 'east'},
             'ring': None,
             'partners': {partner.tag: partner.entry() for partner in (self.west, self.north)},
-            'catalog': {'projects': {}, 'all_projects': [], 'guests': {}, 'entries': {}},
+            'catalog': {
+                'projects': {},
+                'all_projects': [],
+                'guests': {},
+                'entries': {},
+                'services': {},
+            },
         }
         self.write()
         staleness.flush()

@@ -70,7 +70,10 @@ def local(world, west):
         service('object-store', 'http://west/v1/AUTH_%(project_id)s'),
         service('volume', 'http://west/v3/$(tenant_id)s'),
         service('odd', 'http://west/%(user_id)s'),
+        service('key-manager', 'http://west/keys'),
     ]
+    seen = ['image', 'object-store', 'volume', 'odd']
+    catalog['services'][west.tag] = {Local.project['id']: seen, '*': seen, 'guests': seen}
     world.write()
     return Local
 
@@ -99,6 +102,14 @@ def test_a_project_with_an_agreement_sees_the_partner_behind_the_local_services(
     entry = token['catalog'][-1]
     assert set(entry) == {'endpoints', 'id', 'type', 'name'}
     assert set(entry['endpoints'][0]) == {'id', 'interface', 'region', 'region_id', 'url'}
+
+
+def test_a_type_that_another_projects_agreement_names_is_not_shown(world, west, local):
+    assert 'key-manager' not in urls(local.login())
+    services = world.snapshot['catalog']['services']
+    services[west.tag] = {local.project['id']: ['key-manager'], 'other': ['image']}
+    world.write()
+    assert set(urls(local.login())) == {'identity', 'key-manager'}
 
 
 def test_a_project_without_an_agreement_sees_the_local_services_only(world, api, local):

@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 
 const ID_LEN: usize = 52;
 const TAG_LEN: usize = 8;
-/// Words in a pairing's fingerprint: 6 × 11 bits.
-const FINGERPRINT_WORDS: usize = 6;
+/// Words in a pairing's fingerprint: 12 × 11 bits. Who replaces an invitation looks for two keys with
+/// one fingerprint, offline: half of these bits have to be out of reach.
+const FINGERPRINT_WORDS: usize = 12;
 
 /// A cloud's identity: lowercase base32 (RFC 4648, no padding) of the SHA-256 of its identity
 /// key's `SubjectPublicKeyInfo`. 52 characters of `[a-z2-7]`.
@@ -143,8 +144,8 @@ impl fmt::Debug for Tag {
     }
 }
 
-/// Six words that both sides of one pairing see, the same on either side whoever invited: two
-/// operators read them to each other. 66 bits of a hash over both cloud ids.
+/// Twelve words that both sides of one pairing see, the same on either side whoever invited: two
+/// operators read them to each other. 132 bits of a hash over both cloud ids.
 pub fn fingerprint(one: &CloudId, other: &CloudId) -> String {
     let (first, second) = if one <= other {
         (one, other)
@@ -218,6 +219,6 @@ mod tests {
         );
         assert_eq!(fingerprint(&west, &east), fingerprint(&east, &west));
         assert_ne!(fingerprint(&west, &east), fingerprint(&west, &north));
-        assert_eq!(fingerprint(&west, &east).split('-').count(), 6);
+        assert_eq!(fingerprint(&west, &east).split('-').count(), 12);
     }
 }

@@ -13,6 +13,9 @@ use crate::label::clean;
 use crate::partner::{PROTOCOL, Partner, Role, Status};
 use crate::{Seconds, keystone_id};
 
+/// Whom [`SnapshotCatalog::services`] means by a partner's own users.
+const GUESTS: &str = "guests";
+
 /// Version of the file's form; the plugin refuses a newer one.
 pub const VERSION: u32 = 1;
 
@@ -159,6 +162,9 @@ pub struct SnapshotCatalog {
     pub guests: BTreeMap<String, Tag>,
     /// A partner's services, ready for the catalog.
     pub entries: BTreeMap<Tag, Vec<CatalogService>>,
+    /// Which of their types are shown to whom: a local project id, `*` (every native project) or
+    /// `guests`. Identity is always shown.
+    pub services: BTreeMap<Tag, BTreeMap<String, BTreeSet<String>>>,
 }
 
 /// A service in Keystone's catalog form.
@@ -201,12 +207,12 @@ impl Snapshot {
             if known.partner.require_active(inputs.now).is_err() {
                 continue;
             }
-            let mut offered = BTreeSet::new();
+            let mut shown: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
             if known.partner.role.is_guest() {
                 catalog
                     .guests
                     .insert(known.partner.domain_id(), tag.clone());
-                offered.extend(inputs.own_service_types.iter().cloned());
+                shown.insert(GUESTS.to_owned(), inputs.own_service_types.clone());
             }
             if known.partner.role.is_host() {
                 for grant in live(&known.received, inputs.now) {
@@ -222,16 +228,19 @@ impl Snapshot {
                                 .insert(tag.clone());
                         }
                     }
-                    match &grant.services {
-                        Some(services) => offered.extend(services.iter().cloned()),
-                        None => offered.extend(inputs.own_service_types.iter().cloned()),
-                    }
+                    let types = grant.services.as_ref().unwrap_or(inputs.own_service_types);
+                    shown
+                        .entry(grant.project_id.to_string())
+                        .or_default()
+                        .extend(types.iter().cloned());
                 }
             }
-            if !offered.is_empty() {
+            if !shown.is_empty() {
+                let offered = shown.values().flatten().cloned().collect();
                 catalog
                     .entries
-                    .insert(tag, entries(known, &offered, inputs));
+                    .insert(tag.clone(), entries(known, &offered, inputs));
+                catalog.services.insert(tag, shown);
             }
         }
         Self {
@@ -479,7 +488,21 @@ mod tests {
     fn what_the_agreement_names_is_shown_although_home_lacks_it() {
         let mut partner = east(Role::Host);
         partner.received[0].services = Some(["key-manager".to_owned()].into());
-        assert_eq!(kinds(&build(partner, 10)), ["key-manager", "identity"]);
+        let snapshot = build(partner.clone(), 10);
+        assert_eq!(kinds(&snapshot), ["key-manager", "identity"]);
+        partner.received.push(Received {
+            project_id: "q".to_owned().into(),
+            services: None,
+            ..partner.received[0].clone()
+        });
+        let east = CloudId::from_spki(b"east").tag();
+        let shown = build(partner, 10)
+            .catalog
+            .services
+            .remove(&east)
+            .unwrap_or_default();
+        assert!(shown["p"].contains("key-manager") && !shown["q"].contains("key-manager"));
+        assert!(shown["q"].contains("image") && !shown["p"].contains("image"));
     }
 
     #[test]

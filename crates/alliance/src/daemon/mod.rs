@@ -120,9 +120,15 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         Arc::clone(&daemon),
         stopped(stopping.clone()),
     ));
-    let background = tokio::spawn(Arc::clone(&daemon).keep_going());
+    let mut background = tokio::spawn(Arc::clone(&daemon).keep_going());
 
-    wait_for_signal().await?;
+    tokio::select! {
+        signal = wait_for_signal() => signal?,
+        // Without it nothing is told, pulled or expired: better no daemon, which is noticed.
+        ended = &mut background => {
+            ended.context("background work ended; please report this")?;
+        }
+    }
     tracing::info!("stopping: no new requests, running ones finish");
     stop.send_replace(true);
     let drained = timeout(DRAIN, async { tokio::join!(delegate, peers, monitor) }).await;

@@ -39,6 +39,7 @@ pub(crate) struct Home {
     keystone: Arc<Keystone>,
     metrics: Arc<Metrics>,
     budgets: Budgets,
+    reports: Budgets,
     /// Apart, since strangers who invent tokens abroad do not spend it.
     guesses: Budgets,
     /// Tokens that were good lately: they are looked at whatever strangers invent.
@@ -65,6 +66,7 @@ impl Home {
             keystone,
             metrics,
             budgets: Budgets::new(&tokens.invalid_budget),
+            reports: Budgets::new(&tokens.invalid_budget),
             guesses: Budgets::new(&tokens.invalid_budget),
             familiar: Cache::builder()
                 .max_capacity(FAMILIAR_TOKENS)
@@ -205,6 +207,16 @@ impl Home {
                 Err(Reason::HomeError)
             }
         }
+    }
+
+    /// Whether a partner may report another refusal: each is a line in the log.
+    ///
+    /// # Errors
+    /// [`Reason::Budget`] if not.
+    pub(crate) fn may_report(&self, host: &CloudId) -> Result<(), Reason> {
+        self.reports.may_ask(host)?;
+        self.reports.wrong(host);
+        Ok(())
     }
 
     /// A host refused a token of ours. That it is too powerful is believed only as far as our own

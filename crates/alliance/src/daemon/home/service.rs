@@ -125,6 +125,7 @@ impl PeerService for PeerSide {
 
     async fn report(&self, call: &Call, report: Report) -> Result<(), ApiError> {
         let host = self.host(call)?;
+        self.0.home.may_report(&call.caller)?;
         self.0
             .home
             .report(&host, &report.token, report.reason, call.request_id)
