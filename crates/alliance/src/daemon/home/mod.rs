@@ -1,6 +1,7 @@
 //! This cloud as a home: what it tells partners about its own tokens, users and projects.
 
 mod service;
+mod shares;
 
 pub(crate) use self::service::PeerSide;
 
@@ -22,6 +23,7 @@ use alliance_token::TaggedToken;
 use moka::sync::Cache;
 use uuid::Uuid;
 
+use self::shares::Shares;
 use super::budgets::Budgets;
 use super::clock::now;
 use super::directory::{Directory, Known};
@@ -40,6 +42,7 @@ pub(crate) struct Home {
     metrics: Arc<Metrics>,
     budgets: Budgets,
     reports: Budgets,
+    shares: Shares,
     /// Apart, since strangers who invent tokens abroad do not spend it.
     guesses: Budgets,
     /// Tokens that were good lately: they are looked at whatever strangers invent.
@@ -67,6 +70,7 @@ impl Home {
             metrics,
             budgets: Budgets::new(&tokens.invalid_budget),
             reports: Budgets::new(&tokens.invalid_budget),
+            shares: Shares::default(),
             guesses: Budgets::new(&tokens.invalid_budget),
             familiar: Cache::builder()
                 .max_capacity(FAMILIAR_TOKENS)
@@ -85,6 +89,7 @@ impl Home {
         request_id: RequestId,
     ) -> Answer {
         let cloud_id = &host.partner.cloud_id;
+        let _place = self.shares.place(cloud_id).await?;
         let answer = match self.budgets.may_ask(cloud_id) {
             Err(reason) if !self.familiar.contains_key(token.digest()) => Err(reason),
             Ok(()) | Err(_) => self.passport(host, token, request_id).await,
@@ -120,7 +125,7 @@ impl Home {
         if let Err(reason) = self.leave(host, &view) {
             tracing::warn!(%request_id, %token, host = host.partner.name, user = view.user.id, %reason, "a token of ours was shown abroad and may not be used there");
             if reason.is_too_powerful() {
-                self.revoke(token, host, reason, request_id).await;
+                self.revoke(token, host, reason, request_id);
             }
             return Err(reason);
         }
@@ -166,6 +171,7 @@ impl Home {
         request_id: RequestId,
     ) -> Answer {
         let cloud_id = &host.partner.cloud_id;
+        let _place = self.shares.place(cloud_id).await?;
         let answer = match self.guesses.may_ask(cloud_id) {
             Ok(()) => self.statement(host, user_id, project_id, request_id).await,
             Err(reason) => Err(reason),
@@ -247,8 +253,7 @@ impl Home {
                     .iter()
                     .any(|role| self.admin_roles.contains(role)) =>
             {
-                self.revoke(token, host, Reason::AdminRole, request_id)
-                    .await;
+                self.revoke(token, host, Reason::AdminRole, request_id);
             }
             Ok(Validation::Valid(_)) => {
                 tracing::warn!(%request_id, %token, host = host.partner.name, "a partner reported a token as too powerful that is not; nothing was revoked");
@@ -289,29 +294,27 @@ impl Home {
         Ok(found)
     }
 
-    async fn revoke(
-        &self,
-        token: &TaggedToken,
-        host: &Known,
-        reason: Reason,
-        request_id: RequestId,
-    ) {
+    /// In a task of its own: it is finished also if the host gives up on its question.
+    fn revoke(&self, token: &TaggedToken, host: &Known, reason: Reason, request_id: RequestId) {
+        let host = host.partner.name.clone();
         if !self.revoke_too_powerful {
-            tracing::warn!(%request_id, %token, host = host.partner.name, %reason, "a token too powerful to be shown to strangers stays valid, since [tokens] revoke_too_powerful is off");
+            tracing::warn!(%request_id, %token, host, %reason, "a token too powerful to be shown to strangers stays valid, since [tokens] revoke_too_powerful is off");
             return;
         }
-        match self
-            .keystone
-            .revoke_with_itself(token.expose(), &request_id.to_string())
-            .await
-        {
-            Ok(()) => {
-                tracing::warn!(%request_id, %token, host = host.partner.name, %reason, "a token too powerful to be shown to strangers was revoked")
+        let (keystone, token) = (Arc::clone(&self.keystone), token.clone());
+        tokio::spawn(async move {
+            match keystone
+                .revoke_with_itself(token.expose(), &request_id.to_string())
+                .await
+            {
+                Ok(()) => {
+                    tracing::warn!(%request_id, %token, host, %reason, "a token too powerful to be shown to strangers was revoked")
+                }
+                Err(error) => {
+                    tracing::error!(%request_id, %token, host, %reason, %error, "a token too powerful to be shown to strangers could not be revoked; revoke it by hand")
+                }
             }
-            Err(error) => {
-                tracing::error!(%request_id, %token, host = host.partner.name, %reason, %error, "a token too powerful to be shown to strangers could not be revoked; revoke it by hand")
-            }
-        }
+        });
     }
 
     fn sign<S: alliance_core::statement::Statement + serde::Serialize>(
