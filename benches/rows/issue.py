@@ -6,7 +6,9 @@ from benches.stage import Stage
 from tests.kit.cloud import Cloud
 from tests.kit.people import Person, Project
 
-ROUNDS, EACH = 8, 25
+ROUNDS, EACH = 12, 30
+#: Requests, and how many at once, until all threads of both have done it before.
+WARMING, AT_ONCE = 48, 8
 TARGET = Target(1.05)
 
 
@@ -37,6 +39,7 @@ def measure(stage: Stage) -> list[Row]:
 
 def _compare(stage: Stage, this: tuple, against: tuple, note: str) -> Row:
     a, b = Series(this[0]), Series(against[0])
+    stage.sender.at_rate([this[1], against[1]], 2 * WARMING, 1, 2 * AT_ONCE).all_are(201)
     for _ in range(ROUNDS):
         requests = [this[1], against[1]] * (EACH + 1)
         took = stage.sender.in_order(requests).all_are(201).milliseconds[2:]
