@@ -140,6 +140,18 @@ def test_at_most_a_quarter_of_the_threads_ask_and_a_burst_is_served(world, api, 
     assert world.daemon.most_at_once <= world.settings.askers == 2
 
 
+def test_the_first_burst_after_an_outage_is_served(world, api, west, admin):
+    world.configure(deadline=0.3)
+    world.daemon.fault = fake_daemon.hang
+    assert api.validate(new_token(west), admin).status_code == 503
+    world.daemon.fault = None
+    world.daemon.delay = 0.03
+    time.sleep(1.05)
+    tokens = [new_token(west) for _ in range(8)]
+    results = parallel(8, lambda number: api.validate(tokens[number], admin).status_code)
+    assert [status for status, _ in results] == [200] * 8
+
+
 @pytest.mark.parametrize('same', [False, True], ids=['many tokens', 'one token'])
 def test_a_hung_daemon_holds_up_no_more_than_its_places(world, api, west, admin, same):
     world.configure(deadline=4.0)
