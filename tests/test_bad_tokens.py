@@ -130,13 +130,13 @@ def test_a_token_from_the_future_is_refused_without_asking_its_issuer(east, west
 
 
 def test_a_token_of_a_suspended_partner_is_refused_and_the_reason_is_told(token, east):
-    east.alliance("partner", "suspend", "west")
+    east.orders("partner", "suspend", "west")
     try:
         assert refused(east, token)
         judged = east.alliance("token", "validate", "-", status=1, stdin=token)
         assert "partner_suspended" in judged.stdout
     finally:
-        east.alliance("partner", "resume", "west")
+        east.orders("partner", "resume", "west")
     assert east.lets_in(token)
 
 

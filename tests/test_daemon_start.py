@@ -6,11 +6,21 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from lab.commands import base_settings
 from tests.kit.daemon import Daemon
+
+NOBODY = 65534
+#: Before a command of somebody who is not root.
+AS_NOBODY = (
+    ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    if os.geteuid() == 0
+    else []
+)
 
 
 @pytest.fixture
@@ -85,30 +95,29 @@ def test_a_key_that_others_may_read_is_refused(daemon):
 
 
 @pytest.fixture
-def unprivileged(daemon):
-    """The daemon run by somebody whom file modes bind: not root."""
-    for path in (daemon.folder, *daemon.folder.rglob("*")):
-        os.chown(path, 65534, 65534)
-    public = daemon.folder / "alliance"
-    shutil.copy(daemon.program, public)
-    public.chmod(0o755)
+def public(west):
+    """A daemon in a folder that everybody may enter."""
+    with tempfile.TemporaryDirectory(prefix="alliance-", dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        daemon = Daemon(west, "public", Path(folder)).init()
+        os.chmod(daemon.folder, 0o755)
+        yield daemon
+        daemon.stop()
+
+
+@pytest.fixture
+def unprivileged(public):
+    """That daemon run by somebody whom file modes bind: not root."""
+    if AS_NOBODY:
+        for path in (public.folder, *public.folder.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+    program = public.folder / "alliance"
+    shutil.copy(public.program, program)
+    program.chmod(0o755)
 
     def serve() -> subprocess.CompletedProcess:
         return subprocess.run(
-            [
-                "setpriv",
-                "--reuid",
-                "65534",
-                "--regid",
-                "65534",
-                "--clear-groups",
-                "timeout",
-                "20",
-                public,
-                "serve",
-                "--config",
-                daemon.configuration,
-            ],
+            [*AS_NOBODY, "timeout", "20", program, "serve", "--config", public.configuration],
             env=base_settings(),
             capture_output=True,
             text=True,
@@ -118,18 +127,17 @@ def unprivileged(daemon):
     return serve
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_a_read_only_database_is_named_and_left_alone(daemon, unprivileged):
-    daemon.start().stop()
-    for path in daemon.state.glob("alliance.db*"):
+def test_a_read_only_database_is_named_and_left_alone(public, unprivileged):
+    public.start().stop()
+    for path in public.state.glob("alliance.db*"):
         path.chmod(0o444)
-    daemon.state.chmod(0o555)
-    before = daemon.database.read_bytes()
+    public.state.chmod(0o555)
+    before = public.database.read_bytes()
     done = unprivileged()
     assert done.returncode == 1
     assert "alliance.db" in done.stderr
     assert "writ" in done.stderr
-    assert daemon.database.read_bytes() == before
+    assert public.database.read_bytes() == before
 
 
 def test_a_file_that_is_no_database_is_named(daemon):
@@ -201,10 +209,9 @@ def test_a_daemon_starts_and_answers_while_its_keystone_is_away(west):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_others_than_operators_may_ask_about_tokens_and_nothing_else(daemon):
-    daemon.start()
-    for path in (daemon.folder, daemon.socket):
-        path.chmod(0o777)
+def test_others_than_operators_may_ask_about_tokens_and_nothing_else(public):
+    public.start()
+    public.socket.chmod(0o777)
     script = (
         "import socket, sys\n"
         "def ask(line):\n"
@@ -222,19 +229,7 @@ def test_others_than_operators_may_ask_about_tokens_and_nothing_else(daemon):
         "POST /v1/tokens/validate",
     ]
     done = subprocess.run(
-        [
-            "setpriv",
-            "--reuid",
-            "65534",
-            "--regid",
-            "65534",
-            "--clear-groups",
-            "/usr/bin/python3",
-            "-c",
-            script,
-            daemon.socket,
-            *asked,
-        ],
+        [*AS_NOBODY, "/usr/bin/python3", "-c", script, public.socket, *asked],
         capture_output=True,
         text=True,
         timeout=30,

@@ -123,15 +123,15 @@ def test_limits_on_users_and_projects_hold(west, east):
     east.agree("west", known.project)
     east.agree("west", new.project)
     assert east.lets_in(known.login())
-    east.alliance("partner", "set", "west", "--max-users", str(guests + 1))
+    east.orders("partner", "set", "west", "--max-users", str(guests + 1))
     try:
         assert not east.lets_in(new.login())
         assert east.lets_in(known.login())
-        east.alliance("partner", "set", "west", "--max-users", "unlimited", "--max-projects", "1")
+        east.orders("partner", "set", "west", "--max-users", "unlimited", "--max-projects", "1")
         assert not east.lets_in(new.login())
         assert east.lets_in(known.login())
     finally:
         unlimited = ("--max-users", "unlimited", "--max-projects", "unlimited")
-        east.alliance("partner", "set", "west", *unlimited)
+        east.orders("partner", "set", "west", *unlimited)
     assert east.lets_in(new.login())
     assert shown["max_users"] is None

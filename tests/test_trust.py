@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from lab import pairing
 from tests.kit.waiting import until
 
 
@@ -40,32 +41,32 @@ def resumed(east):
     """However a test ends, the next one finds west active."""
     yield
     if east.status_of("west") != "active":
-        east.alliance("partner", "set", "west", "--trust-till", "never")
-        east.alliance("partner", "resume", "west")
+        east.orders("partner", "set", "west", "--trust-till", "never")
+        east.orders("partner", "resume", "west")
 
 
 def test_the_next_request_after_a_suspension_is_refused_and_after_a_resumption_served(east, used):
-    east.alliance("partner", "suspend", "west")
+    east.orders("partner", "suspend", "west")
     assert answers(east, used) == REFUSED
     assert east.status_of("west") == "suspended"
-    east.alliance("partner", "resume", "west")
+    east.orders("partner", "resume", "west")
     assert answers(east, used) == SERVED
 
 
 def test_a_native_token_bought_with_a_foreign_one_ends_with_the_suspension(east, derived):
     assert answers(east, derived) == SERVED
-    east.alliance("partner", "suspend", "west")
+    east.orders("partner", "suspend", "west")
     assert answers(east, derived) == REFUSED
 
 
 def test_both_sides_see_a_suspension(west, east):
-    east.alliance("partner", "suspend", "west")
+    east.orders("partner", "suspend", "west")
     until(
         lambda: west.told("partner", "show", "east")["their_status"] == "suspended",
         "west learns that east suspended it",
     )
     assert "suspended by them" in west.alliance("partner", "list").stdout
-    east.alliance("partner", "resume", "west")
+    east.orders("partner", "resume", "west")
     until(
         lambda: west.told("partner", "show", "east")["their_status"] == "active",
         "west learns that east resumed it",
@@ -76,17 +77,17 @@ def test_a_home_that_suspends_a_host_vouches_for_nobody_there(west, east, used):
     fresh = west.person(project=None)
     east.agree("west", fresh.project)
     token = fresh.login()
-    west.alliance("partner", "suspend", "east")
+    west.orders("partner", "suspend", "east")
     try:
         assert not east.lets_in(token)
     finally:
-        west.alliance("partner", "resume", "east")
+        west.orders("partner", "resume", "east")
     until(lambda: east.lets_in(token), "east lets a west token in again")
 
 
 def test_local_users_notice_nothing_of_a_suspension(east, used):
     token = east.login_as("ann")
-    east.alliance("partner", "suspend", "west")
+    east.orders("partner", "suspend", "west")
     assert answers(east, token) == SERVED
     assert east.login_as("bob")
 
@@ -120,27 +121,27 @@ def test_the_daemon_never_enables_what_an_operator_disabled(east):
     east.do("PATCH", path, {"identity_provider": {"enabled": False}})
     try:
         east.restart("alliance")
-        east.alliance("partner", "suspend", "west")
-        east.alliance("partner", "resume", "west")
+        east.orders("partner", "suspend", "west")
+        east.orders("partner", "resume", "west")
         assert not east.do("GET", path)["identity_provider"]["enabled"]
     finally:
         east.do("PATCH", path, {"identity_provider": {"enabled": True}})
 
 
 def test_a_suspension_outlives_a_kill_and_a_restart(east, used):
-    east.alliance("partner", "suspend", "west")
+    east.orders("partner", "suspend", "west")
     try:
         with east.killed("alliance"):
             assert not east.lets_in(used)
         assert answers(east, used) == REFUSED
         assert east.status_of("west") == "suspended"
     finally:
-        east.alliance("partner", "resume", "west")
+        east.orders("partner", "resume", "west")
 
 
 def test_trust_ends_by_itself_at_its_time(east, used):
     till = int(time.time()) + 4
-    east.alliance("partner", "set", "west", "--trust-till", stamp(till))
+    east.orders("partner", "set", "west", "--trust-till", stamp(till))
     try:
         until(lambda: time.time() >= till - 1, "the time has almost come")
         assert answers(east, used) == SERVED
@@ -150,8 +151,8 @@ def test_trust_ends_by_itself_at_its_time(east, used):
         refused = east.alliance("partner", "resume", "west", status=1)
         assert "--trust-till" in refused.stderr
     finally:
-        east.alliance("partner", "set", "west", "--trust-till", "never")
-    east.alliance("partner", "resume", "west")
+        east.orders("partner", "set", "west", "--trust-till", "never")
+    east.orders("partner", "resume", "west")
     assert east.lets_in(used)
 
 
@@ -175,6 +176,24 @@ def test_an_ended_agreement_ends_the_tokens_of_its_project_and_no_others(west, e
     assert answers(east, token) == REFUSED
     assert answers(east, used) == SERVED
     assert "ended" in json.dumps(east.told("agreement", "show", agreement))
+
+
+def test_a_removed_partner_is_refused_at_once_also_when_it_is_dead(lab, north, east):
+    person = north.person(roles=("member", "reader"))
+    east.agree("north", person.project)
+    token = person.login()
+    assert answers(east, token) == SERVED
+    with north.stopped("alliance", "keystone"):
+        east.alliance("partner", "remove", "north", "--yes")
+        assert answers(east, token) == REFUSED
+        assert "north" not in [one["name"] for one in east.told("partner", "list")]
+    # Only a new pairing and a new agreement bring it back, to the same objects in Keystone.
+    assert answers(east, token) == REFUSED
+    north.alliance("partner", "remove", "east", "--yes")
+    pairing.pair_all([lab.cloud("north"), lab.cloud("east")])
+    assert not east.lets_in(token)
+    east.agree("north", person.project)
+    until(lambda: answers(east, token) == SERVED, "the same token works again")
 
 
 def stamp(seconds: int) -> str:

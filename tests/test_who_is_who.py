@@ -91,9 +91,9 @@ def test_the_same_agreement_at_two_hosts_makes_independent_guests(west, east, no
     # The id is computed from the same home project, so it is the same at both hosts.
     assert told[0]["project"]["id"] == told[1]["project"]["id"]
     assert told[0]["user"]["domain"]["id"] == told[1]["user"]["domain"]["id"]
-    east.alliance("partner", "suspend", "west")
+    east.orders("partner", "suspend", "west")
     try:
         assert not east.lets_in(token)
         assert north.lets_in(token)
     finally:
-        east.alliance("partner", "resume", "west")
+        east.orders("partner", "resume", "west")

@@ -26,6 +26,8 @@ from tests.kit.people import Domain, Person, Project
 from tests.kit.waiting import until
 
 COMMAND = 60.0
+#: Exit code of an `alliance` command.
+NOT_YET_IN_FORCE = 3
 
 
 @dataclass(frozen=True)
@@ -231,6 +233,15 @@ class Cloud:
         """The JSON of an `alliance` command."""
         return self.alliance("--format", "json", *words).json()
 
+    def orders(self, *words: str):
+        """A command that changes who may come in, and is in force when this returns."""
+        done = self.alliance("--format", "json", *words, status=None)
+        assert done.status in (0, NOT_YET_IN_FORCE), f"alliance {' '.join(words)}: {done}"
+        if done.status == NOT_YET_IN_FORCE:
+            # A busy machine: the daemon rings on.
+            until(self._is_told, f"Keystone of {self} knows what its daemon knows", deadline=30)
+        return done.json()
+
     @property
     def folder(self) -> Path:
         return self._cloud.folder
@@ -266,10 +277,10 @@ region = "{self.name}\""""
         named = project.id if isinstance(project, Project) else project
         words = itertools.chain.from_iterable(("--role", role) for role in roles)
         create = ("agreement", "create", partner, "--project", named, *words, *more)
-        return self.told(*create)["agreements"][0]["id"]
+        return self.orders(*create)["agreements"][0]["id"]
 
     def end(self, partner: str, agreement: str) -> None:
-        self.alliance("agreement", "end", partner, "--project", agreement)
+        self.orders("agreement", "end", partner, "--project", agreement)
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric of its daemon over the samples with these labels."""

@@ -24,8 +24,8 @@ INVITATION = re.compile(r"alliance1-[\w-]+")
 
 
 class Daemon:
-    def __init__(self, at: Cloud, name: str):
-        tests = at.lab.folder / "_tests"
+    def __init__(self, at: Cloud, name: str, within: Path | None = None):
+        tests = within or at.lab.folder / "_tests"
         tests.mkdir(exist_ok=True)
         # Short, for the path of its socket is bounded.
         self.folder = Path(tempfile.mkdtemp(prefix="d", dir=tests))
