@@ -15,7 +15,7 @@ def two(west):
         daemon.init().start()
     yield made
     for daemon in made:
-        daemon.stop()
+        daemon.kill()
 
 
 def again(daemon) -> None:

@@ -21,7 +21,7 @@ def trio(west):
     pair(daemons[0], daemons[1])
     yield daemons
     for daemon in daemons:
-        daemon.stop()
+        daemon.kill()
 
 
 def test_plain_http_to_the_tls_port_is_cut_off_and_disturbs_nobody(east):
