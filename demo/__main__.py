@@ -102,7 +102,8 @@ class Story:
         self.proofs.add("two commands pair two clouds", time.monotonic() - began)
         show = "alliance partner show {} | grep -E '^ *(status|fingerprint)'"
         at_west = self.west.types(show.format("east"), shows=("active",))
-        at_east = self.east.types(show.format("west"), shows=(at_west.text.strip(),))
+        words = tuple(at_west.text.split())
+        at_east = self.east.types(show.format("west"), shows=words)
         self.east.types("alliance partner list", shows=("west", "active"))
         self.proofs.add("both show each other active, with the same words", at_east.seconds)
 
