@@ -173,8 +173,12 @@ class Running:
             stderr=subprocess.PIPE,
         )
         self._said = {1: b"", 2: b""}
-        for number, stream in ((1, self._process.stdout), (2, self._process.stderr)):
-            threading.Thread(target=self._listen, args=(number, stream), daemon=True).start()
+        self._listeners = [
+            threading.Thread(target=self._listen, args=(number, stream), daemon=True)
+            for number, stream in ((1, self._process.stdout), (2, self._process.stderr))
+        ]
+        for listener in self._listeners:
+            listener.start()
 
     def _listen(self, number: int, stream) -> None:
         while chunk := os.read(stream.fileno(), 65536):
@@ -194,10 +198,16 @@ class Running:
         assert text in self.stderr, f"{self.words} ended: {self.stderr}"
 
     def is_done(self) -> bool:
-        return self._process.poll() is not None
+        """Whether it has ended, and all that it said is here."""
+        return self._process.poll() is not None and not any(
+            listener.is_alive() for listener in self._listeners
+        )
 
     def status(self, deadline: float = COMMAND) -> int:
-        return self._process.wait(deadline)
+        status = self._process.wait(deadline)
+        for listener in self._listeners:
+            listener.join(deadline)
+        return status
 
     def interrupt(self) -> None:
         """Ctrl-C"""
