@@ -10,7 +10,7 @@ use alliance_peer::pairing::PairingSecret;
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement;
 use alliance_peer::wire::{PairingState, PairingView};
-use alliance_store::{Acceptance, NewAcceptance, StoredDescriptor};
+use alliance_store::{Acceptance, Error, NewAcceptance, StoredDescriptor};
 use anyhow::Context;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use uuid::Uuid;
@@ -282,12 +282,16 @@ impl Daemon {
                     jws: view.descriptor,
                     claims,
                 };
-                let partner = self
-                    .store
-                    .acceptances()
-                    .pair(&acceptance.id, &descriptor, now())
-                    .await?;
-                self.paired(&partner).await?;
+                let acceptances = self.store.acceptances();
+                match acceptances.pair(&acceptance.id, &descriptor, now()).await {
+                    Ok(partner) => self.paired(&partner).await?,
+                    // Another pairing of the two clouds was quicker: this one leads nowhere.
+                    Err(error @ (Error::CloudTaken { .. } | Error::TagCollision { .. })) => {
+                        tracing::warn!(invitation = acceptance.id, %error, "a pairing was confirmed that cannot be any more");
+                        acceptances.reject(&acceptance.id, now()).await?;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
                 Ok(true)
             }
         }
