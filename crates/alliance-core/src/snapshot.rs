@@ -72,6 +72,13 @@ pub struct Received {
     pub transitive: bool,
 }
 
+impl Received {
+    /// Whether it holds at `now`.
+    pub fn is_live(&self, now: Seconds) -> bool {
+        self.till.is_none_or(|till| now < till)
+    }
+}
+
 /// The file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -215,7 +222,11 @@ impl Snapshot {
                 shown.insert(GUESTS.to_owned(), inputs.own_service_types.clone());
             }
             if known.partner.role.is_host() {
-                for grant in live(&known.received, inputs.now) {
+                for grant in known
+                    .received
+                    .iter()
+                    .filter(|grant| grant.is_live(inputs.now))
+                {
                     match &grant.project_id {
                         Projects::All => {
                             catalog.all_projects.insert(tag.clone());
@@ -263,12 +274,6 @@ impl Snapshot {
             && self.partners == other.partners
             && self.catalog == other.catalog
     }
-}
-
-fn live(received: &[Received], now: Seconds) -> impl Iterator<Item = &Received> {
-    received
-        .iter()
-        .filter(move |grant| grant.till.is_none_or(|till| now < till))
 }
 
 fn snapshot_partner(known: &PartnerInputs, now: Seconds) -> SnapshotPartner {

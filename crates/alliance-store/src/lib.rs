@@ -133,7 +133,6 @@ mod tests {
             require_send(store.acceptances().cancel("", 0));
             require_send(store.seen_tokens().forget_expired(0));
             require_send(store.meta().next_generation());
-            require_send(store.meta().set_pending_ring(None));
             require_send(store.audit().list(1));
         }
         let _ = calls;

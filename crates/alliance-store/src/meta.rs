@@ -1,11 +1,10 @@
-//! The daemon's own numbers: the snapshot's generation and the doorbell that waits for its answer.
+//! The daemon's own number: the snapshot's generation.
 
 use crate::database::row::Columns;
 use crate::database::{Database, retrying};
 use crate::error::Result;
 
 const GENERATION: &str = "generation";
-const RING: &str = "ring_sha256";
 
 /// See [`Store::meta`](crate::Store::meta).
 #[derive(Debug, Clone, Copy)]
@@ -18,38 +17,6 @@ impl Meta<'_> {
     /// The database's.
     pub async fn next_generation(self) -> Result<u64> {
         retrying(|| self.next_generation_once()).await
-    }
-
-    /// The hex SHA-256 of the doorbell secret that was not acknowledged yet.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn pending_ring(self) -> Result<Option<String>> {
-        sqlx::query("SELECT value FROM meta WHERE name = ?")
-            .bind(RING)
-            .fetch_optional(self.0.pool())
-            .await?
-            .map(|row| row.text("value"))
-            .transpose()
-    }
-
-    /// See [`Meta::pending_ring`].
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn set_pending_ring(self, ring: Option<&str>) -> Result<()> {
-        retrying(|| async {
-            match ring {
-                Some(ring) => sqlx::query("REPLACE INTO meta (name, value) VALUES (?, ?)")
-                    .bind(RING)
-                    .bind(ring),
-                None => sqlx::query("DELETE FROM meta WHERE name = ?").bind(RING),
-            }
-            .execute(self.0.pool())
-            .await?;
-            Ok(())
-        })
-        .await
     }
 
     async fn next_generation_once(self) -> Result<u64> {

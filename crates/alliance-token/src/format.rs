@@ -10,7 +10,10 @@ const FERNET_MIN_LEN: usize = 1 + 8 + 16 + 16 + 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Keystone's Fernet (version byte 0x80, base64url without padding).
-    Fernet,
+    Fernet {
+        /// When it was made, seconds since the Unix epoch: its one readable field.
+        made_at: i64,
+    },
     /// Keystone's JWS (compact serialisation, RFC 7515 §7.1).
     Jws,
 }
@@ -18,8 +21,8 @@ pub enum Format {
 impl Format {
     /// The format of `inner` (a token without its tag) if it is in its canonical spelling.
     pub fn recognise(inner: &str) -> Option<Self> {
-        if fernet_timestamp(inner).is_some() {
-            return Some(Format::Fernet);
+        if let Some(made_at) = fernet_timestamp(inner) {
+            return Some(Format::Fernet { made_at });
         }
         let mut parts = inner.split('.');
         let three = [parts.next(), parts.next(), parts.next(), parts.next()];
@@ -33,19 +36,11 @@ impl Format {
             _ => None,
         }
     }
-
-    /// The word for logs and listings.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Format::Fernet => "fernet",
-            Format::Jws => "jws",
-        }
-    }
 }
 
-/// When a canonical Fernet token was made, in seconds: its one readable field. `None` if `inner`
-/// is no canonical Fernet token.
-pub fn fernet_timestamp(inner: &str) -> Option<i64> {
+/// When a canonical Fernet token was made, in seconds. `None` if `inner` is no canonical Fernet
+/// token.
+fn fernet_timestamp(inner: &str) -> Option<i64> {
     let bytes = canonical_base64url(inner)?;
     let block_aligned = bytes.len() >= FERNET_MIN_LEN && (bytes.len() - 1 - 8 - 16 - 32) % 16 == 0;
     if !block_aligned || bytes[0] != 0x80 {
@@ -76,7 +71,11 @@ mod tests {
     #[test]
     fn a_fernet_token_tells_when_it_was_made() {
         assert_eq!(fernet_timestamp(&fernet(3)), Some(1_700_000_000));
-        assert_eq!(Format::recognise(&fernet(3)), Some(Format::Fernet));
+        let made_at = 1_700_000_000;
+        assert_eq!(
+            Format::recognise(&fernet(3)),
+            Some(Format::Fernet { made_at })
+        );
         assert!(fernet(3).starts_with("gAAAA"));
     }
 

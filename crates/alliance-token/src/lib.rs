@@ -6,5 +6,5 @@
 mod format;
 mod tagged;
 
-pub use format::{Format, fernet_timestamp};
+pub use format::Format;
 pub use tagged::{MAX_TOKEN_LEN, Malformed, TaggedToken};

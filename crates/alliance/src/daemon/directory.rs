@@ -28,6 +28,7 @@ pub(crate) struct Known {
 pub(crate) struct Partners {
     by_cloud: HashMap<CloudId, Arc<Known>>,
     by_tag: HashMap<Tag, CloudId>,
+    by_domain: HashMap<String, CloudId>,
     /// Keystone domains of removed partners: their users may still be there.
     former_domains: HashSet<String>,
 }
@@ -41,6 +42,13 @@ impl Partners {
     /// The partner whose tokens have this tag.
     pub(crate) fn by_tag(&self, tag: &Tag) -> Option<&Arc<Known>> {
         self.by_tag.get(tag).and_then(|id| self.by_cloud.get(id))
+    }
+
+    /// The partner whose guests live in this domain of our Keystone.
+    pub(crate) fn by_domain(&self, domain_id: &str) -> Option<&Arc<Known>> {
+        self.by_domain
+            .get(domain_id)
+            .and_then(|id| self.by_cloud.get(id))
     }
 
     /// The partner that our operator calls so.
@@ -88,11 +96,7 @@ impl Directory {
     /// Whether a Keystone domain is, or was, that of a partner: its users are guests.
     pub(crate) fn is_guest_domain(&self, domain_id: &str) -> bool {
         let partners = self.partners();
-        let present = partners
-            .by_cloud
-            .values()
-            .any(|known| known.partner.domain_id() == domain_id);
-        present || partners.former_domains.contains(domain_id)
+        partners.by_domain.contains_key(domain_id) || partners.former_domains.contains(domain_id)
     }
 
     /// This cloud.
@@ -116,17 +120,25 @@ impl Directory {
             former_domains: removed.iter().map(Partner::domain_id).collect(),
             ..Partners::default()
         };
-        for PartnerRecord { partner, facts } in self.store.partners().list().await? {
-            let mut given = self
-                .store
-                .agreements()
-                .list(Some(&partner.cloud_id))
-                .await?;
-            given.retain(|agreement| agreement.ended_at.is_none());
+        let records = self.store.partners().list().await?;
+        let mut agreements: HashMap<CloudId, Vec<Agreement>> = HashMap::new();
+        for agreement in self.store.agreements().list(None).await? {
+            if agreement.ended_at.is_none() {
+                agreements
+                    .entry(agreement.partner.clone())
+                    .or_default()
+                    .push(agreement);
+            }
+        }
+        for PartnerRecord { partner, facts } in records {
+            let given = agreements.remove(&partner.cloud_id).unwrap_or_default();
             let client = self.client(&partner.cloud_id, &partner.peer_url)?;
             partners
                 .by_tag
                 .insert(partner.cloud_id.tag(), partner.cloud_id.clone());
+            partners
+                .by_domain
+                .insert(partner.domain_id(), partner.cloud_id.clone());
             partners.by_cloud.insert(
                 partner.cloud_id.clone(),
                 Arc::new(Known {

@@ -23,7 +23,7 @@ pub(crate) async fn list(State(daemon): State<Arc<Daemon>>) -> Json<Vec<RegionVi
             .facts
             .received
             .iter()
-            .filter(|grant| grant.till.is_none_or(|till| at < till))
+            .filter(|grant| grant.is_live(at))
             .map(|grant| grant.project_id.to_string())
             .collect();
         let regions = known.facts.descriptor.claims.regions.iter();

@@ -62,11 +62,9 @@ pub(crate) async fn sweep(
 ) -> Result<StatusCode, ApiError> {
     let Json(request) = request?;
     let partners = daemon.directory.partners();
-    let all = partners.all();
-    let known = all
-        .iter()
-        .find(|known| known.partner.domain_id() == request.domain_id);
-    let known = known.ok_or_else(|| ApiError::not_found("no partner has that domain"))?;
+    let known = partners
+        .by_domain(&request.domain_id)
+        .ok_or_else(|| ApiError::not_found("no partner has that domain"))?;
     daemon.sweep_guests(known).await;
     Ok(StatusCode::NO_CONTENT)
 }

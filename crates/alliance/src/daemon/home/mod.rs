@@ -330,11 +330,7 @@ impl Home {
     /// Whose user it is: ours, a partner's, or nobody's that we could name.
     fn origin(&self, view: &TokenView) -> Option<CloudId> {
         let partners = self.directory.partners();
-        let home = partners
-            .all()
-            .into_iter()
-            .find(|known| known.partner.domain_id() == view.user.domain.id);
-        match home {
+        match partners.by_domain(&view.user.domain.id) {
             Some(known) => Some(known.partner.cloud_id.clone()),
             None if view.home_view().guest => None,
             None => Some(self.identity.cloud_id().clone()),

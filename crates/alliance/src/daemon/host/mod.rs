@@ -13,7 +13,7 @@ use alliance_core::statement::{GrantStatement, Passport};
 use alliance_core::{CLOCK_SKEW, Seconds};
 use alliance_peer::request_id::RequestId;
 use alliance_store::{SeenToken, Store};
-use alliance_token::{TaggedToken, fernet_timestamp};
+use alliance_token::{Format, TaggedToken};
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
@@ -321,13 +321,9 @@ fn path(via: Via, clock: Instant) -> Path {
 /// A Fernet token says when it was made; one from the future or the distant past is not worth a
 /// question to its issuer.
 fn plausible(token: &TaggedToken, at: Seconds) -> Result<(), Reason> {
-    match token
-        .expose()
-        .split_once('~')
-        .and_then(|(_, inner)| fernet_timestamp(inner))
-    {
-        Some(made) if made > at + CLOCK_SKEW => Err(Reason::NotYetValid),
-        Some(made) if made < at - OLDEST_TOKEN => Err(Reason::Expired),
+    match token.format() {
+        Format::Fernet { made_at } if made_at > at + CLOCK_SKEW => Err(Reason::NotYetValid),
+        Format::Fernet { made_at } if made_at < at - OLDEST_TOKEN => Err(Reason::Expired),
         _ => Ok(()),
     }
 }

@@ -15,7 +15,6 @@ use alliance_core::partner::Status;
 use alliance_core::{keystone_id, partner::Partner};
 use alliance_peer::wire::Topic;
 use alliance_store::DraftOf;
-use http::StatusCode;
 
 use super::Daemon;
 use super::clock::now;
@@ -127,11 +126,7 @@ fn require_alias(name: &str) -> Result<(), ApiError> {
 
 fn require_future(trust_till: Option<i64>) -> Result<(), ApiError> {
     match trust_till {
-        Some(till) if till <= now() => Err(ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "invalid",
-            "the end of trust lies in the past",
-        )),
+        Some(till) if till <= now() => Err(ApiError::invalid("the end of trust lies in the past")),
         _ => Ok(()),
     }
 }
