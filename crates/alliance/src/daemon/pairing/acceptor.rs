@@ -6,13 +6,14 @@ use std::time::Duration;
 use alliance_core::descriptor::Descriptor;
 use alliance_core::invitation::{AcceptanceState, Invitation};
 use alliance_peer::client::PeerError;
+use alliance_peer::error::Problem;
 use alliance_peer::pairing::PairingSecret;
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement;
 use alliance_peer::wire::{PairingState, PairingView};
 use alliance_store::{Acceptance, Error, NewAcceptance, StoredDescriptor};
 use anyhow::Context;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use super::{require_alias, require_future};
@@ -106,22 +107,18 @@ impl Daemon {
         id: &str,
         wait: Duration,
     ) -> Result<AcceptanceView, ApiError> {
-        let deadline = Instant::now() + wait;
-        let mut changes = self.pairings.subscribe();
-        loop {
-            changes.borrow_and_update();
+        let look = || async move {
             let found = self.store.acceptances().by_id(id).await?;
-            let found = found.ok_or_else(|| {
-                ApiError::not_found(format!("no invitation {id} was accepted here"))
-            })?;
-            let waiting = found.state == AcceptanceState::Waiting;
-            if !waiting || timeout_at(deadline, changes.changed()).await.is_err() {
-                return Ok(AcceptanceView {
-                    id: found.id,
-                    state: found.state.to_string(),
-                });
-            }
-        }
+            found
+                .ok_or_else(|| ApiError::not_found(format!("no invitation {id} was accepted here")))
+        };
+        let found = self
+            .settled(wait, look, |found| found.state != AcceptanceState::Waiting)
+            .await?;
+        Ok(AcceptanceView {
+            id: found.id,
+            state: found.state.to_string(),
+        })
     }
 
     /// Takes an acceptance back. The inviter is told until it hears, as long as the daemon runs.
@@ -169,7 +166,7 @@ impl Daemon {
             .await
         {
             // Decided over there already, or never heard of: nothing is left to take back.
-            Err(PeerError::Refused(problem)) if matches!(problem.status, 401 | 409) => {
+            Err(PeerError::Refused(problem)) if is_over(&problem) => {
                 tracing::info!(invitation = acceptance.id, %problem, "the inviter had decided already");
                 Ok(())
             }
@@ -245,7 +242,7 @@ impl Daemon {
             .await
         {
             Ok(view) => view,
-            Err(PeerError::Refused(problem)) if matches!(problem.status, 401 | 409) => {
+            Err(PeerError::Refused(problem)) if is_over(&problem) => {
                 tracing::warn!(invitation = acceptance.id, %problem, "the inviter refused the pairing");
                 self.store
                     .acceptances()
@@ -339,6 +336,11 @@ impl Daemon {
             })?;
         Ok((view, descriptor))
     }
+}
+
+/// Whether the inviter knows nothing of the invitation, or has decided.
+fn is_over(problem: &Problem) -> bool {
+    matches!(problem.status, 401 | 409)
 }
 
 fn keys_of(acceptance: &Acceptance) -> anyhow::Result<(Uuid, PairingSecret)> {

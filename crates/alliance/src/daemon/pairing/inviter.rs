@@ -11,7 +11,6 @@ use alliance_peer::service::Acceptor;
 use alliance_peer::statement;
 use alliance_peer::wire::{PairingState, PairingView};
 use alliance_store::{Error, NewInvitation, StoredDescriptor};
-use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::{require_alias, require_future};
@@ -84,18 +83,12 @@ impl Daemon {
         state: InvitationState,
         wait: Duration,
     ) -> Result<alliance_store::Invitation, Error> {
-        let deadline = Instant::now() + wait;
-        let mut changes = self.pairings.subscribe();
-        loop {
-            changes.borrow_and_update();
+        let look = || async move {
             let found = self.store.invitations().by_id(id).await?;
-            let found = found.ok_or_else(|| Error::NoSuchInvitation(id.to_owned()))?;
-            if found.state_at(now()) != state
-                || timeout_at(deadline, changes.changed()).await.is_err()
-            {
-                return Ok(found);
-            }
-        }
+            found.ok_or_else(|| Error::NoSuchInvitation(id.to_owned()))
+        };
+        self.settled(wait, look, |found| found.state_at(now()) != state)
+            .await
     }
 
     pub(crate) async fn confirm_invitation(

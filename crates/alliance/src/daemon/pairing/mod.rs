@@ -7,6 +7,7 @@ mod acceptor;
 mod inviter;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use alliance_core::cloud::fingerprint;
 use alliance_core::descriptor::Descriptor;
@@ -15,6 +16,7 @@ use alliance_core::partner::Status;
 use alliance_core::{keystone_id, partner::Partner};
 use alliance_peer::wire::Topic;
 use alliance_store::DraftOf;
+use tokio::time::{Instant, timeout_at};
 
 use super::Daemon;
 use super::clock::now;
@@ -96,6 +98,25 @@ impl Daemon {
             self.poke_soon(known, &[Topic::Status]);
         }
         Ok(())
+    }
+
+    /// What `look` finds as soon as it is `settled`, or when `wait` is over. Looks again whenever a
+    /// pairing changes.
+    async fn settled<T, E, F: Future<Output = Result<T, E>>>(
+        &self,
+        wait: Duration,
+        look: impl Fn() -> F,
+        settled: impl Fn(&T) -> bool,
+    ) -> Result<T, E> {
+        let deadline = Instant::now() + wait;
+        let mut changes = self.pairings.subscribe();
+        loop {
+            changes.borrow_and_update();
+            let found = look().await?;
+            if settled(&found) || timeout_at(deadline, changes.changed()).await.is_err() {
+                return Ok(found);
+            }
+        }
     }
 
     fn pairing_changed(&self) {
