@@ -17,6 +17,7 @@ pub mod partner;
 pub mod refusal;
 pub mod snapshot;
 pub mod statement;
+pub mod token;
 pub mod word;
 
 /// Seconds since the Unix epoch, UTC.

@@ -1,0 +1,146 @@
+//! The formats of Keystone tokens, and how tokens of a partner are validated.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::word::words;
+
+/// A format of Keystone tokens, of any age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenFormat {
+    /// 32 hex digits; only the issuer knows more.
+    Uuid,
+    /// Encrypted by the issuer for itself.
+    Fernet,
+    /// CMS signed data in Keystone's URL-safe base64; carries the whole token body.
+    Pki,
+    /// The same, compressed.
+    Pkiz,
+    /// ES256; carries ids and times, no roles and no names.
+    Jws,
+}
+
+words!(TokenFormat {
+    TokenFormat::Uuid = "uuid",
+    TokenFormat::Fernet = "fernet",
+    TokenFormat::Pki = "pki",
+    TokenFormat::Pkiz = "pkiz",
+    TokenFormat::Jws = "jws",
+});
+
+impl TokenFormat {
+    /// Every format, in the order of the documentation.
+    pub const ALL: [TokenFormat; 5] = [
+        TokenFormat::Uuid,
+        TokenFormat::Fernet,
+        TokenFormat::Pki,
+        TokenFormat::Pkiz,
+        TokenFormat::Jws,
+    ];
+
+    /// Whether others than the issuer can read and verify it.
+    pub fn is_signed(self) -> bool {
+        matches!(
+            self,
+            TokenFormat::Pki | TokenFormat::Pkiz | TokenFormat::Jws
+        )
+    }
+
+    fn default_mode(self) -> Mode {
+        if self.is_signed() {
+            Mode::Offline
+        } else {
+            Mode::Soft
+        }
+    }
+}
+
+/// How a token of a partner is validated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// The issuer is asked each time.
+    Hard,
+    /// The issuer's last answer counts while it is fresh.
+    Soft,
+    /// By signature and revocation list; where these do not decide, as [`Mode::Soft`].
+    Offline,
+}
+
+words!(Mode { Mode::Hard = "hard", Mode::Soft = "soft", Mode::Offline = "offline" });
+
+/// What the operator chose for one partner's tokens; what is absent has its default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenPolicy {
+    /// Modes that differ from the default.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub modes: BTreeMap<TokenFormat, Mode>,
+    /// Whether signatures over SHA-1 count: for a Keystone that nobody can upgrade.
+    #[serde(default)]
+    pub allow_sha1: bool,
+}
+
+impl TokenPolicy {
+    /// How tokens of this format are validated.
+    pub fn mode(&self, format: TokenFormat) -> Mode {
+        self.modes
+            .get(&format)
+            .copied()
+            .unwrap_or_else(|| format.default_mode())
+    }
+
+    /// Sets a mode. An opaque token cannot be validated offline.
+    ///
+    /// # Errors
+    /// [`NotOffline`] then; nothing is changed.
+    pub fn set(&mut self, format: TokenFormat, mode: Mode) -> Result<(), NotOffline> {
+        if mode == Mode::Offline && !format.is_signed() {
+            return Err(NotOffline(format));
+        }
+        if mode == format.default_mode() {
+            self.modes.remove(&format);
+        } else {
+            self.modes.insert(format, mode);
+        }
+        Ok(())
+    }
+}
+
+/// A format that only its issuer can read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} tokens are opaque: only their issuer can validate them, so offline is not possible")]
+pub struct NotOffline(pub TokenFormat);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opaque_tokens_are_asked_about_and_signed_ones_are_read() {
+        let policy = TokenPolicy::default();
+        assert_eq!(policy.mode(TokenFormat::Uuid), Mode::Soft);
+        assert_eq!(policy.mode(TokenFormat::Fernet), Mode::Soft);
+        for signed in [TokenFormat::Pki, TokenFormat::Pkiz, TokenFormat::Jws] {
+            assert_eq!(policy.mode(signed), Mode::Offline);
+        }
+    }
+
+    #[test]
+    fn what_is_set_is_kept_and_the_default_is_not_written_down() {
+        let mut policy = TokenPolicy::default();
+        assert_eq!(policy.set(TokenFormat::Pki, Mode::Hard), Ok(()));
+        assert_eq!(policy.mode(TokenFormat::Pki), Mode::Hard);
+        assert_eq!(policy.mode(TokenFormat::Pkiz), Mode::Offline);
+        assert_eq!(policy.set(TokenFormat::Pki, Mode::Offline), Ok(()));
+        assert_eq!(policy, TokenPolicy::default());
+        assert_eq!(
+            policy.set(TokenFormat::Uuid, Mode::Offline),
+            Err(NotOffline(TokenFormat::Uuid))
+        );
+        for format in TokenFormat::ALL {
+            assert_eq!(format.as_str().parse(), Ok(format));
+        }
+    }
+}
