@@ -8,6 +8,7 @@ mod error;
 mod grant;
 mod login;
 mod project;
+mod revocation;
 mod role;
 mod settings;
 mod token;

@@ -6,6 +6,7 @@ use url::{Host, Url};
 use crate::Seconds;
 use crate::cloud::CloudId;
 use crate::statement::Statement;
+use crate::word::words;
 
 /// How long a descriptor is valid, in seconds.
 pub const DESCRIPTOR_LIFETIME: Seconds = 24 * 3600;
@@ -47,6 +48,9 @@ pub struct Descriptor {
     pub identity_key: Jwk,
     /// Keys that sign its passports and grant statements.
     pub signing_keys: Vec<Jwk>,
+    /// Keys with which its Keystone signs tokens, if it does.
+    #[serde(default)]
+    pub token_keys: Vec<TokenKey>,
     /// What it offers.
     pub regions: Vec<Region>,
     /// What its daemon can do.
@@ -55,6 +59,7 @@ pub struct Descriptor {
 
 impl Statement for Descriptor {
     const TYP: &'static str = "alliance-descriptor+jwt";
+    const MAX_LEN: usize = 64 << 10;
 
     fn issuer(&self) -> &CloudId {
         &self.iss
@@ -68,6 +73,30 @@ impl Statement for Descriptor {
         self.iat
     }
 }
+
+/// A key with which a Keystone signs tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenKey {
+    /// What it signs.
+    pub family: SignatureFamily,
+    /// Base64 of DER: a `SubjectPublicKeyInfo` for `jws`, an X.509 certificate for `cms`.
+    pub der: String,
+    /// When its tokens stop counting: it is not used any more. `None`: it is.
+    #[serde(default)]
+    pub retired_at: Option<Seconds>,
+}
+
+/// How a token is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignatureFamily {
+    /// JWS, ES256.
+    Jws,
+    /// CMS signed data: PKI and PKIZ.
+    Cms,
+}
+
+words!(SignatureFamily { SignatureFamily::Jws = "jws", SignatureFamily::Cms = "cms" });
 
 /// A region of a cloud.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

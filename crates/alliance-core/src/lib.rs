@@ -15,6 +15,7 @@ pub mod keystone_id;
 pub mod label;
 pub mod partner;
 pub mod refusal;
+pub mod revocation;
 pub mod snapshot;
 pub mod statement;
 pub mod token;

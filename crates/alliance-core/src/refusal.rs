@@ -66,6 +66,18 @@ reasons! {
     Malformed = "malformed",
     /// A statement made for another cloud, about another token, or signed by another key.
     WrongStatement = "wrong_statement",
+    /// The token was signed by its issuer, but says something else now.
+    BadSignature = "bad_signature",
+    /// Signed by a key that its issuer did not announce.
+    UnknownKey = "unknown_key",
+    /// Signed in the name of somebody who is not its issuer.
+    WrongIssuer = "wrong_issuer",
+    /// Signed by a key that its issuer has given up.
+    RetiredKey = "retired_key",
+    /// Signed by an algorithm that does not count here.
+    WeakAlgorithm = "weak_algorithm",
+    /// On its issuer's revocation list.
+    Revoked = "revoked",
     /// The partner already has as many users here as it may.
     UserLimit = "user_limit",
     /// The partner already has as many projects here as it may.
@@ -78,6 +90,13 @@ reasons! {
     HomeError = "home_error",
     /// Too many questions at once.
     Overloaded = "overloaded",
+    /// The token is signed, but its issuer's revocation list is too old or missing.
+    ListTooOld = "list_too_old",
+    /// The token is signed, but carries no roles, and no fresh word of its issuer about them is
+    /// here.
+    NoGrantStatement = "no_grant_statement",
+    /// No key is here that could verify the token.
+    NoKeys = "no_keys",
 }
 
 impl Reason {
@@ -86,7 +105,13 @@ impl Reason {
     pub fn is_definite(self) -> bool {
         !matches!(
             self,
-            Reason::Budget | Reason::Unreachable | Reason::HomeError | Reason::Overloaded
+            Reason::Budget
+                | Reason::Unreachable
+                | Reason::HomeError
+                | Reason::Overloaded
+                | Reason::ListTooOld
+                | Reason::NoGrantStatement
+                | Reason::NoKeys
         )
     }
 

@@ -14,6 +14,8 @@ use crate::{CLOCK_SKEW, Seconds};
 pub trait Statement {
     /// The JWS header's `typ`.
     const TYP: &'static str;
+    /// The longest one that is looked at, in bytes of its compact form.
+    const MAX_LEN: usize = 16 << 10;
     /// Who says it.
     fn issuer(&self) -> &CloudId;
     /// To whom, if to somebody.
@@ -121,6 +123,73 @@ pub struct GrantStatement {
 
 impl Statement for GrantStatement {
     const TYP: &'static str = "alliance-grants+jwt";
+
+    fn issuer(&self) -> &CloudId {
+        &self.iss
+    }
+
+    fn audience(&self) -> Option<&CloudId> {
+        Some(&self.aud)
+    }
+
+    fn issued_at(&self) -> Seconds {
+        self.iat
+    }
+}
+
+/// What this cloud's daemon tells its own Keystone about a token whose home signed no passport for
+/// it: home has no daemon, or the token's own signature was enough.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TokenAttestation {
+    /// This cloud.
+    pub iss: CloudId,
+    /// This cloud.
+    pub aud: CloudId,
+    /// When it was found, seconds.
+    pub iat: Seconds,
+    /// Unique.
+    pub jti: String,
+    /// The cloud that issued the token.
+    pub partner: CloudId,
+    /// What was found.
+    pub token_introspection: TokenFacts,
+}
+
+impl Statement for TokenAttestation {
+    const TYP: &'static str = "alliance-token-attestation+jwt";
+
+    fn issuer(&self) -> &CloudId {
+        &self.iss
+    }
+
+    fn audience(&self) -> Option<&CloudId> {
+        Some(&self.aud)
+    }
+
+    fn issued_at(&self) -> Seconds {
+        self.iat
+    }
+}
+
+/// The same about a guest's roles at a home that has no daemon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GrantsAttestation {
+    /// This cloud.
+    pub iss: CloudId,
+    /// This cloud.
+    pub aud: CloudId,
+    /// When home was asked, seconds.
+    pub iat: Seconds,
+    /// Unique.
+    pub jti: String,
+    /// The guest's home.
+    pub partner: CloudId,
+    /// What home said.
+    pub grants: Grants,
+}
+
+impl Statement for GrantsAttestation {
+    const TYP: &'static str = "alliance-grants-attestation+jwt";
 
     fn issuer(&self) -> &CloudId {
         &self.iss

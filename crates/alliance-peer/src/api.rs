@@ -21,6 +21,7 @@ pub(crate) mod pairing_withdraw;
 pub(crate) mod poke;
 pub(crate) mod projects;
 pub(crate) mod reports;
+pub(crate) mod revocations;
 
 mod admission;
 pub(crate) mod extract;
@@ -33,6 +34,7 @@ pub(crate) fn router<S: PeerService>(service: Arc<S>) -> Router {
         .route("/v1/grants", post(grants::grants::<S>))
         .route("/v1/projects", get(projects::projects::<S>))
         .route("/v1/agreements", get(agreements::agreements::<S>))
+        .route("/v1/revocations", get(revocations::revocations::<S>))
         .route("/v1/poke", post(poke::poke::<S>))
         .route("/v1/reports", post(reports::reports::<S>))
         .route_layer(from_fn_with_state(

@@ -19,7 +19,7 @@ use crate::tls;
 use crate::wire::{
     AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, IntrospectQuestion,
     Introspection, MAX_WAIT, PairingAcceptance, PairingView, Poke, ProjectQuery, ProjectsAnswer,
-    TokenReport, Topic,
+    RevocationsAnswer, RevocationsQuery, TokenReport, Topic,
 };
 use alliance_token::TaggedToken;
 
@@ -174,6 +174,23 @@ impl PeerClient {
             .errand(self.get(id, "/v1/projects").query(query))
             .await?;
         Ok(answer.projects)
+    }
+
+    /// Which of its signed tokens have ended; the list itself only if it is not the one with the
+    /// digest `known`.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn revocations(
+        &self,
+        id: RequestId,
+        known: Option<String>,
+    ) -> Result<RevocationsAnswer, PeerError> {
+        let request = self
+            .get(id, "/v1/revocations")
+            .query(&RevocationsQuery { known })
+            .timeout(self.deadlines.errand);
+        self.guard.watch(transport::send_for_list(request)).await
     }
 
     /// What it grants us.

@@ -4,7 +4,7 @@ use utoipa::OpenApi;
 
 use crate::api::{
     agreements, descriptor, grants, introspect, pairing_accept, pairing_look, pairing_withdraw,
-    poke, projects, reports,
+    poke, projects, reports, revocations,
 };
 use crate::wire::{NamedSchema, ProjectSchema};
 
@@ -24,6 +24,7 @@ use crate::wire::{NamedSchema, ProjectSchema};
         agreements::agreements,
         poke::poke,
         reports::reports,
+        revocations::revocations,
         pairing_look::pairing_look,
         pairing_accept::pairing_accept,
         pairing_withdraw::pairing_withdraw,
@@ -91,6 +92,7 @@ mod tests {
                 "/v1/poke",
                 "/v1/projects",
                 "/v1/reports",
+                "/v1/revocations",
             ]
         );
     }

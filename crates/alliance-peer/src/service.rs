@@ -15,7 +15,7 @@ use crate::pairing::PairingSecret;
 use crate::request_id::RequestId;
 use crate::wire::{
     AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, Introspection, PairingView,
-    ProjectQuery, Topic,
+    ProjectQuery, RevocationsAnswer, Topic,
 };
 
 /// Who asks, and under which id.
@@ -74,6 +74,14 @@ pub trait PeerService: Send + Sync + 'static {
         call: &Call,
         query: ProjectQuery,
     ) -> impl Future<Output = Result<Vec<Project>, ApiError>> + Send;
+
+    /// `GET /v1/revocations`: which of our signed tokens have ended. Without the list itself if it is
+    /// the one with the digest `known`.
+    fn revocations(
+        &self,
+        call: &Call,
+        known: Option<String>,
+    ) -> impl Future<Output = Result<RevocationsAnswer, ApiError>> + Send;
 
     /// `GET /v1/agreements`: what we grant the caller.
     fn agreements(

@@ -16,10 +16,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::key::{BadKey, PublicKey, SigningKey};
 
-/// Longest descriptor that is looked at, in bytes of its compact form.
-pub const MAX_DESCRIPTOR_LEN: usize = 64 * 1024;
-/// Longest statement of any other type that is looked at.
-pub const MAX_STATEMENT_LEN: usize = 16 * 1024;
 /// A cloud has its current signing key, and perhaps its last and its next.
 const MAX_SIGNING_KEYS: usize = 8;
 const DESCRIPTOR_VERSION: u32 = 1;
@@ -143,7 +139,7 @@ pub fn verify<T: Statement + DeserializeOwned>(
     issuer: &CloudId,
     audience: Option<&CloudId>,
 ) -> Result<T, StatementError> {
-    let limit = max_len::<T>();
+    let limit = T::MAX_LEN;
     if jws.len() > limit {
         return Err(StatementError::TooLong {
             limit,
@@ -190,9 +186,9 @@ pub fn verify_descriptor(jws: &str, pinned: &CloudId) -> Result<Descriptor, Stat
         identity_key: Jwk,
     }
 
-    if jws.len() > MAX_DESCRIPTOR_LEN {
+    if jws.len() > Descriptor::MAX_LEN {
         return Err(StatementError::TooLong {
-            limit: MAX_DESCRIPTOR_LEN,
+            limit: Descriptor::MAX_LEN,
             found: jws.len(),
         });
     }
@@ -300,14 +296,6 @@ fn part(jws: &str, index: usize) -> Result<Vec<u8>, StatementError> {
     BASE64URL_NOPAD
         .decode(part.as_bytes())
         .map_err(|_| StatementError::NotAJws)
-}
-
-fn max_len<T: Statement>() -> usize {
-    if T::TYP == Descriptor::TYP {
-        MAX_DESCRIPTOR_LEN
-    } else {
-        MAX_STATEMENT_LEN
-    }
 }
 
 fn shorten(text: &str) -> String {

@@ -53,6 +53,22 @@ pub struct GrantsQuestion {
     pub project_id: Option<String>,
 }
 
+/// `GET /v1/revocations`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct RevocationsQuery {
+    /// The digest of the list that the caller has: that one is not sent again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<String>,
+}
+
+/// The answer to `GET /v1/revocations`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RevocationsAnswer {
+    /// Which of the answering cloud's tokens have ended (JWS, `alliance-revocations+jwt`).
+    pub revocations: String,
+}
+
 /// `GET /v1/projects`: by `id`, or by `name` and perhaps `domain` (its id or name).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -41,6 +41,8 @@ pub(crate) struct Config {
     pub keystone: Keystone,
     /// `[tokens]`
     pub tokens: Tokens,
+    /// `[signing]`
+    pub signing: Signing,
     /// `[pairing]`
     pub pairing: Pairing,
     /// `[catalog]`
@@ -138,6 +140,12 @@ section! {
         /// token ended at home it still works here; Keystone's and the services' own caches come
         /// on top.
         max_staleness: Duration = default(value::seconds, "60"),
+        /// Seconds that a partner's revocation list may be old when its signed tokens (PKI, PKIZ, JWS)
+        /// are validated without asking it. At most this long after such a token ended at home it
+        /// still works here if home cannot be reached.
+        max_revocation_age: Duration = default(value::seconds, "300"),
+        /// Seconds between two readings of a partner's revocation list.
+        revocation_refresh: Duration = default(value::seconds, "15"),
         /// Names of roles that mean power over a cloud. Tokens that hold one are refused abroad
         /// unless an agreement names that role, and never see partner regions.
         admin_roles: Vec<String> = default(value::words, r#"["admin"]"#),
@@ -159,6 +167,20 @@ pub(crate) struct InvalidBudget {
     pub rate: f64,
     /// Invalid answers at once.
     pub burst: u32,
+}
+
+section! {
+    /// The keys with which this cloud's own Keystone signs tokens, if it does (provider jws). Partners
+    /// are told the public halves, so that they can validate such tokens without asking.
+    struct Signing as "signing" {
+        /// Keystone's folder of public keys ([jwt_tokens] jws_public_key_repository).
+        jws_public_keys: Option<PathBuf> = optional(value::absolute_path, r#""/etc/keystone/jws-keys/public""#),
+        /// The certificate that signs PKI tokens, or a folder of such certificates.
+        pki_certificates: Option<PathBuf> = optional(value::absolute_path, r#""/etc/keystone/ssl/certs/signing_cert.pem""#),
+        /// Seconds for which tokens that a key signed still count at partners after it has left the
+        /// folder.
+        key_overlap: Duration = default(value::seconds_or_zero, "300"),
+    }
 }
 
 section! {
@@ -263,8 +285,8 @@ impl Config {
         let passwords = ["password", "password_file"].map(|key| file.is_set(Keystone::NAME, key));
         let (cloud, database, delegate) = (file.section(), file.section(), file.section());
         let (peer, metrics, keystone) = (file.section(), file.section(), file.section());
-        let (tokens, pairing, catalog) = (file.section(), file.section(), file.section());
-        let (services, log) = (file.section(), file.section());
+        let (tokens, signing, pairing) = (file.section(), file.section(), file.section());
+        let (catalog, services, log) = (file.section(), file.section(), file.section());
         file.refuse_other_sections();
         match passwords {
             [true, true] => file.refuse(
@@ -284,6 +306,7 @@ impl Config {
                 metrics: metrics?,
                 keystone: keystone?,
                 tokens: tokens?,
+                signing: signing?,
                 pairing: pairing?,
                 catalog: catalog?,
                 services: services?,
@@ -335,7 +358,7 @@ impl Config {
 }
 
 /// All sections, in the order of the sample.
-fn sections() -> [section::Outline; 11] {
+fn sections() -> [section::Outline; 12] {
     [
         section::Outline::of::<Cloud>(),
         section::Outline::of::<Database>(),
@@ -344,6 +367,7 @@ fn sections() -> [section::Outline; 11] {
         section::Outline::of::<Metrics>(),
         section::Outline::of::<Keystone>(),
         section::Outline::of::<Tokens>(),
+        section::Outline::of::<Signing>(),
         section::Outline::of::<Pairing>(),
         section::Outline::of::<Catalog>(),
         section::Outline::of::<Services>(),

@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::io;
 
 use alliance_core::label::clean;
+use alliance_core::revocation::RevocationList;
+use alliance_core::statement::Statement;
 use bytes::BytesMut;
 use reqwest::{RequestBuilder, Response};
 use rustls::CertificateError;
@@ -15,24 +17,36 @@ use crate::tls::WrongKey;
 
 /// Longest answer that is read, in bytes.
 const MAX_ANSWER_LEN: usize = 512 * 1024;
+/// Longest revocation list, with what is around it.
+const MAX_LIST_LEN: usize = RevocationList::MAX_LEN + 1024;
 const MAX_TEXT_LEN: usize = 300;
 
 /// Sends a request and reads its answer.
 pub(super) async fn send<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, PeerError> {
-    let body = exchange(request).await?;
-    serde_json::from_slice(&body)
+    understand(&exchange(request, MAX_ANSWER_LEN).await?)
+}
+
+/// The same for an answer that is long.
+pub(super) async fn send_for_list<T: DeserializeOwned>(
+    request: RequestBuilder,
+) -> Result<T, PeerError> {
+    understand(&exchange(request, MAX_LIST_LEN).await?)
+}
+
+fn understand<T: DeserializeOwned>(body: &[u8]) -> Result<T, PeerError> {
+    serde_json::from_slice(body)
         .map_err(|e| PeerError::Protocol(clean(&e.to_string(), MAX_TEXT_LEN)))
 }
 
 /// Sends a request whose answer is empty.
 pub(super) async fn send_for_nothing(request: RequestBuilder) -> Result<(), PeerError> {
-    exchange(request).await.map(|_| ())
+    exchange(request, MAX_ANSWER_LEN).await.map(|_| ())
 }
 
-async fn exchange(request: RequestBuilder) -> Result<BytesMut, PeerError> {
+async fn exchange(request: RequestBuilder, limit: usize) -> Result<BytesMut, PeerError> {
     let response = request.send().await.map_err(|e| classify(&e))?;
     let status = response.status();
-    let body = read(response).await?;
+    let body = read(response, limit).await?;
     if status.is_success() {
         return Ok(body);
     }
@@ -46,12 +60,12 @@ async fn exchange(request: RequestBuilder) -> Result<BytesMut, PeerError> {
     }
 }
 
-async fn read(mut response: Response) -> Result<BytesMut, PeerError> {
+async fn read(mut response: Response, limit: usize) -> Result<BytesMut, PeerError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(|e| classify(&e))? {
-        if body.len() + chunk.len() > MAX_ANSWER_LEN {
+        if body.len() + chunk.len() > limit {
             return Err(PeerError::Protocol(format!(
-                "an answer of more than {MAX_ANSWER_LEN} bytes"
+                "an answer of more than {limit} bytes"
             )));
         }
         body.extend_from_slice(&chunk);

@@ -77,6 +77,7 @@ impl Cloud {
             peer_url: "https://west.example:5443".into(),
             identity_key: self.identity.public().to_jwk(),
             signing_keys: self.keys(),
+            token_keys: Vec::new(),
             regions: vec![Region {
                 id: "west".into(),
                 services: Vec::new(),
@@ -304,19 +305,19 @@ fn a_statement_has_one_spelling() {
 #[test]
 fn what_is_too_long_is_not_even_decoded() {
     let west = Cloud::new();
-    let long = "a".repeat(MAX_STATEMENT_LEN + 1);
+    let long = "a".repeat(Passport::MAX_LEN + 1);
     assert_eq!(
         verify::<Passport>(&long, &west.keys(), &west.id, None),
         Err(StatementError::TooLong {
-            limit: MAX_STATEMENT_LEN,
-            found: MAX_STATEMENT_LEN + 1
+            limit: Passport::MAX_LEN,
+            found: Passport::MAX_LEN + 1
         })
     );
-    let long = "a".repeat(MAX_DESCRIPTOR_LEN + 1);
+    let long = "a".repeat(Descriptor::MAX_LEN + 1);
     assert!(matches!(
         verify_descriptor(&long, &west.id),
         Err(StatementError::TooLong {
-            limit: MAX_DESCRIPTOR_LEN,
+            limit: Descriptor::MAX_LEN,
             ..
         })
     ));

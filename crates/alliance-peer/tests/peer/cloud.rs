@@ -10,7 +10,8 @@ use alliance_core::cloud::CloudId;
 use alliance_core::descriptor::Descriptor;
 use alliance_core::partner::{Role, Status};
 use alliance_core::refusal::Reason;
-use alliance_core::statement::{Named, Passport, Project, TokenFacts};
+use alliance_core::revocation::RevocationList;
+use alliance_core::statement::{Named, Passport, Project, Statement, TokenFacts};
 use alliance_peer::client::{Deadlines, PeerClient};
 use alliance_peer::error::ApiError;
 use alliance_peer::identity::Identity;
@@ -21,7 +22,7 @@ use alliance_peer::service::{Acceptor, Call, PeerService, Report};
 use alliance_peer::statement::sign;
 use alliance_peer::wire::{
     AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, Introspection, Offer,
-    PairingState, PairingView, ProjectQuery, Topic,
+    PairingState, PairingView, ProjectQuery, RevocationsAnswer, Topic,
 };
 use alliance_token::TaggedToken;
 use tokio::net::TcpListener;
@@ -93,6 +94,7 @@ impl Daemon {
             peer_url: "https://localhost:1".into(),
             identity_key: self.identity.identity_key().public().to_jwk(),
             signing_keys: vec![self.identity.signing_key().public().to_jwk()],
+            token_keys: Vec::new(),
             regions: Vec::new(),
             capabilities: Vec::new(),
         };
@@ -214,6 +216,17 @@ impl PeerService for Daemon {
         let found = query.id.as_deref() == Some("p1")
             || query.name.as_deref() == Some(science().name.as_str());
         Ok(found.then(science).into_iter().collect())
+    }
+
+    async fn revocations(
+        &self,
+        call: &Call,
+        known: Option<String>,
+    ) -> Result<RevocationsAnswer, ApiError> {
+        self.note(call);
+        // As long as the longest that a daemon may send.
+        let revocations = known.unwrap_or_else(|| "a".repeat(RevocationList::MAX_LEN));
+        Ok(RevocationsAnswer { revocations })
     }
 
     async fn agreements(&self, call: &Call) -> Result<AgreementsAnswer, ApiError> {

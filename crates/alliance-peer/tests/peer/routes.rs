@@ -1,7 +1,8 @@
 use std::time::{Duration, Instant};
 
 use alliance_core::refusal::Reason;
-use alliance_core::statement::Passport;
+use alliance_core::revocation::RevocationList;
+use alliance_core::statement::{Passport, Statement};
 use alliance_peer::client::PeerError;
 use alliance_peer::request_id::RequestId;
 use alliance_peer::service::Report;
@@ -77,6 +78,11 @@ async fn every_route_answers_a_partner() {
         "{error}"
     );
 
+    for (known, length) in [(None, RevocationList::MAX_LEN), (Some("d".to_owned()), 1)] {
+        let answer = client.revocations(id, known).await.unwrap();
+        assert_eq!(answer.revocations.len(), length);
+    }
+
     let agreements = client.agreements(id).await.unwrap();
     assert_eq!(agreements.agreements[0].project_id.to_string(), "*");
 
@@ -138,6 +144,7 @@ async fn two_clouds_that_do_not_know_each_other_can_pair_and_nothing_else() {
             .projects(id, &ProjectQuery::default())
             .await
             .map(|_| ()),
+        client.revocations(id, None).await.map(|_| ()),
         client.agreements(id).await.map(|_| ()),
         client.poke(id, &[Topic::Status]).await,
         client

@@ -154,6 +154,7 @@ pub(crate) fn describe(cloud: CloudId, name: &str) -> StoredDescriptor {
             peer_url: format!("https://{name}.example:5443"),
             identity_key: key.clone(),
             signing_keys: vec![key],
+            token_keys: Vec::new(),
             regions: Vec::new(),
             capabilities: vec!["introspect".into()],
         },

@@ -61,6 +61,31 @@ pub(super) fn explain(reason: Reason) -> &'static str {
         Reason::HomeError => {
             "the partner answers, but its Keystone is down, slow or broken; call its operator"
         }
+        Reason::BadSignature => {
+            "the token was altered after it was signed: its content is not what the partner's key signed"
+        }
+        Reason::UnknownKey => {
+            "signed by a key that the partner did not announce. If it has a new one: alliance partner repair NAME asks for its news; see alliance partner show"
+        }
+        Reason::WrongIssuer => {
+            "signed in the name of an issuer that none of the partner's certificates names; it is another cloud's token"
+        }
+        Reason::RetiredKey => "signed by a key that the partner has given up; log in again at home",
+        Reason::WeakAlgorithm => {
+            "signed by an algorithm that is not trusted any more. For one old partner: alliance partner set NAME --allow-sha1 yes"
+        }
+        Reason::Revoked => {
+            "the token is on its issuer's revocation list: logged out, or its user is disabled"
+        }
+        Reason::ListTooOld => {
+            "the token is signed, but the partner's revocation list is missing or too old to rely on, and the partner cannot be asked"
+        }
+        Reason::NoGrantStatement => {
+            "the token is signed, but carries no roles, and the partner has not said lately which the user has"
+        }
+        Reason::NoKeys => {
+            "no key of the partner is known that could verify the token; the partner must be asked"
+        }
         Reason::Overloaded => "too many questions at once; try again",
     }
 }

@@ -1,7 +1,7 @@
 //! The partners as the daemon works with them: the database's rows, read into memory after each
 //! change, each with its connection.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use alliance_core::agreement::Agreement;
@@ -97,6 +97,13 @@ impl Directory {
     pub(crate) fn is_guest_domain(&self, domain_id: &str) -> bool {
         let partners = self.partners();
         partners.by_domain.contains_key(domain_id) || partners.former_domains.contains(domain_id)
+    }
+
+    /// The Keystone domains of all partners that there are or were.
+    pub(crate) fn guest_domains(&self) -> BTreeSet<String> {
+        let partners = self.partners();
+        let former = partners.former_domains.iter();
+        partners.by_domain.keys().chain(former).cloned().collect()
     }
 
     /// This cloud.
@@ -229,6 +236,7 @@ pub(crate) mod tests {
                 peer_url: peer_url.into(),
                 identity_key: west.identity_key().public().to_jwk(),
                 signing_keys: vec![west.signing_key().public().to_jwk()],
+                token_keys: Vec::new(),
                 regions: Vec::new(),
                 capabilities: Vec::new(),
             },

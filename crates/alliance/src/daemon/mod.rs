@@ -252,6 +252,7 @@ impl Daemon {
             peer_url: self.peer_url(),
             identity_key: self.identity.identity_key().public().to_jwk(),
             signing_keys: vec![self.identity.signing_key().public().to_jwk()],
+            token_keys: Vec::new(),
             regions: self.catalog.current().regions.clone(),
             capabilities: vec!["introspect".to_owned(), "grants".to_owned()],
         };

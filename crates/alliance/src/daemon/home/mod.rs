@@ -1,5 +1,6 @@
 //! This cloud as a home: what it tells partners about its own tokens, users and projects.
 
+mod revocations;
 mod service;
 mod shares;
 
@@ -23,6 +24,7 @@ use alliance_token::TaggedToken;
 use moka::sync::Cache;
 use uuid::Uuid;
 
+use self::revocations::LastList;
 use self::shares::Shares;
 use super::budgets::Budgets;
 use super::clock::now;
@@ -43,6 +45,7 @@ pub(crate) struct Home {
     budgets: Budgets,
     reports: Budgets,
     shares: Shares,
+    last_list: LastList,
     /// Apart, since strangers who invent tokens abroad do not spend it.
     guesses: Budgets,
     /// Tokens that were good lately: they are looked at whatever strangers invent.
@@ -71,6 +74,7 @@ impl Home {
             budgets: Budgets::new(&tokens.invalid_budget),
             reports: Budgets::new(&tokens.invalid_budget),
             shares: Shares::default(),
+            last_list: LastList::default(),
             guesses: Budgets::new(&tokens.invalid_budget),
             familiar: Cache::builder()
                 .max_capacity(FAMILIAR_TOKENS)

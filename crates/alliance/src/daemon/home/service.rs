@@ -12,7 +12,7 @@ use alliance_peer::pairing::PairingSecret;
 use alliance_peer::service::{Acceptor, Call, PeerService, Report};
 use alliance_peer::wire::{
     AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, Introspection, Offer,
-    PairingView, ProjectQuery, Topic,
+    PairingView, ProjectQuery, RevocationsAnswer, Topic,
 };
 use alliance_token::TaggedToken;
 use data_encoding::HEXLOWER;
@@ -91,6 +91,20 @@ impl PeerService for PeerSide {
     async fn projects(&self, call: &Call, query: ProjectQuery) -> Result<Vec<Project>, ApiError> {
         let host = self.host(call)?;
         self.0.home.projects(&host, &query, call.request_id).await
+    }
+
+    async fn revocations(
+        &self,
+        call: &Call,
+        known: Option<String>,
+    ) -> Result<RevocationsAnswer, ApiError> {
+        let host = self.host(call)?;
+        let list = self
+            .0
+            .home
+            .revocations(&host, known.as_deref(), call.request_id)
+            .await;
+        Ok(RevocationsAnswer { revocations: list? })
     }
 
     async fn agreements(&self, call: &Call) -> Result<AgreementsAnswer, ApiError> {

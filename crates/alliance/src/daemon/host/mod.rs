@@ -351,6 +351,8 @@ pub(crate) mod tests {
     pub(crate) fn five_guesses() -> Tokens {
         Tokens {
             max_staleness: Duration::from_secs(60),
+            max_revocation_age: Duration::from_secs(300),
+            revocation_refresh: Duration::from_secs(15),
             negative_ttl: Duration::from_secs(10),
             admin_roles: vec!["admin".to_owned()],
             revoke_too_powerful: true,
