@@ -16,6 +16,7 @@ mod meta;
 mod pairing;
 mod partners;
 mod seen_tokens;
+mod token_keys;
 
 use std::sync::Arc;
 
@@ -33,6 +34,7 @@ pub use self::partners::facts::{Facts, StoredDescriptor};
 pub use self::partners::removal::Removal;
 pub use self::partners::{PartnerRecord, Partners};
 pub use self::seen_tokens::{SeenToken, SeenTokens};
+pub use self::token_keys::{OwnTokenKey, TokenKeys};
 
 use self::database::Database;
 use self::seen_tokens::Unwritten;
@@ -83,6 +85,11 @@ impl Store {
         SeenTokens::new(&self.database, &self.unwritten)
     }
 
+    /// The keys with which this cloud's Keystone signs tokens.
+    pub fn token_keys(&self) -> TokenKeys<'_> {
+        TokenKeys(&self.database)
+    }
+
     /// The daemon's own numbers.
     pub fn meta(&self) -> Meta<'_> {
         Meta(&self.database)
@@ -109,6 +116,8 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     /// The daemon's handlers run on several threads.
@@ -132,6 +141,7 @@ mod tests {
             require_send(store.acceptances().pair("", descriptor, 0));
             require_send(store.acceptances().cancel("", 0));
             require_send(store.seen_tokens().forget_expired(0));
+            require_send(store.token_keys().see(&BTreeMap::new(), 0, 0));
             require_send(store.meta().next_generation());
             require_send(store.audit().list(1));
         }

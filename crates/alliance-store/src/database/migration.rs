@@ -11,7 +11,10 @@ use super::Dialect;
 use super::location::Location;
 use crate::error::OpenError;
 
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_first_thread.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_first_thread.sql"),
+    include_str!("../../migrations/0002_token_keys.sql"),
+];
 
 /// The schema of this version.
 const KNOWN: i64 = MIGRATIONS.len() as i64;

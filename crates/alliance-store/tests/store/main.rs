@@ -13,3 +13,4 @@ mod opening;
 mod partners;
 mod refusals;
 mod seen_tokens;
+mod token_keys;
