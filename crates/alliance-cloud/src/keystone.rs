@@ -25,7 +25,7 @@ use self::login::{Login, Scope};
 pub use self::project::ProjectQuery;
 pub use self::role::OwnRole;
 pub use self::settings::Settings;
-pub use self::token::{TokenView, Validation};
+pub use self::token::Validation;
 use crate::transport::{Answer, Deadline, Http, Question};
 
 /// The daemon's way to its Keystone. Each question has the deadline of [`Settings::timeout`], and

@@ -21,7 +21,7 @@ use crate::wire::{
     Introspection, MAX_WAIT, PairingAcceptance, PairingView, Poke, ProjectQuery, ProjectsAnswer,
     RevocationsAnswer, RevocationsQuery, TokenReport, Topic,
 };
-use alliance_token::TaggedToken;
+use alliance_token::Token;
 
 pub mod breaker;
 mod error;
@@ -139,7 +139,7 @@ impl PeerClient {
     pub async fn introspect(
         &self,
         id: RequestId,
-        token: &TaggedToken,
+        token: &Token,
     ) -> Result<Introspection, PeerError> {
         let question = IntrospectQuestion {
             token: token.expose().to_owned(),

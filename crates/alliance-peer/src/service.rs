@@ -7,7 +7,7 @@ use alliance_core::cloud::CloudId;
 use alliance_core::descriptor::Descriptor;
 use alliance_core::refusal::Reason;
 use alliance_core::statement::Project;
-use alliance_token::TaggedToken;
+use alliance_token::Token;
 use uuid::Uuid;
 
 use crate::error::ApiError;
@@ -31,7 +31,7 @@ pub struct Call {
 #[derive(Debug, Clone)]
 pub struct Report {
     /// The token; who reports it has it.
-    pub token: TaggedToken,
+    pub token: Token,
     /// Why it was refused.
     pub reason: Reason,
 }
@@ -58,7 +58,7 @@ pub trait PeerService: Send + Sync + 'static {
     fn introspect(
         &self,
         call: &Call,
-        token: TaggedToken,
+        token: Token,
     ) -> impl Future<Output = Result<Introspection, ApiError>> + Send;
 
     /// `POST /v1/grants`

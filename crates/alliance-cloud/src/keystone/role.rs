@@ -84,11 +84,6 @@ impl RoleJson {
     }
 }
 
-/// The names of roles.
-pub(super) fn names(roles: &[RoleJson]) -> BTreeSet<String> {
-    roles.iter().map(|role| role.name.clone()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,16 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use alliance_core::admission::HomeView;
-use alliance_core::statement::{HomeUser, Named, Project};
-use jiff::Timestamp;
+use alliance_token::body::{TokenBody, TokenView};
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::login::{AUTH_TOKEN, SUBJECT_TOKEN, Scope};
-use super::role::{RoleJson, names};
 use super::{Call, Keystone, KeystoneError};
 use crate::transport::{Answer, Question};
 
@@ -26,34 +21,6 @@ pub enum Validation {
     Valid(Box<TokenView>),
     /// Unknown, expired, revoked, or of somebody or something that is disabled.
     Unknown,
-}
-
-/// What Keystone knows of a valid token.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TokenView {
-    /// Whose it is.
-    pub user: HomeUser,
-    /// The project, none if unscoped or scoped to something else.
-    pub project: Option<Project>,
-    /// Role names in its scope, implied ones included.
-    pub roles: BTreeSet<String>,
-    /// Authentication methods.
-    pub methods: Vec<String>,
-    /// Its own, and that of the chain's root if it has one.
-    pub audit_ids: Vec<String>,
-    /// When it was issued.
-    pub issued_at: Timestamp,
-    /// When it expires, or did.
-    pub expires_at: Timestamp,
-    view: HomeView,
-}
-
-impl TokenView {
-    /// What decides whether it may leave home. `guest` is set for users that Keystone calls
-    /// federated; whether their domain is that of a partner is for the caller to add.
-    pub fn home_view(&self) -> HomeView {
-        self.view.clone()
-    }
 }
 
 impl Keystone {
@@ -73,7 +40,7 @@ impl Keystone {
         match answer.status {
             StatusCode::OK => {
                 let body: TokenBody = answer.json()?;
-                Ok(Validation::Valid(Box::new(body.token.into())))
+                Ok(Validation::Valid(Box::new(body.token)))
             }
             _ if answer.is_not_found() => Ok(Validation::Unknown),
             // A token whose trust no longer holds, in contrast to a right that we lack: there,
@@ -168,7 +135,7 @@ impl Keystone {
             return Err(self.refused(scope, &answer));
         }
         let body: TokenBody = answer.json()?;
-        Ok(names(&body.token.roles))
+        Ok(body.token.roles)
     }
 }
 
@@ -177,166 +144,4 @@ fn secret(token: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(token).ok()?;
     value.set_sensitive(true);
     Some(value)
-}
-
-/// `{"token": …}` of `/v3/auth/tokens`.
-#[derive(Deserialize)]
-pub(super) struct TokenBody {
-    pub(super) token: TokenJson,
-}
-
-#[derive(Deserialize)]
-pub(super) struct TokenJson {
-    user: UserJson,
-    project: Option<Project>,
-    #[serde(default)]
-    is_domain: bool,
-    domain: Option<IgnoredAny>,
-    system: Option<IgnoredAny>,
-    #[serde(default)]
-    pub(super) roles: Vec<RoleJson>,
-    methods: Vec<String>,
-    audit_ids: Vec<String>,
-    pub(super) issued_at: Timestamp,
-    pub(super) expires_at: Timestamp,
-    #[serde(rename = "OS-TRUST:trust")]
-    trust: Option<IgnoredAny>,
-    #[serde(rename = "OS-OAUTH1")]
-    oauth1: Option<IgnoredAny>,
-    oauth2_credential: Option<IgnoredAny>,
-    application_credential: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-struct UserJson {
-    id: String,
-    name: String,
-    domain: Named,
-    #[serde(rename = "OS-FEDERATION")]
-    federation: Option<IgnoredAny>,
-}
-
-impl From<TokenJson> for TokenView {
-    fn from(token: TokenJson) -> Self {
-        Self {
-            view: HomeView {
-                system_scope: token.system.is_some(),
-                // A project that acts as a domain is one.
-                domain_scope: token.domain.is_some() || token.is_domain,
-                trust: token.trust.is_some(),
-                oauth: token.oauth1.is_some() || token.oauth2_credential.is_some(),
-                application_credential: token.application_credential.is_some(),
-                guest: token.user.federation.is_some(),
-                methods: token.methods.clone(),
-            },
-            roles: names(&token.roles),
-            user: HomeUser {
-                id: token.user.id,
-                name: token.user.name,
-                domain: token.user.domain,
-            },
-            project: token.project,
-            methods: token.methods,
-            audit_ids: token.audit_ids,
-            issued_at: token.issued_at,
-            expires_at: token.expires_at,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn view(json: &str) -> TokenView {
-        serde_json::from_str::<TokenBody>(json)
-            .unwrap()
-            .token
-            .into()
-    }
-
-    fn plain() -> HomeView {
-        HomeView {
-            methods: vec!["password".to_owned()],
-            ..HomeView::default()
-        }
-    }
-
-    #[test]
-    fn a_users_token_for_a_project_tells_who_and_where() {
-        let view = view(include_str!("fixtures/token-project.json"));
-        assert_eq!(view.user.name, "ann");
-        assert_eq!(view.user.domain.name, "Default");
-        let project = view.project.as_ref().unwrap();
-        assert_eq!(
-            (project.name.as_str(), project.domain.id.as_str()),
-            ("science", "default")
-        );
-        assert_eq!(
-            view.roles,
-            ["member".to_owned(), "reader".to_owned()].into()
-        );
-        assert_eq!(view.audit_ids.len(), 1);
-        assert!(view.expires_at > view.issued_at);
-        assert_eq!(view.home_view(), plain());
-    }
-
-    #[test]
-    fn an_unscoped_token_has_no_project_and_no_roles() {
-        let view = view(include_str!("fixtures/token-unscoped.json"));
-        assert_eq!((&view.project, view.roles.len()), (&None, 0));
-        assert_eq!(view.home_view(), plain());
-    }
-
-    #[test]
-    fn what_may_not_leave_is_seen() {
-        let system = view(include_str!("fixtures/token-system.json"));
-        assert_eq!(
-            system.home_view(),
-            HomeView {
-                system_scope: true,
-                ..plain()
-            }
-        );
-        assert!(system.roles.contains("admin"));
-        let trust = view(include_str!("fixtures/token-trust.json"));
-        assert_eq!(
-            trust.home_view(),
-            HomeView {
-                trust: true,
-                ..plain()
-            }
-        );
-        assert_eq!(trust.user.name, "ann");
-        let credential = view(include_str!("fixtures/token-application-credential.json"));
-        let home = credential.home_view();
-        assert!(home.application_credential);
-        assert_eq!(home.methods, ["application_credential"]);
-    }
-
-    #[test]
-    fn rarer_kinds_are_seen_by_the_names_of_keystones_source() {
-        let with = |in_user: &str, in_token: &str| {
-            view(&format!(
-                r#"{{"token": {{
-                    "user": {{"id": "u", "name": "n", "domain": {{"id": "d", "name": "D"}}{in_user}}},
-                    "methods": ["password"], "audit_ids": ["a"],
-                    "issued_at": "2026-11-24T22:00:00.000000Z",
-                    "expires_at": "2026-11-24T23:00:00.000000Z"{in_token}}}}}"#
-            ))
-            .home_view()
-        };
-        assert_eq!(with("", ""), plain());
-        assert!(with("", r#", "domain": {"id": "d", "name": "D"}"#).domain_scope);
-        assert!(with("", r#", "is_domain": true"#).domain_scope);
-        assert!(
-            with(
-                "",
-                r#", "OS-OAUTH1": {"access_token_id": "a", "consumer_id": "c"}"#
-            )
-            .oauth
-        );
-        assert!(with("", r#", "oauth2_credential": {"x5t#S256": "t"}"#).oauth);
-        assert!(with(r#", "OS-FEDERATION": {"groups": []}"#, "").guest);
-    }
 }

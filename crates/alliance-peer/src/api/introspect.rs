@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use alliance_core::refusal::Reason;
-use alliance_token::TaggedToken;
+use alliance_token::Token;
 use axum::Json;
 use axum::extract::State;
 
@@ -30,7 +30,7 @@ pub(crate) async fn introspect<S: PeerService>(
     CallOf(call): CallOf,
     extract::Json(question): extract::Json<IntrospectQuestion>,
 ) -> Result<Json<Introspection>, ApiError> {
-    match TaggedToken::parse(&question.token) {
+    match Token::parse_tagged(&question.token) {
         Ok(token) => service.introspect(&call, token).await.map(Json),
         Err(malformed) => {
             tracing::debug!(%malformed, "a token that is none");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alliance_token::TaggedToken;
+use alliance_token::Token;
 use axum::extract::State;
 use http::StatusCode;
 
@@ -28,7 +28,7 @@ pub(crate) async fn reports<S: PeerService>(
     CallOf(call): CallOf,
     extract::Json(report): extract::Json<TokenReport>,
 ) -> Result<StatusCode, ApiError> {
-    let token = TaggedToken::parse(&report.token)
+    let token = Token::parse_tagged(&report.token)
         .map_err(|e| ApiError::malformed(format!("the reported token: {e}")))?;
     if token.sha256() != report.token_sha256 {
         return Err(ApiError::malformed("token_sha256 is not the token's"));

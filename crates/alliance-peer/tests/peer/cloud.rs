@@ -24,7 +24,7 @@ use alliance_peer::wire::{
     AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, Introspection, Offer,
     PairingState, PairingView, ProjectQuery, RevocationsAnswer, Topic,
 };
-use alliance_token::TaggedToken;
+use alliance_token::Token;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -107,7 +107,7 @@ impl Daemon {
         (id, secret)
     }
 
-    fn passport(&self, caller: &CloudId, token: &TaggedToken) -> String {
+    fn passport(&self, caller: &CloudId, token: &Token) -> String {
         let passport = Passport {
             iss: self.id(),
             aud: caller.clone(),
@@ -175,7 +175,7 @@ impl PeerService for Daemon {
         })
     }
 
-    async fn introspect(&self, call: &Call, token: TaggedToken) -> Result<Introspection, ApiError> {
+    async fn introspect(&self, call: &Call, token: Token) -> Result<Introspection, ApiError> {
         self.introspections.fetch_add(1, Ordering::SeqCst);
         self.note(call);
         let mood = self.mood.lock().unwrap().clone();
@@ -383,11 +383,11 @@ pub(crate) async fn west_knows_east() -> (Served, Arc<Daemon>) {
 }
 
 /// A token that looks like one of `issuer`'s.
-pub(crate) fn token_of(issuer: &Daemon) -> TaggedToken {
+pub(crate) fn token_of(issuer: &Daemon) -> Token {
     let mut bytes = vec![0x80, 0, 0, 0, 0];
     bytes.resize(1 + 8 + 16 + 48 + 32, 9);
     let inner = data_encoding::BASE64URL_NOPAD.encode(&bytes);
-    TaggedToken::parse(&format!("{}~{inner}", issuer.id().tag())).unwrap()
+    Token::parse_tagged(&format!("{}~{inner}", issuer.id().tag())).unwrap()
 }
 
 /// A plain HTTP client with the identity of `who`, for what a proper client would not send.

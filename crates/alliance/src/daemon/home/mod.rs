@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alliance_cloud::keystone::{self, Keystone, TokenView, UserGrants, Validation};
+use alliance_cloud::keystone::{self, Keystone, UserGrants, Validation};
 use alliance_core::admission::may_leave;
 use alliance_core::cloud::CloudId;
 use alliance_core::refusal::Reason;
@@ -20,7 +20,8 @@ use alliance_peer::identity::Identity;
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement;
 use alliance_peer::wire::ProjectQuery;
-use alliance_token::TaggedToken;
+use alliance_token::Token;
+use alliance_token::body::TokenView;
 use moka::sync::Cache;
 use uuid::Uuid;
 
@@ -89,7 +90,7 @@ impl Home {
     pub(crate) async fn introspect(
         &self,
         host: &Known,
-        token: &TaggedToken,
+        token: &Token,
         request_id: RequestId,
     ) -> Answer {
         let cloud_id = &host.partner.cloud_id;
@@ -110,8 +111,8 @@ impl Home {
         answer
     }
 
-    async fn passport(&self, host: &Known, token: &TaggedToken, request_id: RequestId) -> Answer {
-        if *token.tag() != self.identity.cloud_id().tag() {
+    async fn passport(&self, host: &Known, token: &Token, request_id: RequestId) -> Answer {
+        if token.tag() != Some(&self.identity.cloud_id().tag()) {
             return Err(Reason::NotFound);
         }
         let view = match self
@@ -149,7 +150,7 @@ impl Home {
         may_leave(&home_view)
     }
 
-    fn facts(&self, token: &TaggedToken, view: TokenView) -> TokenFacts {
+    fn facts(&self, token: &Token, view: TokenView) -> TokenFacts {
         TokenFacts {
             active: true,
             token_sha256: token.sha256().to_owned(),
@@ -234,11 +235,11 @@ impl Home {
     pub(crate) async fn report(
         &self,
         host: &Known,
-        token: &TaggedToken,
+        token: &Token,
         reason: Reason,
         request_id: RequestId,
     ) {
-        let ours = *token.tag() == self.identity.cloud_id().tag();
+        let ours = token.tag() == Some(&self.identity.cloud_id().tag());
         if !ours || self.budgets.may_ask(&host.partner.cloud_id).is_err() {
             return;
         }
@@ -299,7 +300,7 @@ impl Home {
     }
 
     /// In a task of its own: it is finished also if the host gives up on its question.
-    fn revoke(&self, token: &TaggedToken, host: &Known, reason: Reason, request_id: RequestId) {
+    fn revoke(&self, token: &Token, host: &Known, reason: Reason, request_id: RequestId) {
         let host = host.partner.name.clone();
         if !self.revoke_too_powerful {
             tracing::warn!(%request_id, %token, host, %reason, "a token too powerful to be shown to strangers stays valid, since [tokens] revoke_too_powerful is off");
@@ -382,7 +383,7 @@ mod tests {
             let mut bytes = [byte; 9 + 16 + 16 + 32];
             bytes[0] = 0x80;
             let inner = BASE64URL_NOPAD.encode(&bytes);
-            TaggedToken::parse(&format!("{}~{inner}", identity.cloud_id().tag()))
+            Token::parse_tagged(&format!("{}~{inner}", identity.cloud_id().tag()))
         };
         let (good, other) = (token(1)?, token(2)?);
         home.familiar.insert(*good.digest(), ());

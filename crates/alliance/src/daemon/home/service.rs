@@ -14,7 +14,7 @@ use alliance_peer::wire::{
     AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, Introspection, Offer,
     PairingView, ProjectQuery, RevocationsAnswer, Topic,
 };
-use alliance_token::TaggedToken;
+use alliance_token::Token;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -62,7 +62,7 @@ impl PeerService for PeerSide {
         })
     }
 
-    async fn introspect(&self, call: &Call, token: TaggedToken) -> Result<Introspection, ApiError> {
+    async fn introspect(&self, call: &Call, token: Token) -> Result<Introspection, ApiError> {
         let host = self.host(call)?;
         match decided(self.0.home.introspect(&host, &token, call.request_id).await)? {
             Ok(passport) => Ok(Introspection::Active { passport }),

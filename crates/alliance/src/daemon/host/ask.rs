@@ -11,7 +11,7 @@ use alliance_peer::request_id::RequestId;
 use alliance_peer::service::Report;
 use alliance_peer::statement;
 use alliance_peer::wire::{GrantsAnswer, GrantsQuestion, Introspection};
-use alliance_token::TaggedToken;
+use alliance_token::Token;
 use serde::de::DeserializeOwned;
 
 use super::answers::{Kept, Outcome};
@@ -33,7 +33,7 @@ pub(super) struct Question {
 }
 
 /// Asks the issuer for a passport.
-pub(super) async fn passport(question: Question, token: TaggedToken) -> Outcome<Passport> {
+pub(super) async fn passport(question: Question, token: Token) -> Outcome<Passport> {
     let asked_at = Instant::now();
     let answer = question
         .known
@@ -86,7 +86,7 @@ pub(super) async fn grants(
 
 /// Tells the issuer, in the background, that its token was refused here and why: its operator is
 /// asked too, and a token with too much power was seen by a stranger.
-pub(super) fn report(question: Question, token: TaggedToken, reason: Reason) {
+pub(super) fn report(question: Question, token: Token, reason: Reason) {
     tokio::spawn(async move {
         let request_id = question.request_id;
         let report = Report { token, reason };

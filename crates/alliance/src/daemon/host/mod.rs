@@ -13,7 +13,7 @@ use alliance_core::statement::{GrantStatement, Passport};
 use alliance_core::{CLOCK_SKEW, Seconds};
 use alliance_peer::request_id::RequestId;
 use alliance_store::{SeenToken, Store};
-use alliance_token::{Format, TaggedToken};
+use alliance_token::Token;
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
@@ -84,7 +84,7 @@ impl Host {
         request_id: RequestId,
     ) -> Verdict {
         let clock = Instant::now();
-        let token = match TaggedToken::parse(token) {
+        let token = match Token::parse_tagged(token) {
             Ok(token) => token,
             Err(why) => {
                 tracing::info!(%request_id, %why, "a malformed foreign token was refused");
@@ -92,7 +92,7 @@ impl Host {
             }
         };
         let partners = self.directory.partners();
-        let Some(known) = partners.by_tag(token.tag()) else {
+        let Some(known) = token.tag().and_then(|tag| partners.by_tag(tag)) else {
             tracing::info!(%request_id, %token, "a token of an unknown partner was refused");
             return self.refuse("unknown", Reason::UnknownPartner, Via::Local, clock);
         };
@@ -109,7 +109,7 @@ impl Host {
     async fn validate_from(
         &self,
         known: &Arc<Known>,
-        token: &TaggedToken,
+        token: &Token,
         max_age: f64,
         request_id: RequestId,
     ) -> (Result<Signed, Reason>, Via) {
@@ -320,10 +320,10 @@ fn path(via: Via, clock: Instant) -> Path {
 
 /// A Fernet token says when it was made; one from the future or the distant past is not worth a
 /// question to its issuer.
-fn plausible(token: &TaggedToken, at: Seconds) -> Result<(), Reason> {
-    match token.format() {
-        Format::Fernet { made_at } if made_at > at + CLOCK_SKEW => Err(Reason::NotYetValid),
-        Format::Fernet { made_at } if made_at < at - OLDEST_TOKEN => Err(Reason::Expired),
+fn plausible(token: &Token, at: Seconds) -> Result<(), Reason> {
+    match token.made_at() {
+        Some(made_at) if made_at > at + CLOCK_SKEW => Err(Reason::NotYetValid),
+        Some(made_at) if made_at < at - OLDEST_TOKEN => Err(Reason::Expired),
         _ => Ok(()),
     }
 }

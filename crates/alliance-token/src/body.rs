@@ -1,0 +1,316 @@
+//! What a token says: the body of the Identity API v3, `{"token": {…}}`. Keystone answers with it
+//! when it validates a token, and a PKI token carries it.
+
+use std::collections::BTreeSet;
+
+use alliance_core::admission::HomeView;
+use alliance_core::statement::{HomeUser, Named, Project};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// Longest name or id, in bytes: four for each of the 255 characters of Keystone's columns.
+const MAX_STRING: usize = 4 * 255;
+const MAX_ROLES: usize = 512;
+/// Keystone has about a dozen.
+const MAX_METHODS: usize = 16;
+/// Keystone gives one or two.
+const MAX_AUDIT_IDS: usize = 8;
+
+/// `{"token": …}`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct TokenBody {
+    /// The one member that counts; there may be others.
+    pub token: TokenView,
+}
+
+/// What a token says. Strings and lists are bounded, nothing else is promised of them: a name is
+/// what its cloud calls it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "TokenJson")]
+pub struct TokenView {
+    /// Whose it is.
+    pub user: HomeUser,
+    /// The project, none if unscoped or scoped to something else.
+    pub project: Option<Project>,
+    /// Role names in its scope, implied ones included.
+    pub roles: BTreeSet<String>,
+    /// The ids of the same roles.
+    pub role_ids: BTreeSet<String>,
+    /// Authentication methods.
+    pub methods: Vec<String>,
+    /// Its own, and that of the chain's root if it has one. At least one.
+    pub audit_ids: Vec<String>,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// When it expires, or did.
+    pub expires_at: Timestamp,
+    view: HomeView,
+}
+
+impl TokenView {
+    /// What decides whether it may leave home. `guest` is set for users that Keystone calls
+    /// federated; whether their domain is that of a partner is for the caller to add.
+    pub fn home_view(&self) -> HomeView {
+        self.view.clone()
+    }
+}
+
+/// Why a body is none, though it is JSON of the right shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum Unfit {
+    #[error("a name or id is longer than {MAX_STRING} bytes, or an id is empty")]
+    String,
+    #[error("more than {MAX_ROLES} roles")]
+    Roles,
+    #[error("more than {MAX_METHODS} methods, or none")]
+    Methods,
+    #[error("more than {MAX_AUDIT_IDS} audit ids, or none: no revocation could name it")]
+    AuditIds,
+    #[error("it is bound to a Kerberos ticket or certificate, which cannot cross a border")]
+    Bound,
+}
+
+#[derive(Deserialize)]
+struct TokenJson {
+    user: UserJson,
+    project: Option<Project>,
+    #[serde(default)]
+    is_domain: bool,
+    domain: Option<IgnoredAny>,
+    system: Option<IgnoredAny>,
+    #[serde(default)]
+    roles: Vec<Named>,
+    methods: Vec<String>,
+    audit_ids: Vec<String>,
+    issued_at: Timestamp,
+    expires_at: Timestamp,
+    #[serde(rename = "OS-TRUST:trust")]
+    trust: Option<IgnoredAny>,
+    #[serde(rename = "OS-OAUTH1")]
+    oauth1: Option<IgnoredAny>,
+    oauth2_credential: Option<IgnoredAny>,
+    application_credential: Option<IgnoredAny>,
+    /// Keystone before 2019.
+    bind: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct UserJson {
+    id: String,
+    name: String,
+    domain: Named,
+    #[serde(rename = "OS-FEDERATION")]
+    federation: Option<IgnoredAny>,
+}
+
+impl TryFrom<TokenJson> for TokenView {
+    type Error = Unfit;
+
+    fn try_from(token: TokenJson) -> Result<Self, Unfit> {
+        token.check()?;
+        let (role_ids, roles) = token
+            .roles
+            .into_iter()
+            .map(|role| (role.id, role.name))
+            .unzip();
+        Ok(Self {
+            view: HomeView {
+                system_scope: token.system.is_some(),
+                // A project that acts as a domain is one.
+                domain_scope: token.domain.is_some() || token.is_domain,
+                trust: token.trust.is_some(),
+                oauth: token.oauth1.is_some() || token.oauth2_credential.is_some(),
+                application_credential: token.application_credential.is_some(),
+                guest: token.user.federation.is_some(),
+                methods: token.methods.clone(),
+            },
+            roles,
+            role_ids,
+            user: HomeUser {
+                id: token.user.id,
+                name: token.user.name,
+                domain: token.user.domain,
+            },
+            project: token.project,
+            methods: token.methods,
+            audit_ids: token.audit_ids,
+            issued_at: token.issued_at,
+            expires_at: token.expires_at,
+        })
+    }
+}
+
+impl TokenJson {
+    fn check(&self) -> Result<(), Unfit> {
+        let refusals = [
+            (self.bind.is_some(), Unfit::Bound),
+            (self.roles.len() > MAX_ROLES, Unfit::Roles),
+            (
+                !(1..=MAX_METHODS).contains(&self.methods.len()),
+                Unfit::Methods,
+            ),
+            (
+                !(1..=MAX_AUDIT_IDS).contains(&self.audit_ids.len()),
+                Unfit::AuditIds,
+            ),
+            (!self.strings_fit(), Unfit::String),
+        ];
+        match refusals.into_iter().find(|(applies, _)| *applies) {
+            Some((_, unfit)) => Err(unfit),
+            None => Ok(()),
+        }
+    }
+
+    fn strings_fit(&self) -> bool {
+        let user = [&self.user.id, &self.user.domain.id];
+        let project = self.project.iter().flat_map(|p| [&p.id, &p.domain.id]);
+        let mut ids = user
+            .into_iter()
+            .chain(project)
+            .chain(self.roles.iter().map(|role| &role.id))
+            .chain(&self.methods)
+            .chain(&self.audit_ids);
+        let project = self.project.iter().flat_map(|p| [&p.name, &p.domain.name]);
+        let mut names = [&self.user.name, &self.user.domain.name]
+            .into_iter()
+            .chain(project)
+            .chain(self.roles.iter().map(|role| &role.name));
+        ids.all(|id| (1..=MAX_STRING).contains(&id.len()))
+            && names.all(|name| name.len() <= MAX_STRING)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<TokenView, String> {
+        let body = serde_json::from_str::<TokenBody>(json).map_err(|e| e.to_string())?;
+        Ok(body.token)
+    }
+
+    fn view(json: &str) -> TokenView {
+        read(json).unwrap()
+    }
+
+    fn plain() -> HomeView {
+        HomeView {
+            methods: vec!["password".to_owned()],
+            ..HomeView::default()
+        }
+    }
+
+    /// A body with additions to the user and to the token.
+    fn with(in_user: &str, in_token: &str) -> String {
+        format!(
+            r#"{{"token": {{
+                "user": {{"id": "u", "name": "n", "domain": {{"id": "d", "name": "D"}}{in_user}}},
+                "methods": ["password"], "audit_ids": ["a"],
+                "issued_at": "2026-11-24T22:00:00.000000Z",
+                "expires_at": "2026-11-24T23:00:00.000000Z"{in_token}}}}}"#
+        )
+    }
+
+    #[test]
+    fn a_users_token_for_a_project_tells_who_and_where() {
+        let view = view(include_str!("fixtures/token-project.json"));
+        assert_eq!(view.user.name, "ann");
+        assert_eq!(view.user.domain.name, "Default");
+        let project = view.project.as_ref().unwrap();
+        assert_eq!(
+            (project.name.as_str(), project.domain.id.as_str()),
+            ("science", "default")
+        );
+        assert_eq!(
+            view.roles,
+            ["member".to_owned(), "reader".to_owned()].into()
+        );
+        assert_eq!(view.role_ids.len(), 2);
+        assert!(view.role_ids.iter().all(|id| id.len() == 32));
+        assert_eq!(view.audit_ids.len(), 1);
+        assert!(view.expires_at > view.issued_at);
+        assert_eq!(view.home_view(), plain());
+    }
+
+    #[test]
+    fn an_unscoped_token_has_no_project_and_no_roles() {
+        let view = view(include_str!("fixtures/token-unscoped.json"));
+        assert_eq!((&view.project, view.roles.len()), (&None, 0));
+        assert_eq!(view.home_view(), plain());
+    }
+
+    #[test]
+    fn what_may_not_leave_is_seen() {
+        let system = view(include_str!("fixtures/token-system.json"));
+        assert_eq!(
+            system.home_view(),
+            HomeView {
+                system_scope: true,
+                ..plain()
+            }
+        );
+        assert!(system.roles.contains("admin"));
+        let trust = view(include_str!("fixtures/token-trust.json"));
+        assert_eq!(
+            trust.home_view(),
+            HomeView {
+                trust: true,
+                ..plain()
+            }
+        );
+        assert_eq!(trust.user.name, "ann");
+        let credential = view(include_str!("fixtures/token-application-credential.json"));
+        let home = credential.home_view();
+        assert!(home.application_credential);
+        assert_eq!(home.methods, ["application_credential"]);
+    }
+
+    #[test]
+    fn rarer_kinds_are_seen_by_the_names_of_keystones_source() {
+        let home = |in_user: &str, in_token: &str| view(&with(in_user, in_token)).home_view();
+        assert_eq!(home("", ""), plain());
+        assert!(home("", r#", "domain": {"id": "d", "name": "D"}"#).domain_scope);
+        assert!(home("", r#", "is_domain": true"#).domain_scope);
+        assert!(
+            home(
+                "",
+                r#", "OS-OAUTH1": {"access_token_id": "a", "consumer_id": "c"}"#
+            )
+            .oauth
+        );
+        assert!(home("", r#", "oauth2_credential": {"x5t#S256": "t"}"#).oauth);
+        assert!(home(r#", "OS-FEDERATION": {"groups": []}"#, "").guest);
+        let bound = read(&with("", r#", "bind": {"kerberos": "ann@WEST"}"#));
+        assert!(bound.unwrap_err().contains("Kerberos"));
+    }
+
+    #[test]
+    fn what_is_too_much_is_refused() {
+        let roles = |count: usize, name: &str| {
+            let role = format!(r#"{{"id": "r", "name": "{name}"}}"#);
+            with(
+                "",
+                &format!(r#", "roles": [{}]"#, vec![role; count].join(",")),
+            )
+        };
+        assert!(read(&roles(MAX_ROLES, "member")).is_ok());
+        assert!(
+            read(&roles(MAX_ROLES + 1, "member"))
+                .unwrap_err()
+                .contains("roles")
+        );
+        assert!(read(&roles(1, &"m".repeat(MAX_STRING))).is_ok());
+        for wrong in [
+            roles(1, &"m".repeat(MAX_STRING + 1)),
+            with("", "").replace(r#""id": "u""#, r#""id": """#),
+            with("", "").replace(r#"["a"]"#, "[]"),
+            with("", "").replace(r#"["a"]"#, r#"["a","a","a","a","a","a","a","a","a"]"#),
+            with("", "").replace(r#"["password"]"#, "[]"),
+            // Twice the same member: which one counts would be a guess.
+            with("", r#", "audit_ids": ["b"]"#),
+        ] {
+            assert!(read(&wrong).is_err(), "{wrong:.400}");
+        }
+    }
+}
