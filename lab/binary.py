@@ -12,7 +12,7 @@ from lab.state import CHECKOUT, Lab
 
 def build(lab: Lab) -> None:
     """Brings the program into the lab; the build's own output goes to the caller's stderr."""
-    named, ours = os.environ.get("ALLIANCE_BIN"), lab.folder / "_bin" / "alliance"
+    named, ours = os.environ.get("ALLIANCE_BIN"), _of(lab)
     if named:
         if not os.access(named, os.X_OK) or Path(named).is_dir():
             raise LabError(f"ALLIANCE_BIN={named} is not a program")
@@ -24,9 +24,19 @@ def build(lab: Lab) -> None:
         _replace(_cargo(target), ours)
 
 
-def copy(lab: Lab, target: Path) -> None:
-    """Gives one cloud the lab's program."""
-    _replace(lab.folder / "_bin" / "alliance", target)
+def give(lab: Lab, target: Path) -> None:
+    """Gives one cloud the lab's program.
+
+    As a link: clouds start at once, in threads, and a child that another one forks while this one
+    writes a copy would hold it open for writing: it could not be run ("Text file busy").
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    os.link(_of(lab), target)
+
+
+def _of(lab: Lab) -> Path:
+    return lab.folder / "_bin" / "alliance"
 
 
 def _replace(source: Path, target: Path) -> None:

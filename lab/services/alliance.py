@@ -31,11 +31,11 @@ class Alliance(Service):
 
     @property
     def program(self) -> Path:
-        """The lab's own copy: another build changes nothing until the daemon starts anew."""
+        """The lab's own: another build changes nothing until the daemon starts anew."""
         return self.cloud.sub("bin") / "alliance"
 
     def prepare(self) -> None:
-        binary.copy(self.cloud.lab, self.program)
+        binary.give(self.cloud.lab, self.program)
         write_secret(self.configuration, self._configuration())
         what = f"alliance init at {self.cloud.name}"
         run([self.program, "init", "--config", self.configuration], what, env=base_settings())
