@@ -1,32 +1,44 @@
 //! Keystone, as the daemon asks it: as a user with role `service` on its project, to validate
 //! tokens and to ring, and role `reader` on the system, to read. It needs no more, and should have
-//! no more.
+//! no more. The same for a partner's Keystone that has no daemon of its own, where the user may
+//! have less.
 
 mod catalog;
+mod check;
 mod domain;
 mod error;
 mod grant;
 mod login;
+mod password;
 mod project;
 mod revocation;
 mod role;
 mod settings;
 mod token;
 
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 pub use self::domain::{Domain, IdentityProvider};
 pub use self::error::KeystoneError;
 pub use self::grant::UserGrants;
 pub(crate) use self::login::AUTH_TOKEN;
 use self::login::{Login, Scope};
+pub use self::password::{BadPasswordFile, Password, read_password};
 pub use self::project::ProjectQuery;
 pub use self::role::OwnRole;
-pub use self::settings::Settings;
+pub use self::settings::{Reads, Settings};
 pub use self::token::Validation;
-use crate::transport::{Answer, Deadline, Http, Question};
+use crate::transport::{Answer, Deadline, Http, Question, TransportError};
+
+/// How long a user that is no reader of the system is not taken for one: until then nobody asks
+/// again for each question.
+const NO_READER: Duration = Duration::from_secs(60);
 
 /// The daemon's way to its Keystone. Each question has the deadline of [`Settings::timeout`], and
 /// carries `request_id` as `X-Openstack-Request-Id`.
@@ -36,6 +48,8 @@ pub struct Keystone {
     settings: Settings,
     project: Login,
     system: Login,
+    /// When the user was last found to be no reader of the system.
+    no_reader: Mutex<Option<Instant>>,
 }
 
 /// What belongs to one question of a caller, however many requests it takes.
@@ -52,10 +66,14 @@ impl Keystone {
     /// If no HTTP client can be made for `settings.auth_url`.
     pub fn new(settings: Settings) -> Result<Self, KeystoneError> {
         Ok(Self {
-            http: Http::new(&settings.auth_url, None)?,
+            http: match &settings.ca_file {
+                Some(file) => Http::with_ca_file(&settings.auth_url, file)?,
+                None => Http::new(&settings.auth_url, None)?,
+            },
             settings,
             project: Login::new(Scope::Project),
             system: Login::new(Scope::System),
+            no_reader: Mutex::default(),
         })
     }
 
@@ -98,13 +116,45 @@ impl Keystone {
         Ok(answer)
     }
 
+    /// See [`Reads`].
+    async fn reading_scope(&self, call: Call<'_>) -> Result<Scope, KeystoneError> {
+        let no_reader = || {
+            self.no_reader
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        if self.settings.reads == Reads::BySystem {
+            return Ok(Scope::System);
+        }
+        if no_reader().is_some_and(|since| since.elapsed() < NO_READER) {
+            return Ok(Scope::Project);
+        }
+        let login = self
+            .system
+            .token(None, &self.http, &self.settings, call)
+            .await;
+        match login {
+            Ok(_) => Ok(Scope::System),
+            // A Keystone of before 2018 does not know what is asked for.
+            Err(
+                KeystoneError::MissingRole { .. }
+                | KeystoneError::Transport(TransportError::Unexpected { .. }),
+            ) => {
+                *no_reader() = Some(Instant::now());
+                Ok(Scope::Project)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Reads one thing, none if there is no such thing.
     async fn find<T: DeserializeOwned>(
         &self,
         question: Question<'_>,
         call: Call<'_>,
     ) -> Result<Option<T>, KeystoneError> {
-        let answer = self.ask(Scope::System, question, call).await?;
+        let scope = self.reading_scope(call).await?;
+        let answer = self.ask(scope, question, call).await?;
         match answer.status {
             StatusCode::OK => Ok(Some(answer.json()?)),
             _ if answer.is_not_found() => Ok(None),
@@ -118,7 +168,8 @@ impl Keystone {
         question: Question<'_>,
         call: Call<'_>,
     ) -> Result<T, KeystoneError> {
-        let answer = self.ask(Scope::System, question, call).await?;
+        let scope = self.reading_scope(call).await?;
+        let answer = self.ask(scope, question, call).await?;
         if answer.status != StatusCode::OK {
             return Err(self.refused(Scope::System, &answer));
         }

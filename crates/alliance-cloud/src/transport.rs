@@ -1,7 +1,10 @@
 //! HTTP to one Keystone: deadlines, bounded answers, no redirects, no proxies.
 
-use std::fmt;
-use std::time::Duration;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+use std::{fmt, fs, io};
 
 use alliance_core::label::clean;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -165,40 +168,69 @@ impl fmt::Display for Question<'_> {
 /// Keystone, as an HTTP server.
 #[derive(Debug)]
 pub(crate) struct Http {
-    client: Client,
+    client: Source,
     base: Url,
 }
+
+/// Where the HTTP client comes from.
+#[derive(Debug)]
+enum Source {
+    /// It is there, once and for all.
+    Fixed(Client),
+    /// It is made when first needed, and anew when the file with its authorities is another one.
+    Authorities {
+        file: PathBuf,
+        last: Mutex<Option<(Stamp, Client)>>,
+    },
+}
+
+/// What tells a file from a newer one.
+type Stamp = (SystemTime, u64, u64);
 
 impl Http {
     /// `auth_url` is Keystone's, with or without `/v3`. `ca_pem` are the only authorities to trust
     /// if given, otherwise the platform's are.
     pub(crate) fn new(auth_url: &Url, ca_pem: Option<&[u8]>) -> Result<Self, TransportError> {
-        let base = base(auth_url);
-        let setup = |reason: String| TransportError::Setup {
-            url: base.to_string(),
-            reason,
-        };
-        // An error means that another part of this program has installed one.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let mut builder = Client::builder()
-            .user_agent(concat!("alliance/", env!("CARGO_PKG_VERSION")))
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS);
-        if let Some(pem) = ca_pem {
-            let authorities = Certificate::from_pem_bundle(pem).map_err(|e| setup(causes(&e)))?;
-            builder = builder.tls_certs_only(authorities);
-        } else if base.scheme() == "http" {
-            // Nothing is verified, so a machine without authorities will do.
-            builder = builder.tls_certs_only([]);
-        }
-        let client = builder.build().map_err(|e| setup(causes(&e)))?;
-        if base.cannot_be_a_base() || !matches!(base.scheme(), "http" | "https") {
-            return Err(setup("expected an http or https URL".to_owned()));
-        }
+        let base = require_http(base(auth_url))?;
+        let client = Source::Fixed(client(&base, ca_pem)?);
         Ok(Self { client, base })
+    }
+
+    /// The same with the only authorities to trust in a PEM file, which is read when it is needed
+    /// and may be missing until then.
+    pub(crate) fn with_ca_file(auth_url: &Url, file: &Path) -> Result<Self, TransportError> {
+        Ok(Self {
+            client: Source::Authorities {
+                file: file.to_owned(),
+                last: Mutex::default(),
+            },
+            base: require_http(base(auth_url))?,
+        })
+    }
+
+    fn client(&self) -> Result<Client, TransportError> {
+        let (file, last) = match &self.client {
+            Source::Fixed(client) => return Ok(client.clone()),
+            Source::Authorities { file, last } => (file, last),
+        };
+        let unreadable = |error: io::Error| {
+            let file = file.display();
+            setup(
+                &self.base,
+                format!("the authorities in {file} cannot be read: {error}"),
+            )
+        };
+        let metadata = fs::metadata(file).map_err(unreadable)?;
+        let modified = metadata.modified().map_err(unreadable)?;
+        let stamp = (modified, metadata.ino(), metadata.len());
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, client)) = last.as_ref().filter(|(of, _)| *of == stamp) {
+            return Ok(client.clone());
+        }
+        let pem = fs::read(file).map_err(unreadable)?;
+        let client = client(&self.base, Some(&pem))?;
+        *last = Some((stamp, client.clone()));
+        Ok(client)
     }
 
     /// Asks. A status below 500 other than 429 is an answer.
@@ -240,14 +272,15 @@ impl Http {
         question: &Question<'_>,
         request: &str,
     ) -> Result<Answer, TransportError> {
-        let first = self.send(question).await;
+        let client = self.client()?;
+        let first = self.send(&client, question).await;
         // A connection that the server was just closing says nothing about the server.
         let again = question.method == Method::GET
             && first
                 .as_ref()
                 .is_err_and(|e| e.is_request() && !e.is_connect());
         let sent = if again {
-            self.send(question).await
+            self.send(&client, question).await
         } else {
             first
         };
@@ -269,14 +302,17 @@ impl Http {
         Ok(answer)
     }
 
-    async fn send(&self, question: &Question<'_>) -> Result<Response, reqwest::Error> {
+    async fn send(
+        &self,
+        client: &Client,
+        question: &Question<'_>,
+    ) -> Result<Response, reqwest::Error> {
         let mut url = self.base.clone();
         // Never fails: `new` has refused what cannot be a base.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(&question.path);
         }
-        let mut request = self
-            .client
+        let mut request = client
             .request(question.method.clone(), url)
             .headers(question.headers.clone());
         if !question.query.is_empty() {
@@ -374,6 +410,44 @@ fn base(auth_url: &Url) -> Url {
         segments.pop_if_empty().push("v3");
     }
     url
+}
+
+fn client(base: &Url, ca_pem: Option<&[u8]>) -> Result<Client, TransportError> {
+    // An error means that another part of this program has installed one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let mut builder = Client::builder()
+        .user_agent(concat!("alliance/", env!("CARGO_PKG_VERSION")))
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS);
+    if let Some(pem) = ca_pem {
+        let authorities = Certificate::from_pem_bundle(pem).map_err(|e| setup(base, causes(&e)))?;
+        if authorities.is_empty() {
+            let reason = "there is no PEM certificate among the authorities";
+            return Err(setup(base, reason.to_owned()));
+        }
+        builder = builder.tls_certs_only(authorities);
+    } else if base.scheme() == "http" {
+        // Nothing is verified, so a machine without authorities will do.
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build().map_err(|e| setup(base, causes(&e)))
+}
+
+fn require_http(base: Url) -> Result<Url, TransportError> {
+    if base.cannot_be_a_base() || !matches!(base.scheme(), "http" | "https") {
+        return Err(setup(&base, "expected an http or https URL".to_owned()));
+    }
+    Ok(base)
+}
+
+fn setup(base: &Url, reason: String) -> TransportError {
+    TransportError::Setup {
+        url: base.to_string(),
+        reason,
+    }
 }
 
 fn trace(response: &Response) -> String {

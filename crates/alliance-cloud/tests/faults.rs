@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use alliance_cloud::keystone::{Keystone, KeystoneError, Settings, UserGrants, Validation};
+use alliance_cloud::keystone::{Keystone, KeystoneError, Reads, Settings, UserGrants, Validation};
 use alliance_cloud::transport::TransportError;
 use axum::Router;
 use axum::body::Body;
@@ -63,11 +63,13 @@ impl Double {
         Self {
             settings: Settings {
                 auth_url: format!("http://{address}/identity").parse().unwrap(),
+                ca_file: None,
                 username: "alliance".to_owned(),
                 password: "secret".into(),
                 user_domain_name: "Default".to_owned(),
                 project_name: "service".to_owned(),
                 project_domain_name: "Default".to_owned(),
+                reads: Reads::BySystem,
                 region: None,
                 interface: "public".to_owned(),
                 timeout: Duration::from_millis(500),

@@ -33,6 +33,14 @@ impl CloudId {
         Self(base32_lower(&Sha256::digest(der)))
     }
 
+    /// The id of a cloud without Alliance, and so without a key: that of its Keystone's one URL. No
+    /// key has it, since DER does not begin with this text.
+    pub(crate) fn from_auth_url(url: &str) -> Self {
+        Self(base32_lower(&Sha256::digest(format!(
+            "alliance-keystone:{url}"
+        ))))
+    }
+
     /// The 52 characters.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,15 +1,35 @@
 //! Another cloud that this one is paired with.
 
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::Seconds;
 use crate::cloud::CloudId;
 use crate::keystone_id;
 use crate::refusal::Reason;
+use crate::token::TokenFormat;
 use crate::word::words;
 
 /// The name of the federation protocol that each partner's identity provider has in Keystone.
 pub const PROTOCOL: &str = "alliance";
+
+/// What a partner runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// An Alliance daemon.
+    #[default]
+    Alliance,
+    /// A Keystone and no Alliance. It is always a guest, and its tokens have no tag.
+    Keystone,
+}
+
+words!(Kind { Kind::Alliance = "alliance", Kind::Keystone = "keystone" });
 
 /// What a partner is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,11 +133,14 @@ pub struct Partner {
     pub cloud_id: CloudId,
     /// What this cloud's operator calls it; unique here among partners that are not removed.
     pub name: String,
+    /// What it runs.
+    #[serde(default)]
+    pub kind: Kind,
     /// What it is to us.
     pub role: Role,
     /// How far the pairing is.
     pub status: Status,
-    /// Where its daemon answers (`https://…`).
+    /// Where its daemon answers (`https://…`), or its Keystone if it has none.
     pub peer_url: String,
     /// When the pairing became active.
     pub trust_since: Option<Seconds>,
@@ -172,6 +195,118 @@ impl Partner {
     }
 }
 
+/// How a partner of [`Kind::Keystone`] is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeystoneAccess {
+    /// Its Keystone.
+    pub auth_url: AuthUrl,
+    /// The service user that we are there.
+    pub username: String,
+    /// The domain of that user.
+    pub user_domain_name: String,
+    /// The project on which the user may validate tokens.
+    pub project_name: String,
+    /// The domain of that project.
+    pub project_domain_name: String,
+    /// The file that holds the password. The password itself is stored nowhere else.
+    pub password_file: PathBuf,
+    /// The authorities that its certificate may be signed by; the platform's if none.
+    pub ca_file: Option<PathBuf>,
+    /// The formats whose untagged tokens are this partner's.
+    pub formats: BTreeSet<TokenFormat>,
+    /// PEM file or folder of the keys with which it signs tokens.
+    pub signing_keys: Option<PathBuf>,
+}
+
+/// The version 3 URL of a Keystone, in the one spelling from which its [`CloudId`] follows: no slash
+/// at the end, no default port, `/v3` always there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AuthUrl(Url);
+
+/// What a text that should be Keystone's URL is instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadAuthUrl {
+    /// None at all, or of another scheme.
+    #[error("expected an http or https URL of a Keystone, found {0:?}")]
+    NotHttp(String),
+    /// A user or password in it.
+    #[error("the URL carries a user name or a password; there are options for these")]
+    Credentials,
+    /// Something behind the path.
+    #[error("{0:?} has something behind its path: expected a URL that ends with /v3")]
+    Tail(String),
+    /// The interface before version 3.
+    #[error("{0:?} is version 2 of Keystone's interface: expected a URL that ends with /v3")]
+    Version2(String),
+}
+
+impl AuthUrl {
+    /// The URL, with `/v3`.
+    pub fn as_url(&self) -> &Url {
+        &self.0
+    }
+
+    /// Whether what is asked there can be read on the way.
+    pub fn is_readable(&self) -> bool {
+        self.0.scheme() == "http"
+    }
+
+    /// The id of the cloud whose Keystone this is.
+    pub fn cloud_id(&self) -> CloudId {
+        CloudId::from_auth_url(self.0.as_str())
+    }
+}
+
+impl FromStr for AuthUrl {
+    type Err = BadAuthUrl;
+
+    fn from_str(text: &str) -> Result<Self, BadAuthUrl> {
+        let no_url = || BadAuthUrl::NotHttp(text.to_owned());
+        let mut url = Url::parse(text).map_err(|_| no_url())?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(BadAuthUrl::Credentials);
+        }
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(no_url());
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(BadAuthUrl::Tail(text.to_owned()));
+        }
+        let path = url.path().trim_end_matches('/');
+        if path.ends_with("/v2.0") {
+            return Err(BadAuthUrl::Version2(text.to_owned()));
+        }
+        let path = if path.ends_with("/v3") {
+            path.to_owned()
+        } else {
+            format!("{path}/v3")
+        };
+        url.set_path(&path);
+        Ok(Self(url))
+    }
+}
+
+impl TryFrom<String> for AuthUrl {
+    type Error = BadAuthUrl;
+
+    fn try_from(text: String) -> Result<Self, BadAuthUrl> {
+        text.parse()
+    }
+}
+
+impl From<AuthUrl> for String {
+    fn from(url: AuthUrl) -> Self {
+        url.0.into()
+    }
+}
+
+impl fmt::Display for AuthUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,6 +315,7 @@ mod tests {
         Partner {
             cloud_id: CloudId::from_spki(b"west"),
             name: "west".into(),
+            kind: Kind::Alliance,
             role: Role::Guest,
             status: Status::Active,
             peer_url: "https://west:5443".into(),
@@ -243,5 +379,50 @@ mod tests {
             );
         }
         assert!("Guest".parse::<Role>().is_err());
+        for kind in [Kind::Alliance, Kind::Keystone] {
+            assert_eq!(kind.as_str().parse(), Ok(kind));
+        }
+    }
+
+    #[test]
+    fn whatever_the_spelling_of_its_url_a_keystone_is_one_cloud() {
+        let parse = |text: &str| text.parse::<AuthUrl>();
+        for (given, expected) in [
+            ("https://k.example", "https://k.example/v3"),
+            ("https://K.example:443/", "https://k.example/v3"),
+            ("https://k.example/v3//", "https://k.example/v3"),
+            ("HTTP://k:5000/v3", "http://k:5000/v3"),
+            ("https://k/identity/", "https://k/identity/v3"),
+        ] {
+            let url = parse(given);
+            assert_eq!(url.as_ref().map(ToString::to_string), Ok(expected.into()));
+            let again = parse(expected).map(|url| url.cloud_id());
+            assert_eq!(url.map(|url| url.cloud_id()), again);
+        }
+        let id = |text| parse(text).map(|url| url.cloud_id());
+        assert_ne!(id("https://k/v3"), id("http://k/v3"));
+        assert_ne!(id("https://k/v3"), id("https://k/identity/v3"));
+        assert_ne!(id("https://k/v3"), Ok(CloudId::from_spki(b"https://k/v3")));
+    }
+
+    #[test]
+    fn what_is_no_version_3_url_is_refused_and_no_password_is_repeated() {
+        for wrong in ["k:5000", "ftp://k/v3", "", "file:///v3", "https://"] {
+            assert_eq!(
+                wrong.parse::<AuthUrl>(),
+                Err(BadAuthUrl::NotHttp(wrong.into())),
+                "{wrong}"
+            );
+        }
+        for credentials in ["https://user:secret@k/v3", "ftp://user@k"] {
+            let refused = credentials.parse::<AuthUrl>();
+            assert_eq!(refused, Err(BadAuthUrl::Credentials));
+        }
+        for tail in ["https://k/v3?x=1", "https://k/v3#x"] {
+            let refused = tail.parse::<AuthUrl>();
+            assert_eq!(refused, Err(BadAuthUrl::Tail(tail.into())));
+        }
+        let old = "http://k:5000/v2.0/".parse::<AuthUrl>();
+        assert!(matches!(old, Err(BadAuthUrl::Version2(_))), "{old:?}");
     }
 }

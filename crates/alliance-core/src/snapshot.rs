@@ -397,6 +397,7 @@ pub fn region_name(alias: &str, region: &str) -> String {
 mod tests {
     use super::*;
     use crate::descriptor::Service;
+    use crate::partner::Kind;
 
     fn service(kind: &str, url: &str) -> Service {
         Service {
@@ -421,6 +422,7 @@ mod tests {
             partner: Partner {
                 cloud_id,
                 name: "east".into(),
+                kind: Kind::Alliance,
                 role,
                 status: Status::Active,
                 peer_url: "https://east.example:5443".into(),

@@ -8,6 +8,7 @@ use alliance_core::agreement::Agreement;
 use alliance_core::cloud::{CloudId, Tag};
 use alliance_core::invitation::{AcceptanceState, InvitationState};
 use alliance_core::partner::IllegalChange;
+use alliance_core::token::{NotOffline, TokenFormat};
 
 use crate::database::fault::Fault;
 
@@ -152,6 +153,22 @@ pub enum Error {
         /// What both begin with.
         tag: Tag,
     },
+    /// Another partner has the untagged tokens of that format.
+    #[error(
+        "untagged {format} tokens are those of partner {holder}, so they cannot be those of {name} too: \
+         nobody could tell whose one is; remove {holder} first, or leave {format} out"
+    )]
+    FormatTaken {
+        /// The format.
+        format: TokenFormat,
+        /// The alias of who has it.
+        holder: String,
+        /// The alias of who wants it.
+        name: String,
+    },
+    /// A mode that this format cannot have.
+    #[error(transparent)]
+    NotOffline(#[from] NotOffline),
     /// Not allowed by the rule of trust.
     #[error(transparent)]
     IllegalChange(#[from] IllegalChange),

@@ -118,21 +118,30 @@ impl Store {
 mod tests {
     use std::collections::BTreeMap;
 
+    use alliance_core::partner::{KeystoneAccess, Partner};
+
     use super::*;
 
     /// The daemon's handlers run on several threads.
     #[test]
     fn every_call_may_move_between_threads() {
         fn require_send(_: impl Send) {}
-        fn calls(store: &Store, cloud: &CloudId, descriptor: &StoredDescriptor) {
+        fn calls(
+            store: &Store,
+            cloud: &CloudId,
+            descriptor: &StoredDescriptor,
+            change: &Change,
+            north: &(Partner, KeystoneAccess),
+        ) {
             require_send(Store::open("", cloud));
             require_send(store.ping());
             require_send(store.drafts(0));
             require_send(store.partners().list());
             require_send(store.partners().remove(cloud, 0));
             require_send(store.partners().expire_due(0));
-            require_send(store.partners().change(cloud, Change::default()));
+            require_send(store.partners().change(cloud, change));
             require_send(store.partners().set_descriptor(descriptor));
+            require_send(store.partners().add_keystone(&north.0, &north.1));
             require_send(store.agreements().list(None));
             require_send(store.agreements().end("", 0));
             require_send(store.invitations().accept("", descriptor, 0));

@@ -1,5 +1,6 @@
 //! Why Keystone gave no answer to the daemon, and what to do about it.
 
+use super::password::BadPasswordFile;
 use crate::transport::TransportError;
 
 /// Why a question to Keystone has no answer.
@@ -9,15 +10,18 @@ pub enum KeystoneError {
     #[error(transparent)]
     Transport(#[from] TransportError),
     /// The daemon's own user cannot log in.
-    #[error(
-        "Keystone refuses to log in the daemon's user {user:?}: {said}; check username, password and user_domain_name in [keystone], and that the user is enabled"
-    )]
+    #[error("Keystone refuses to log in the daemon's user {user:?}: {said}; {remedy}")]
     WrongCredentials {
         /// The user's name.
         user: String,
         /// Keystone's words.
         said: String,
+        /// What to check.
+        remedy: String,
     },
+    /// There is no password to log in with.
+    #[error(transparent)]
+    PasswordFile(#[from] BadPasswordFile),
     /// The daemon's own user lacks a role.
     #[error(
         "Keystone does not let the daemon's user {request}; it needs role {role} there: {remedy}"

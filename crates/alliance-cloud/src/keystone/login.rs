@@ -8,7 +8,7 @@ use std::time::Duration;
 use alliance_token::body::TokenBody;
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
@@ -220,19 +220,16 @@ async fn log_in(
     call: Call<'_>,
 ) -> Result<OwnToken, KeystoneError> {
     let asked = Instant::now();
+    let password = settings.password.read()?;
+    let question = |scope| question(settings, &password, scope, call);
     let answer = http
-        .ask(
-            question(settings, scope.body(settings), call),
-            call.deadline,
-        )
+        .ask(question(scope.body(settings)), call.deadline)
         .await?;
     match answer.status {
         StatusCode::CREATED => {}
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             // Keystone says the same for a wrong password and for a missing role.
-            let unscoped = http
-                .ask(question(settings, json!("unscoped"), call), call.deadline)
-                .await?;
+            let unscoped = http.ask(question(json!("unscoped")), call.deadline).await?;
             return Err(if unscoped.status == StatusCode::CREATED {
                 let place = scope.describe(settings);
                 scope.missing_role(settings, format!("log in to {place}"))
@@ -242,6 +239,7 @@ async fn log_in(
                     said: unscoped
                         .said()
                         .unwrap_or_else(|| unscoped.status.to_string()),
+                    remedy: settings.password.remedy(),
                 }
             });
         }
@@ -263,14 +261,19 @@ async fn log_in(
     })
 }
 
-fn question(settings: &Settings, scope: Value, call: Call<'_>) -> Question<'static> {
+fn question(
+    settings: &Settings,
+    password: &SecretString,
+    scope: Value,
+    call: Call<'_>,
+) -> Question<'static> {
     let body = json!({"auth": {
         "identity": {
             "methods": ["password"],
             "password": {"user": {
                 "name": settings.username,
                 "domain": {"name": settings.user_domain_name},
-                "password": settings.password.expose_secret(),
+                "password": password.expose_secret(),
             }},
         },
         "scope": scope,

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use alliance_cloud::keystone::{Keystone, Settings};
+use alliance_cloud::keystone::{Keystone, Reads, Settings};
 use alliance_cloud::operator::Operator;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
@@ -154,11 +154,13 @@ impl Admin {
         self.grant("system", &user.id, "reader").await;
         let settings = Settings {
             auth_url: self.url.parse().unwrap(),
+            ca_file: None,
             username: user.name.clone(),
             password: PASSWORD.into(),
             user_domain_name: "Default".to_owned(),
             project_name,
             project_domain_name: "Default".to_owned(),
+            reads: Reads::BySystem,
             region: None,
             interface: "public".to_owned(),
             timeout: Duration::from_secs(20),

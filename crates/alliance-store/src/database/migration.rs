@@ -14,6 +14,7 @@ use crate::error::OpenError;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_first_thread.sql"),
     include_str!("../../migrations/0002_token_keys.sql"),
+    include_str!("../../migrations/0003_plain_keystones.sql"),
 ];
 
 /// The schema of this version.

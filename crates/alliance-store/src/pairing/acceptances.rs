@@ -6,7 +6,7 @@ use std::fmt;
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::invitation::{AcceptanceState, CONFIRMATION_TIME};
-use alliance_core::partner::{Partner, Role, Status};
+use alliance_core::partner::{Kind, Partner, Role, Status};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
@@ -272,6 +272,7 @@ impl Acceptances<'_> {
         let partner = Partner {
             cloud_id: found.inviter,
             name: found.name,
+            kind: Kind::Alliance,
             role: found.role,
             status: Status::Active,
             peer_url: descriptor.claims.peer_url.clone(),

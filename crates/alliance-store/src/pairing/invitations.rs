@@ -3,7 +3,7 @@
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::invitation::{CONFIRMATION_TIME, InvitationState};
-use alliance_core::partner::{Partner, Role, Status};
+use alliance_core::partner::{Kind, Partner, Role, Status};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
@@ -278,6 +278,7 @@ impl Invitations<'_> {
         let partner = Partner {
             cloud_id: acceptor.cloud_id.clone(),
             name: found.new.name.clone(),
+            kind: Kind::Alliance,
             role: found.new.role,
             status: Status::Active,
             peer_url: acceptor.descriptor.claims.peer_url.clone(),

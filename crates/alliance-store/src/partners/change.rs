@@ -1,11 +1,15 @@
 //! What happens to a partner after pairing.
 
+use std::collections::BTreeMap;
+
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::partner::{Partner, Status};
+use alliance_core::token::{Mode, TokenFormat};
 
 use super::{PartnerRecord, Partners, removal, require};
 use crate::database::retrying;
+use crate::database::row::to_json;
 use crate::error::{Error, Result};
 
 /// A partner whose status was set.
@@ -18,7 +22,7 @@ pub struct Transition {
 }
 
 /// What to change; `None` stays as it is, `Some(None)` takes the bound away.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Change {
     /// When the trust ends.
     pub trust_till: Option<Option<Seconds>>,
@@ -26,6 +30,10 @@ pub struct Change {
     pub max_users: Option<Option<u32>>,
     /// At most this many projects here.
     pub max_projects: Option<Option<u32>>,
+    /// How tokens of these formats are validated; other formats stay as they are.
+    pub modes: BTreeMap<TokenFormat, Mode>,
+    /// Whether signatures over SHA-1 count.
+    pub allow_sha1: Option<bool>,
 }
 
 impl Partners<'_> {
@@ -39,12 +47,12 @@ impl Partners<'_> {
         retrying(|| self.set_status_once(cloud, to, now)).await
     }
 
-    /// Changes bounds. The status stays: an expired partner with a later end is resumed by
-    /// [`Partners::set_status`].
+    /// Changes bounds, and how tokens are validated. The status stays: an expired partner with a
+    /// later end is resumed by [`Partners::set_status`].
     ///
     /// # Errors
-    /// [`Error::NoSuchPartner`].
-    pub async fn change(self, cloud: &CloudId, change: Change) -> Result<Partner> {
+    /// [`Error::NotOffline`], [`Error::NoSuchPartner`].
+    pub async fn change(self, cloud: &CloudId, change: &Change) -> Result<PartnerRecord> {
         retrying(|| self.change_once(cloud, change)).await
     }
 
@@ -110,23 +118,31 @@ impl Partners<'_> {
         Ok(Transition { from, partner })
     }
 
-    async fn change_once(self, cloud: &CloudId, change: Change) -> Result<Partner> {
+    async fn change_once(self, cloud: &CloudId, change: &Change) -> Result<PartnerRecord> {
         let mut transaction = self.0.write().await?;
-        let (id, record) = require(&mut transaction, cloud).await?;
-        let mut partner = record.partner;
+        let (id, mut record) = require(&mut transaction, cloud).await?;
+        let PartnerRecord {
+            partner, policy, ..
+        } = &mut record;
         partner.trust_till = change.trust_till.unwrap_or(partner.trust_till);
         partner.max_users = change.max_users.unwrap_or(partner.max_users);
         partner.max_projects = change.max_projects.unwrap_or(partner.max_projects);
+        for (format, mode) in &change.modes {
+            policy.set(*format, *mode)?;
+        }
+        policy.allow_sha1 = change.allow_sha1.unwrap_or(policy.allow_sha1);
         sqlx::query(
-            "UPDATE partners SET trust_till = ?, max_users = ?, max_projects = ? WHERE id = ?",
+            "UPDATE partners SET trust_till = ?, max_users = ?, max_projects = ?, policy = ?
+                WHERE id = ?",
         )
         .bind(partner.trust_till)
         .bind(partner.max_users.map(i64::from))
         .bind(partner.max_projects.map(i64::from))
+        .bind(to_json("partners.policy", policy)?)
         .bind(id)
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        Ok(partner)
+        Ok(record)
     }
 }

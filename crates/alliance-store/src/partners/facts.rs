@@ -27,11 +27,11 @@ pub struct StoredDescriptor {
 /// What a partner last told us.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Facts {
-    /// Its newest descriptor.
-    pub descriptor: StoredDescriptor,
+    /// Its newest descriptor; a plain Keystone has none.
+    pub descriptor: Option<StoredDescriptor>,
     /// What it holds of us.
     pub their_status: Option<Status>,
-    /// When its daemon last answered.
+    /// When its daemon, or its Keystone, last answered.
     pub last_seen: Option<Seconds>,
     /// Why it did not answer, if it did not when last asked.
     pub last_error: Option<String>,
@@ -134,11 +134,16 @@ impl Partners<'_> {
 }
 
 pub(super) fn of(row: &AnyRow) -> Result<Facts> {
-    Ok(Facts {
-        descriptor: StoredDescriptor {
+    let claims: Option<Descriptor> = row.json("claims")?;
+    let descriptor = match claims {
+        Some(claims) => Some(StoredDescriptor {
             jws: row.text("descriptor")?,
-            claims: row.json("claims")?,
-        },
+            claims,
+        }),
+        None => None,
+    };
+    Ok(Facts {
+        descriptor,
         their_status: row.maybe_word("their_status")?,
         last_seen: row.maybe_int("last_seen")?,
         last_error: row.maybe_text("last_error")?,

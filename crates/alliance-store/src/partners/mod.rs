@@ -8,7 +8,8 @@ pub(crate) mod insertion;
 pub(crate) mod removal;
 
 use alliance_core::cloud::{CloudId, Tag};
-use alliance_core::partner::Partner;
+use alliance_core::partner::{KeystoneAccess, Partner};
+use alliance_core::token::TokenPolicy;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
@@ -30,6 +31,10 @@ pub struct PartnerRecord {
     pub partner: Partner,
     /// What it told us.
     pub facts: Facts,
+    /// How its tokens are validated.
+    pub policy: TokenPolicy,
+    /// How it is asked, if it is a plain Keystone.
+    pub access: Option<KeystoneAccess>,
 }
 
 impl Partners<'_> {
@@ -127,6 +132,8 @@ fn record(row: &AnyRow) -> Result<PartnerRecord> {
     Ok(PartnerRecord {
         partner: partner(row)?,
         facts: facts::of(row)?,
+        policy: row.maybe_json("policy")?.unwrap_or_default(),
+        access: row.maybe_json("keystone")?,
     })
 }
 
@@ -134,6 +141,7 @@ fn partner(row: &AnyRow) -> Result<Partner> {
     Ok(Partner {
         cloud_id: row.word("cloud_id")?,
         name: row.text("name")?,
+        kind: row.word("kind")?,
         role: row.word("role")?,
         status: row.word("status")?,
         peer_url: row.text("peer_url")?,

@@ -22,8 +22,8 @@ pub struct Removal {
 }
 
 impl Partners<'_> {
-    /// Removes a partner and ends its agreements, in one transaction. Its name and cloud id are
-    /// free for a new pairing at once.
+    /// Removes a partner and ends its agreements, in one transaction. Its name, its cloud id and the
+    /// formats whose untagged tokens were its own are free at once.
     ///
     /// # Errors
     /// [`Error::NoSuchPartner`](crate::Error::NoSuchPartner).
@@ -59,6 +59,10 @@ pub(super) async fn end(
     .bind(id)
     .execute(&mut *connection)
     .await?;
+    sqlx::query("DELETE FROM untagged_formats WHERE partner_id = ?")
+        .bind(id)
+        .execute(&mut *connection)
+        .await?;
     alias::free(connection, &alias::partner(id)).await?;
     Ok(ended)
 }

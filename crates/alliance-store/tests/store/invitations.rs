@@ -63,7 +63,7 @@ async fn a_confirmed_invitation_is_a_partner(bed: &Bed) -> Outcome {
         .await?
         .ok_or("it is gone")?;
     assert_eq!(record.partner, partner);
-    assert_eq!(record.facts.descriptor, descriptor("west"));
+    assert_eq!(record.facts.descriptor, Some(descriptor("west")));
     Ok(())
 }
 

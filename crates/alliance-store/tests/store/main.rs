@@ -8,6 +8,7 @@ mod audit;
 mod bed;
 mod drafts;
 mod invitations;
+mod keystones;
 mod meta;
 mod opening;
 mod partners;

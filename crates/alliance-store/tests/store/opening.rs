@@ -2,16 +2,20 @@ use std::error::Error;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use alliance_core::partner::Kind;
+use alliance_core::token::{TokenFormat, TokenPolicy};
 use alliance_store::{OpenError, Store};
 
-use crate::bed::{Bed, Outcome, cloud, on_both, pair, this_cloud};
+use crate::agreements::agreement;
+use crate::bed::{Bed, Outcome, cloud, descriptor, on_both, pair, this_cloud};
+use crate::keystones::keystone;
 
 on_both!(
     what_was_stored_is_there_after_a_restart,
     the_database_of_another_cloud_is_refused_and_both_are_named,
     a_newer_schema_is_refused,
     of_many_daemons_that_start_at_once_one_migrates,
-    a_migration_that_was_killed_half_way_is_finished_by_the_next_start,
+    a_database_of_the_first_schema_keeps_what_it_holds,
 );
 
 async fn what_was_stored_is_there_after_a_restart(bed: &Bed) -> Outcome {
@@ -63,16 +67,85 @@ async fn of_many_daemons_that_start_at_once_one_migrates(bed: &Bed) -> Outcome {
     Ok(())
 }
 
-async fn a_migration_that_was_killed_half_way_is_finished_by_the_next_start(bed: &Bed) -> Outcome {
-    bed.open().await?.close().await;
-    bed.execute("DROP TABLE agreements").await?;
-    bed.execute("DROP TABLE audit").await?;
-    bed.execute("DELETE FROM meta").await?;
-
+/// The database as the first release left it, with a partner in it.
+async fn first_schema(bed: &Bed) -> Outcome {
     let store = bed.open().await?;
     pair(&store, "west").await?;
-    assert!(store.agreements().list(None).await?.is_empty());
+    store
+        .agreements()
+        .create(&agreement("west", "p"), 20)
+        .await?;
+    store.close().await;
+    for table in ["untagged_formats", "token_keys"] {
+        bed.execute(&format!("DROP TABLE {table}")).await?;
+    }
+    for column in ["kind", "policy", "keystone"] {
+        bed.execute(&format!("ALTER TABLE partners DROP COLUMN {column}"))
+            .await?;
+    }
+    bed.execute("UPDATE meta SET value = '1' WHERE name = 'schema'")
+        .await
+}
+
+async fn a_database_of_the_first_schema_keeps_what_it_holds(bed: &Bed) -> Outcome {
+    first_schema(bed).await?;
+    let store = bed.open().await?;
+    let record = store.partners().by_name("west").await?;
+    let record = record.ok_or("west is gone")?;
+    assert_eq!(record.partner.kind, Kind::Alliance);
+    assert_eq!(record.facts.descriptor, Some(descriptor("west")));
+    assert_eq!(
+        (record.policy, record.access),
+        (TokenPolicy::default(), None)
+    );
+    assert_eq!(store.agreements().live(&cloud("west"), 30).await?.len(), 1);
+    let (north, access) = keystone("north", &[TokenFormat::Uuid])?;
+    store.partners().add_keystone(&north, &access).await?;
+    let newest = "SELECT COUNT(*) FROM meta WHERE name = 'schema' AND value = '3'";
+    assert_eq!(bed.count(newest).await?, 1);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_mariadb_was_killed_in_is_finished_by_the_next_start() -> Outcome {
+    let Some(bed) = Bed::mariadb().await? else {
+        return Ok(());
+    };
+    bed.run(async |bed| {
+        bed.open().await?.close().await;
+        bed.execute("DROP TABLE agreements").await?;
+        bed.execute("DROP TABLE audit").await?;
+        bed.execute("DROP TABLE untagged_formats").await?;
+        bed.execute("ALTER TABLE partners DROP COLUMN keystone")
+            .await?;
+        bed.execute("DELETE FROM meta").await?;
+
+        let store = bed.open().await?;
+        pair(&store, "west").await?;
+        assert!(store.agreements().list(None).await?.is_empty());
+        let (north, access) = keystone("north", &[TokenFormat::Uuid])?;
+        store.partners().add_keystone(&north, &access).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// SQLite takes back what was not finished, and so what fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_fails_leaves_a_sqlite_file_as_it_was() -> Outcome {
+    Bed::sqlite()?
+        .run(async |bed| {
+            first_schema(bed).await?;
+            bed.execute("ALTER TABLE partners ADD COLUMN keystone TEXT")
+                .await?;
+            assert!(bed.open().await.is_err());
+            bed.execute("ALTER TABLE partners DROP COLUMN keystone")
+                .await?;
+            let store = bed.open().await?;
+            assert!(store.partners().by_name("west").await?.is_some());
+            Ok(())
+        })
+        .await
 }
 
 #[tokio::test]

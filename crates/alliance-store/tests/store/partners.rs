@@ -172,8 +172,8 @@ async fn an_expired_partner_resumes_only_with_a_later_end(bed: &Bed) -> Outcome 
         trust_till: Some(Some(500)),
         ..Change::default()
     };
-    let partner = store.partners().change(&west, later).await?;
-    assert_eq!(partner.status, Status::Expired);
+    let changed = store.partners().change(&west, &later).await?;
+    assert_eq!(changed.partner.status, Status::Expired);
     store
         .partners()
         .set_status(&west, Status::Active, 120)
@@ -194,8 +194,8 @@ async fn bounds_change_one_by_one(bed: &Bed) -> Outcome {
         trust_till: Some(None),
         ..Change::default()
     };
-    store.partners().change(&west, users).await?;
-    store.partners().change(&west, projects).await?;
+    store.partners().change(&west, &users).await?;
+    store.partners().change(&west, &projects).await?;
     let stored = store
         .partners()
         .by_name("west")
@@ -254,7 +254,7 @@ async fn what_a_partner_says_is_kept_as_it_came(bed: &Bed) -> Outcome {
     partners.set_failed(&west, "no route to host").await?;
     let failing = partners.by_name("west").await?.ok_or("it is gone")?;
     assert_eq!(failing.partner.peer_url, "https://moved.example:5443");
-    assert_eq!(failing.facts.descriptor, newer);
+    assert_eq!(failing.facts.descriptor, Some(newer));
     assert_eq!(failing.facts.received, received);
     assert_eq!(failing.facts.received_etag.as_deref(), Some("v2"));
     assert_eq!(
@@ -311,7 +311,7 @@ async fn changes_of_different_bounds_at_once_are_all_kept(bed: &Bed) -> Outcome 
     let mut changing = tokio::task::JoinSet::new();
     for change in changes {
         let (store, west) = (bed.open().await?, west.clone());
-        changing.spawn(async move { store.partners().change(&west, change).await });
+        changing.spawn(async move { store.partners().change(&west, &change).await });
     }
     for changed in changing.join_all().await {
         changed?;

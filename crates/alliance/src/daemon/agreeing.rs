@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use alliance_cloud::keystone::{self, KeystoneError};
 use alliance_core::agreement::{Agreement, Projects};
 use alliance_core::keystone_id;
 use alliance_core::label::clean;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 use super::Daemon;
 use super::clock::now;
 use super::delegate::ApiError;
-use super::directory::Known;
+use super::directory::{Known, Way};
 use crate::wire::{AgreementApplied, AgreementRequest, AgreementView, EndRequest};
 
 /// Longest name that is kept for display, in characters.
@@ -224,24 +225,14 @@ impl Daemon {
             return Ok((Projects::All, None));
         }
         let partner = &known.partner.name;
-        let by_id = ProjectQuery {
-            id: Some(project.to_owned()),
-            name: None,
-            domain: None,
-        };
-        let by_name = ProjectQuery {
-            id: None,
-            name: Some(project.to_owned()),
-            domain: domain.map(str::to_owned),
-        };
         let unreachable = |error| {
             ApiError::upstream(format!(
-                "{partner} did not say which project {project:?} is: {error}"
+                "{partner} did not say which project {project:?} is: {error:#}"
             ))
         };
         let mut found = Vec::new();
         if domain.is_none() && keystone_id::is_id(project) {
-            found = match known.client.projects(request_id, &by_id).await {
+            found = match known.project_of_id(project, request_id).await {
                 Ok(found) => told(found, Some(project)),
                 Err(_) if Uuid::try_parse(project).is_ok() => {
                     return Ok((Projects::One(project.to_owned()), None));
@@ -250,7 +241,7 @@ impl Daemon {
             };
         }
         if found.is_empty() {
-            let answer = known.client.projects(request_id, &by_name).await;
+            let answer = known.projects_named(project, domain, request_id).await;
             found = told(answer.map_err(unreachable)?, None);
         }
         match found.as_slice() {
@@ -276,6 +267,58 @@ impl Daemon {
                 )))
             }
         }
+    }
+}
+
+impl Known {
+    /// The partner's project of that id, if there is one.
+    async fn project_of_id(&self, id: &str, request_id: RequestId) -> anyhow::Result<Vec<Project>> {
+        Ok(match &self.way {
+            Way::Peer(client) => {
+                let by_id = ProjectQuery {
+                    id: Some(id.to_owned()),
+                    name: None,
+                    domain: None,
+                };
+                client.projects(request_id, &by_id).await?
+            }
+            Way::Keystone(plain) => {
+                let by_id = keystone::ProjectQuery::Id(id);
+                let request_id = request_id.to_string();
+                plain.keystone.projects(by_id, &request_id).await?
+            }
+        })
+    }
+
+    /// The partner's projects of that name, in that domain if one is named.
+    async fn projects_named(
+        &self,
+        name: &str,
+        domain: Option<&str>,
+        request_id: RequestId,
+    ) -> anyhow::Result<Vec<Project>> {
+        Ok(match &self.way {
+            Way::Peer(client) => {
+                let by_name = ProjectQuery {
+                    id: None,
+                    name: Some(name.to_owned()),
+                    domain: domain.map(str::to_owned),
+                };
+                client.projects(request_id, &by_name).await?
+            }
+            Way::Keystone(plain) => {
+                let by_name = keystone::ProjectQuery::Name { name, domain };
+                let request_id = request_id.to_string();
+                match plain.keystone.projects(by_name, &request_id).await {
+                    Err(error @ KeystoneError::MissingRole { .. }) => {
+                        return Err(anyhow::Error::new(error).context(
+                            "its service user may not look for projects; name the project by its id, or let the user read",
+                        ));
+                    }
+                    answer => answer?,
+                }
+            }
+        })
     }
 }
 

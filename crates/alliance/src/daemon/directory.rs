@@ -3,13 +3,21 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
+use alliance_cloud::keystone::{self, Keystone, KeystoneError, Password, Reads};
 use alliance_core::agreement::Agreement;
 use alliance_core::cloud::{CloudId, Tag};
-use alliance_core::partner::Partner;
+use alliance_core::descriptor::Descriptor;
+use alliance_core::partner::{KeystoneAccess, Partner};
+use alliance_core::token::{TokenFormat, TokenPolicy};
 use alliance_peer::client::{Deadlines, PeerClient};
 use alliance_peer::identity::Identity;
 use alliance_store::{Facts, PartnerRecord, Store};
+
+/// How long a question to a partner's Keystone may take, logging in included. Whoever has less time
+/// bounds it: a login that was begun goes on for the next.
+const KEYSTONE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One partner: who it is, what it said, what both sides grant, and the way to it.
 pub(crate) struct Known {
@@ -17,10 +25,75 @@ pub(crate) struct Known {
     pub partner: Partner,
     /// What it last told us.
     pub facts: Facts,
+    /// How its tokens are validated.
+    pub policy: TokenPolicy,
     /// Agreements that we gave it and nobody ended.
     pub given: Vec<Agreement>,
-    /// The connection to it.
-    pub client: Arc<PeerClient>,
+    /// How it is asked.
+    pub way: Way,
+}
+
+/// How a partner is asked.
+pub(crate) enum Way {
+    /// Its daemon, over the peer API.
+    Peer(Arc<PeerClient>),
+    /// Its Keystone, for it has no daemon.
+    Keystone(Arc<PlainKeystone>),
+}
+
+/// A partner's Keystone, as its service user asks it.
+pub(crate) struct PlainKeystone {
+    /// What is asked.
+    pub keystone: Keystone,
+    /// As our operator described it.
+    pub access: KeystoneAccess,
+}
+
+impl Known {
+    /// The daemon of a partner that has one.
+    pub(crate) fn peer(&self) -> Option<&Arc<PeerClient>> {
+        match &self.way {
+            Way::Peer(client) => Some(client),
+            Way::Keystone(_) => None,
+        }
+    }
+
+    /// The Keystone of a partner that has no daemon.
+    pub(crate) fn plain(&self) -> Option<&Arc<PlainKeystone>> {
+        match &self.way {
+            Way::Peer(_) => None,
+            Way::Keystone(plain) => Some(plain),
+        }
+    }
+
+    /// What its daemon last said of itself.
+    pub(crate) fn descriptor(&self) -> Option<&Descriptor> {
+        let stored = self.facts.descriptor.as_ref();
+        stored.map(|stored| &stored.claims)
+    }
+}
+
+impl PlainKeystone {
+    /// Connects to nothing yet.
+    ///
+    /// # Errors
+    /// If no HTTP client can be made.
+    pub(crate) fn new(access: KeystoneAccess) -> Result<Self, KeystoneError> {
+        let keystone = Keystone::new(keystone::Settings {
+            auth_url: access.auth_url.as_url().clone(),
+            ca_file: access.ca_file.clone(),
+            username: access.username.clone(),
+            password: Password::File(access.password_file.clone()),
+            user_domain_name: access.user_domain_name.clone(),
+            project_name: access.project_name.clone(),
+            project_domain_name: access.project_domain_name.clone(),
+            reads: Reads::ByAnything,
+            region: None,
+            interface: "public".to_owned(),
+            timeout: KEYSTONE_TIMEOUT,
+        })?;
+        Ok(Self { keystone, access })
+    }
 }
 
 /// An immutable view of all partners that are not removed.
@@ -29,6 +102,7 @@ pub(crate) struct Partners {
     by_cloud: HashMap<CloudId, Arc<Known>>,
     by_tag: HashMap<Tag, CloudId>,
     by_domain: HashMap<String, CloudId>,
+    by_untagged: HashMap<TokenFormat, CloudId>,
     /// Keystone domains of removed partners: their users may still be there.
     former_domains: HashSet<String>,
 }
@@ -42,6 +116,13 @@ impl Partners {
     /// The partner whose tokens have this tag.
     pub(crate) fn by_tag(&self, tag: &Tag) -> Option<&Arc<Known>> {
         self.by_tag.get(tag).and_then(|id| self.by_cloud.get(id))
+    }
+
+    /// The partner that untagged tokens of this format are of, if any.
+    pub(crate) fn by_untagged(&self, format: TokenFormat) -> Option<&Arc<Known>> {
+        self.by_untagged
+            .get(&format)
+            .and_then(|id| self.by_cloud.get(id))
     }
 
     /// The partner whose guests live in this domain of our Keystone.
@@ -74,6 +155,7 @@ pub(crate) struct Directory {
     /// Held while reading, so that what was read earlier never replaces what was read later.
     reading: tokio::sync::Mutex<()>,
     clients: Mutex<HashMap<(CloudId, String), Arc<PeerClient>>>,
+    keystones: Mutex<HashMap<CloudId, Arc<PlainKeystone>>>,
 }
 
 impl Directory {
@@ -88,6 +170,7 @@ impl Directory {
             current: RwLock::default(),
             reading: tokio::sync::Mutex::default(),
             clients: Mutex::default(),
+            keystones: Mutex::default(),
         };
         directory.reload().await?;
         Ok(directory)
@@ -137,9 +220,24 @@ impl Directory {
                     .push(agreement);
             }
         }
-        for PartnerRecord { partner, facts } in records {
+        for record in records {
+            let PartnerRecord {
+                partner,
+                facts,
+                policy,
+                access,
+            } = record;
             let given = agreements.remove(&partner.cloud_id).unwrap_or_default();
-            let client = self.client(&partner.cloud_id, &partner.peer_url)?;
+            let way = match access {
+                Some(access) => {
+                    let formats = access.formats.iter();
+                    partners
+                        .by_untagged
+                        .extend(formats.map(|format| (*format, partner.cloud_id.clone())));
+                    Way::Keystone(self.keystone(&partner.cloud_id, access)?)
+                }
+                None => Way::Peer(self.client(&partner.cloud_id, &partner.peer_url)?),
+            };
             partners
                 .by_tag
                 .insert(partner.cloud_id.tag(), partner.cloud_id.clone());
@@ -151,8 +249,9 @@ impl Directory {
                 Arc::new(Known {
                     partner,
                     facts,
+                    policy,
                     given,
-                    client,
+                    way,
                 }),
             );
         }
@@ -164,6 +263,12 @@ impl Directory {
                 .is_none_or(|known| known.partner.peer_url == *url)
         });
         drop(clients);
+        let mut keystones = self
+            .keystones
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        keystones.retain(|cloud_id, _| partners.by_cloud(cloud_id).is_some());
+        drop(keystones);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(partners);
         Ok(())
     }
@@ -182,6 +287,27 @@ impl Directory {
         let client = Arc::new(client);
         clients.insert(key, Arc::clone(&client));
         Ok(client)
+    }
+
+    /// The way to a partner's Keystone; the same one, with its login, for as long as it is
+    /// described the same.
+    fn keystone(
+        &self,
+        cloud_id: &CloudId,
+        access: KeystoneAccess,
+    ) -> anyhow::Result<Arc<PlainKeystone>> {
+        let mut keystones = self
+            .keystones
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(plain) = keystones.get(cloud_id)
+            && plain.access == access
+        {
+            return Ok(Arc::clone(plain));
+        }
+        let plain = Arc::new(PlainKeystone::new(access)?);
+        keystones.insert(cloud_id.clone(), Arc::clone(&plain));
+        Ok(plain)
     }
 }
 

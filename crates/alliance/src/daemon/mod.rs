@@ -283,11 +283,13 @@ fn keystone_settings(config: &Config) -> alliance_cloud::keystone::Settings {
     let keystone = &config.keystone;
     alliance_cloud::keystone::Settings {
         auth_url: keystone.auth_url.clone(),
+        ca_file: None,
         username: keystone.username.clone(),
-        password: keystone.password.clone(),
+        password: keystone.password.clone().into(),
         user_domain_name: keystone.user_domain_name.clone(),
         project_name: keystone.project_name.clone(),
         project_domain_name: keystone.project_domain_name.clone(),
+        reads: alliance_cloud::keystone::Reads::BySystem,
         region: keystone.region.clone(),
         interface: keystone.interface.clone(),
         timeout: keystone.timeout,

@@ -273,11 +273,13 @@ impl Publisher {
 }
 
 fn inputs_of(known: &Arc<Known>) -> PartnerInputs {
-    let descriptor = &known.facts.descriptor.claims;
+    let (keys, regions) = known.descriptor().map_or_else(Default::default, |told| {
+        (told.signing_keys.clone(), told.regions.clone())
+    });
     PartnerInputs {
         partner: known.partner.clone(),
-        keys: descriptor.signing_keys.clone(),
-        regions: descriptor.regions.clone(),
+        keys,
+        regions,
         given: known.given.clone(),
         received: known.facts.received.clone(),
     }
@@ -319,11 +321,13 @@ pub(crate) mod tests {
     pub(crate) fn nobodys_keystone() -> Result<Keystone, Box<dyn std::error::Error>> {
         Ok(Keystone::new(keystone::Settings {
             auth_url: "http://127.0.0.1:1/v3".parse()?,
+            ca_file: None,
             username: "alliance".into(),
             password: "none".into(),
             user_domain_name: "Default".into(),
             project_name: "service".into(),
             project_domain_name: "Default".into(),
+            reads: keystone::Reads::BySystem,
             region: None,
             interface: "public".into(),
             timeout: Duration::from_secs(1),

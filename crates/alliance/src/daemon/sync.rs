@@ -21,7 +21,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::Daemon;
 use super::clock::now;
-use super::directory::Known;
+use super::directory::{Known, Way};
 use super::own_catalog::Offer;
 
 /// Pause after a first failure to read the own catalog.
@@ -226,7 +226,20 @@ impl Daemon {
 
     async fn pull_facts(&self, known: &Arc<Known>, request_id: RequestId) -> anyhow::Result<()> {
         let cloud_id = &known.partner.cloud_id;
-        let answer = match known.client.descriptor(request_id).await {
+        let client = match &known.way {
+            Way::Peer(client) => client,
+            Way::Keystone(plain) => {
+                // Its user's own token tells whether all that is needed works.
+                let request_id = request_id.to_string();
+                plain.keystone.service_roles(&request_id).await?;
+                self.store
+                    .partners()
+                    .set_seen(cloud_id, None, now())
+                    .await?;
+                return Ok(());
+            }
+        };
+        let answer = match client.descriptor(request_id).await {
             Ok(answer) => answer,
             Err(PeerError::Refused(problem)) => {
                 let Some(status) = problem.reason().and_then(ended) else {
@@ -255,7 +268,7 @@ impl Daemon {
         self.store.partners().set_descriptor(&descriptor).await?;
         if known.partner.role.is_host() {
             let (received, etag) = if answer.status == Status::Active {
-                let answer = known.client.agreements(request_id).await?;
+                let answer = client.agreements(request_id).await?;
                 (
                     answer.agreements.into_iter().map(received).collect(),
                     Some(answer.etag),
@@ -282,16 +295,19 @@ impl Daemon {
         }
     }
 
-    /// Tells one partner in the background.
+    /// Tells one partner in the background; a plain Keystone has no ear for it.
     pub(crate) fn poke_soon(self: &Arc<Self>, known: &Arc<Known>, changed: &'static [Topic]) {
         if !matches!(known.partner.status, Status::Active | Status::Suspended) {
             return;
         }
-        let known = Arc::clone(known);
+        let Some(client) = known.peer().map(Arc::clone) else {
+            return;
+        };
+        let partner = known.partner.name.clone();
         self.spawn(async move {
             let request_id = RequestId::random();
-            if let Err(error) = known.client.poke(request_id, changed).await {
-                tracing::info!(%request_id, partner = known.partner.name, %error, "a partner was not poked; it pulls by itself later");
+            if let Err(error) = client.poke(request_id, changed).await {
+                tracing::info!(%request_id, partner, %error, "a partner was not poked; it pulls by itself later");
             }
         });
     }

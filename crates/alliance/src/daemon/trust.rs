@@ -61,10 +61,11 @@ impl Daemon {
             trust_till: change.trust_till,
             max_users: change.max_users,
             max_projects: change.max_projects,
+            ..Change::default()
         };
         self.store
             .partners()
-            .change(&partner.cloud_id, bounds)
+            .change(&partner.cloud_id, &bounds)
             .await?;
         self.audit(
             "operator",

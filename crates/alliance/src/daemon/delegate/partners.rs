@@ -145,12 +145,13 @@ impl Daemon {
         let at = now();
         let mut partner = known.partner.clone();
         partner.status = partner.status_at(at);
-        let descriptor = &known.facts.descriptor.claims;
+        let descriptor = known.descriptor();
+        let regions = descriptor.map_or(&[][..], |told| &told.regions);
+        let calls_itself = descriptor.map(|told| told.name.clone());
         PartnerView {
             fingerprint: fingerprint(self.identity.cloud_id(), &partner.cloud_id),
-            calls_itself: descriptor.name.clone(),
-            regions: descriptor
-                .regions
+            calls_itself: calls_itself.unwrap_or_default(),
+            regions: regions
                 .iter()
                 .map(|region| region_name(&partner.name, &region.id))
                 .collect(),

@@ -62,6 +62,8 @@ impl From<alliance_store::Error> for ApiError {
             E::NameTaken { .. }
             | E::CloudTaken { .. }
             | E::TagCollision { .. }
+            | E::FormatTaken { .. }
+            | E::NotOffline(_)
             | E::IllegalChange(_)
             | E::TrustIsOver { .. }
             | E::AlreadyUsed

@@ -26,8 +26,10 @@ pub(crate) async fn list(State(daemon): State<Arc<Daemon>>) -> Json<Vec<RegionVi
             .filter(|grant| grant.is_live(at))
             .map(|grant| grant.project_id.to_string())
             .collect();
-        let regions = known.facts.descriptor.claims.regions.iter();
+        let regions = known.descriptor().map(|told| told.regions.iter());
         regions
+            .into_iter()
+            .flatten()
             .map(|region| RegionView {
                 region: region_name(&known.partner.name, &region.id),
                 partner: known.partner.name.clone(),

@@ -35,11 +35,10 @@ pub(super) struct Question {
 /// Asks the issuer for a passport.
 pub(super) async fn passport(question: Question, token: Token) -> Outcome<Passport> {
     let asked_at = Instant::now();
-    let answer = question
-        .known
-        .client
-        .introspect(question.request_id, &token)
-        .await;
+    let Some(client) = question.known.peer() else {
+        return Outcome::Failed(Reason::HomeError);
+    };
+    let answer = client.introspect(question.request_id, &token).await;
     let answer = answer.map(|answer| match answer {
         Introspection::Active { passport } => Ok(passport),
         Introspection::Inactive { reason } => Err(reason),
@@ -65,11 +64,10 @@ pub(super) async fn grants(
         user_id,
         project_id,
     };
-    let answer = question
-        .known
-        .client
-        .grants(question.request_id, &asked)
-        .await;
+    let Some(client) = question.known.peer() else {
+        return Outcome::Failed(Reason::HomeError);
+    };
+    let answer = client.grants(question.request_id, &asked).await;
     let answer = answer.map(|answer| match answer {
         GrantsAnswer::Active { statement } => Ok(statement),
         GrantsAnswer::Inactive { reason } => Err(reason),
@@ -90,7 +88,10 @@ pub(super) fn report(question: Question, token: Token, reason: Reason) {
     tokio::spawn(async move {
         let request_id = question.request_id;
         let report = Report { token, reason };
-        if let Err(error) = question.known.client.report(request_id, &report).await {
+        let Some(client) = question.known.peer() else {
+            return;
+        };
+        if let Err(error) = client.report(request_id, &report).await {
             tracing::warn!(%request_id, token = %report.token, partner = question.known.partner.name, %error, "the issuer was not told why its token was refused here");
         }
     });
@@ -120,7 +121,8 @@ impl Question {
         let partners = self.directory.partners();
         let keys: &[Jwk] = partners
             .by_cloud(&self.known.partner.cloud_id)
-            .map_or(&[], |known| &known.facts.descriptor.claims.signing_keys);
+            .and_then(|known| known.descriptor())
+            .map_or(&[], |told| &told.signing_keys);
         let own = self.directory.cloud_id();
         let claims: T = match statement::verify(&jws, keys, &self.known.partner.cloud_id, Some(own))
         {

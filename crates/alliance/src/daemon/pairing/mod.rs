@@ -12,7 +12,7 @@ use std::time::Duration;
 use alliance_core::cloud::fingerprint;
 use alliance_core::descriptor::Descriptor;
 use alliance_core::label::{clean, is_alias};
-use alliance_core::partner::Status;
+use alliance_core::partner::{Kind, Status};
 use alliance_core::{keystone_id, partner::Partner};
 use alliance_peer::wire::Topic;
 use alliance_store::DraftOf;
@@ -54,6 +54,7 @@ impl Daemon {
                 partner: Partner {
                     cloud_id,
                     name: draft.name,
+                    kind: Kind::Alliance,
                     role: draft.role,
                     status: Status::Draft,
                     peer_url: String::new(),
