@@ -2,8 +2,11 @@
 
 import http.client
 
+import flask
 from keystone import exception
 from keystone.i18n import _
+
+_RETRY_AFTER = '1'  # seconds; when the plugin asks again after a failure
 
 
 class Refused(Exception):
@@ -38,6 +41,22 @@ class TokenIndeterminate(exception.NotFound):
     code = int(http.client.SERVICE_UNAVAILABLE)
     title = http.client.responses[http.client.SERVICE_UNAVAILABLE]
     message_format = _('The cloud that issued the token cannot be asked now. Try again later.')
+
+
+def indeterminate():
+    """Keystone's answer to an open question, with ``Retry-After`` where Keystone lets us add it.
+
+    Its authentication middleware makes the answer about an ``X-Auth-Token`` itself.
+    """
+    if flask.has_request_context():
+        flask.after_this_request(_add_retry_after)
+    return TokenIndeterminate()
+
+
+def _add_retry_after(response):
+    if response.status_code == TokenIndeterminate.code:
+        response.headers['Retry-After'] = _RETRY_AFTER
+    return response
 
 
 def not_found():

@@ -161,10 +161,10 @@ class _Answering:
             raise self._refused() from None
         if isinstance(error, Indeterminate):
             self._log(LOG.warning, 'Undecided', error)
-            raise refusal.TokenIndeterminate() from None
+            raise refusal.indeterminate() from None
         if isinstance(error, Exception):
             LOG.exception('Undecided: %s', self._what())
-            raise refusal.TokenIndeterminate() from None
+            raise refusal.indeterminate() from None
 
     def _log(self, write, verdict, error):
         detail = f': {error.detail}' if error.detail else ''

@@ -4,10 +4,13 @@ import threading
 import time
 
 import fake_daemon
+import flask
 from keystone_host import PROVIDERS
 from partner_cloud import fernet_like
 from partner_cloud import new_key
 import pytest
+
+from keystone_alliance import refusal
 
 
 def new_token(west):
@@ -34,10 +37,22 @@ def test_a_daemon_without_an_answer_gives_503_within_the_deadline(world, api, we
     assert response.status_code == 503, response.data
     assert time.monotonic() - began < 1.2
     assert set(response.json['error']) == {'code', 'message', 'title'}
+    assert int(response.headers['Retry-After']) > 0
     world.configure(deadline=0.6)
     assert api.get('/v3/auth/projects', new_token(west)).status_code == 503
     world.configure(deadline=0.6)
-    assert api.rescope(new_token(west)).status_code == 503
+    response = api.rescope(new_token(west))
+    assert response.status_code == 503
+    assert int(response.headers['Retry-After']) > 0
+
+
+def test_an_answer_that_is_not_open_says_nothing_of_trying_again(world, api, west, admin):
+    refused = api.validate(f'{west.tag}~{fernet_like()}', admin)
+    assert refused.status_code == 404
+    assert 'Retry-After' not in refused.headers
+    # What an open question had left for a request must not show in another one's answer.
+    flask_response = flask.Response(status=404)
+    assert 'Retry-After' not in refusal._add_retry_after(flask_response).headers
 
 
 def test_a_missing_daemon_gives_503_at_once_and_leaves_local_tokens_alone(world, api, west, admin):
