@@ -47,13 +47,14 @@ class Admission:
             raise Refused('unknown_partner')
         form.check_plausible(inner, time.time(), self._settings.clock_skew)
         self._check_partner(partner)
-        max_age = staleness.max_age(self._settings.max_staleness, self._settings.deadline)
+        ages = self._ages()
         staleness.forget(token)
         staleness.leave_earlier_request()
-        user_id, project_id, passport = self._daemon.flights.fly(
+        asked_at, user_id, project_id, passport = self._daemon.flights.fly(
             (snapshot.generation, ids.token_sha256(token)),
-            lambda: self._ask_and_admit(token, partner, max_age),
+            lambda: self._ask_and_admit(token, partner, ages),
         )
+        staleness.remember_from(asked_at + self._settings.deadline)
         return compat.token_values(
             user_id,
             _known_methods(passport.methods),
@@ -89,20 +90,25 @@ class Admission:
         home_project_id = guest.home_project_id(partner, project)
         if home_project_id is None:
             raise Refused('no_agreement', f'project {project_id} is not one of the partner')
-        max_age = staleness.max_age(self._settings.max_staleness, self._settings.deadline)
+        ages = self._ages()
         derived = {
             'sha256': ids.token_sha256(token),
             'expires_at': int(timeutils.parse_isotime(expires_at).timestamp()),
         }
-        self._daemon.flights.fly(
+        asked_at = self._daemon.flights.fly(
             (generation, user['id'], project_id, derived['sha256']),
-            lambda: self._ask_and_confirm(partner, user, home_user_id, project, max_age, derived),
+            lambda: self._ask_and_confirm(partner, user, home_user_id, project, ages, derived),
         )
+        staleness.remember_from(asked_at + self._settings.deadline)
 
-    def _ask_and_admit(self, token, partner, max_age):
+    def _ages(self):
+        return staleness.ages(self._settings.max_staleness, self._settings.deadline)
+
+    def _ask_and_admit(self, token, partner, ages):
         with self._daemon.place():
             guest.check_objects(partner)
-            signed = self._daemon.validate(token, max_age)
+            asked_at = time.monotonic()
+            signed = self._daemon.validate(token, ages)
         snapshot, partner = self._again(partner)
         passport = self._verifier.passport(signed, partner, snapshot.cloud_id, token, time.time())
         if _DELEGATED.intersection(passport.methods):
@@ -110,21 +116,22 @@ class Admission:
         agreements = _agreements_for(partner, passport.origin)
         if passport.project is None:
             user = guest.shadow_user(partner, passport.user)
-            return user['id'], None, passport
+            return asked_at, user['id'], None, passport
         roles = self._allowed(agreements, passport.project.id)
         self._check_roles(passport.roles, roles)
         user = guest.shadow_user(partner, passport.user)
         project = guest.shadow_project(partner, passport.project)
         self._grant(user['id'], project['id'], passport.roles & roles)
-        return user['id'], project['id'], passport
+        return asked_at, user['id'], project['id'], passport
 
-    def _ask_and_confirm(self, partner, user, home_user_id, project, max_age, derived):
+    def _ask_and_confirm(self, partner, user, home_user_id, project, ages, derived):
         home_project_id = project['alliance_project_id']
         _roles(partner.live_agreements(time.time()), home_project_id)
         with self._daemon.place():
             guest.check_objects(partner)
+            asked_at = time.monotonic()
             signed = self._daemon.confirm(
-                partner.cloud_id, home_user_id, home_project_id, max_age, derived
+                partner.cloud_id, home_user_id, home_project_id, ages, derived
             )
         snapshot, partner = self._again(partner)
         statement = self._verifier.grants(
@@ -133,6 +140,7 @@ class Admission:
         roles = self._allowed(partner.live_agreements(time.time()), home_project_id)
         self._check_roles(statement.roles, roles)
         self._grant(user['id'], project['id'], statement.roles & roles)
+        return asked_at
 
     def _partner_of(self, user):
         """Partner and home id of a shadow user; refused if that is no longer known."""

@@ -49,20 +49,21 @@ class Daemon:
         with self.bulkhead.place():
             yield
 
-    def validate(self, token, max_age):
+    def validate(self, token, ages):
         """Ask about a token. To be called in a ``place``.
 
-        :param max_age: seconds since the home cloud said so that an answer may be old
+        :param ages: how old an answer may be and how long it is used, see ``staleness.Ages``
         :returns: the signed passport
         :raises Refused: the token is not valid here
         :raises Indeterminate: nobody knows now
         """
-        answer = self._ask('/v1/tokens/validate', {'token': token, 'max_age': max_age})
+        answer = self._ask('/v1/tokens/validate', {'token': token, **ages._asdict()})
         return answer.get('passport')
 
-    def confirm(self, cloud_id, user_id, project_id, max_age, derived):
+    def confirm(self, cloud_id, user_id, project_id, ages, derived):
         """Ask which roles a home user has in a home project. To be called in a ``place``.
 
+        :param ages: as for ``validate``
         :param derived: hash and expiry of the token of this cloud that hangs on the answer
 
         :returns: the signed grant statement
@@ -75,8 +76,8 @@ class Daemon:
                 'cloud_id': cloud_id,
                 'user_id': user_id,
                 'project_id': project_id,
-                'max_age': max_age,
                 'token': derived,
+                **ages._asdict(),
             },
         )
         return answer.get('statement')

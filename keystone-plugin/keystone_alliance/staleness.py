@@ -1,16 +1,18 @@
 """Keystone's token cache, kept from answering for partners longer than promised.
 
-``Manager._validate_token`` is memoized for ``[token] cache_time``. Three things would stretch that:
+``Manager._validate_token`` is memoized for ``[token] cache_time``. Four things would stretch that:
 
 * an unset ``cache_time`` means ten minutes;
 * while a memoized value is made anew, or cannot be, dogpile hands out the expired one;
 * Keystone's per-request cache outlives its request in the thread that served it, up to the
   authentication of the thread's next request, and remembers there which generation of the cache
-  region is current: a flush of the region is missed once per thread.
+  region is current: a flush of the region is missed once per thread;
+* the time counts from when Keystone has an entry ready, which a slow database puts off.
 """
 
 import threading
 import time
+import typing
 
 from dogpile.cache import api
 from dogpile.cache import proxy
@@ -33,6 +35,15 @@ _ONE_REQUEST = 0.02  # seconds in which a thread takes the region's generation f
 _LOOK = 0.05
 _LEFT = 5  # seconds of the promise that are not Keystone's
 
+_thread = threading.local()
+
+
+class Ages(typing.NamedTuple):
+    """What the daemon must know to answer no more than can be vouched for."""
+
+    max_age: float  # seconds since the home cloud said so that an answer may be old
+    held_for: float  # seconds for which it may be used from when it was asked for
+
 
 def bound_cache_time(max_staleness):
     """Give ``[token] cache_time`` a default that keeps the promise.
@@ -45,14 +56,14 @@ def bound_cache_time(max_staleness):
         CONF.set_default('cache_time', default, group='token')
 
 
-def max_age(max_staleness, deadline):
-    """Seconds that an answer may be old so that it is not too old when its cache entry ends.
+def ages(max_staleness, deadline):
+    """Work out how old an answer may be so that it is not too old when its cache entry ends.
 
-    :param deadline: seconds that may pass from the daemon's answer until Keystone has stored it
+    :param deadline: seconds that may pass from the question until Keystone has stored the answer
     :raises Refused: if Keystone's cache alone takes longer
     """
     if not CONF.cache.enabled or not (CONF.token.caching or CONF.token.cache_on_issue):
-        return max_staleness
+        return Ages(max_age=max_staleness, held_for=deadline)
     cache_time = CONF.token.cache_time
     if cache_time is None:
         cache_time = CONF.cache.expiration_time
@@ -65,7 +76,17 @@ def max_age(max_staleness, deadline):
             max_staleness,
         )
         raise Refused('misconfigured', '[token] cache_time is above [alliance] max_staleness')
-    return max(0, max_staleness - cache_time - deadline)
+    return Ages(
+        max_age=max(0, max_staleness - cache_time - deadline), held_for=cache_time + deadline
+    )
+
+
+def remember_from(moment):
+    """Have Keystone's cache time of the token that this thread is at begin by then at the latest.
+
+    :param moment: on the monotonic clock, or None: it begins when the token is ready
+    """
+    _thread.begins = moment
 
 
 def forget(token):
@@ -90,7 +111,7 @@ def install(is_stuck):
     :param is_stuck: tells whether the daemon keeps a question waiting
     """
     _PatientMutex.is_stuck = staticmethod(is_stuck)
-    _wrap(token_provider.TOKENS_REGION, _PatientRegion)
+    _wrap(token_provider.TOKENS_REGION, _PunctualRegion)
     _wrap(cache.CACHE_INVALIDATION_REGION, _CurrentGeneration)
 
 
@@ -105,8 +126,8 @@ def _wrap(region, proxy_class):
     region.wrap(proxy_class)
 
 
-class _PatientRegion(proxy.ProxyBackend):
-    """Lets no thread wait for another one's question to a daemon that hangs."""
+class _PunctualRegion(proxy.ProxyBackend):
+    """Counts the age of what is remembered as promised; lets no thread wait for a hung daemon."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -114,6 +135,22 @@ class _PatientRegion(proxy.ProxyBackend):
 
     def get_mutex(self, key):
         return self.proxied.get_mutex(key) or self._mutexes.get(key)
+
+    def set(self, key, value):
+        value.metadata['ct'] -= _lateness()
+        self.proxied.set(key, value)
+
+    def set_serialized(self, key, value):
+        # The age is inside by now: what was late is not remembered.
+        if not _lateness():
+            self.proxied.set_serialized(key, value)
+
+
+def _lateness():
+    """Seconds since the cache time of this thread's token should have begun; told once."""
+    begins = getattr(_thread, 'begins', None)
+    _thread.begins = None
+    return 0 if begins is None else max(0, time.monotonic() - begins)
 
 
 class _PatientMutex(api.CacheMutex):

@@ -54,6 +54,7 @@ class Provider(base.Provider):
 
     def generate_id_and_issued_at(self, token):
         """Issue a token, tagged as one of this cloud if so configured."""
+        staleness.remember_from(None)
         token_id, issued_at = self._inner.generate_id_and_issued_at(token)
         if self._settings.tag_tokens:
             tag = self._source.own_tag()
@@ -64,6 +65,7 @@ class Provider(base.Provider):
 
     def validate_token(self, token_id):
         """Return Keystone's values of a token of this cloud or of a partner."""
+        staleness.remember_from(None)
         if not form.is_tagged(token_id):
             if not self._settings.accept_untagged:
                 raise refusal.not_found()

@@ -61,6 +61,7 @@ def test_home_is_asked_about_the_roles_in_the_new_project(world, api, west, gues
         'user_id': guest.user['id'],
         'project_id': other['id'],
         'max_age': 3,
+        'held_for': 57,
     }
     assert {role['name'] for role in body['roles']} == {'member', 'reader'}
 

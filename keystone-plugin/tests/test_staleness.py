@@ -1,10 +1,19 @@
 import threading
 import time
+from unittest import mock
 
+from dogpile.cache import api
 from keystone.federation.backends import sql as federation_sql
+from keystone.models import token_model
+from keystone.token import provider as token_provider
 from keystone_host import CONF
 from keystone_host import PROVIDERS
 import pytest
+from test_daemon_faults import parallel
+
+from keystone_alliance import grants
+from keystone_alliance import guest
+from keystone_alliance import staleness
 
 
 def wait_until(condition, seconds=5):
@@ -19,21 +28,128 @@ def test_an_unset_cache_time_becomes_a_little_less_than_max_staleness(world):
     assert CONF.token.cache_time == 55
 
 
-def test_the_daemon_is_told_how_old_an_answer_may_be(world, api, west, admin):
-    api.validate(west.token(west.user(), west.project()), admin)
-    assert world.daemon.calls[-1][1]['max_age'] == 60 - 55 - world.settings.deadline
+def test_the_daemon_is_told_how_old_an_answer_may_be_and_how_long_it_is_used(
+    world, api, west, admin
+):
+    def ages(admin):
+        api.validate(west.token(west.user(), west.project()), admin)
+        _path, question, _id = world.daemon.calls[-1]
+        return question['max_age'], question['held_for']
+
+    deadline = world.settings.deadline
+    assert ages(admin) == (60 - 55 - deadline, 55 + deadline)
     CONF.set_override('cache_time', 60, group='token')
-    api.validate(west.token(west.user(), west.project()), admin)
-    assert world.daemon.calls[-1][1]['max_age'] == 0
+    assert ages(admin) == (0, 60 + deadline)
     CONF.set_override('cache_time', 45, group='token')
-    api.validate(west.token(west.user(), west.project()), admin)
-    assert world.daemon.calls[-1][1]['max_age'] == 15 - world.settings.deadline
+    assert ages(admin) == (15 - deadline, 45 + deadline)
     CONF.set_override('enabled', False, group='cache')
     try:
-        api.validate(west.token(west.user(), west.project()), world.admin())
+        assert ages(world.admin()) == (60, deadline)
     finally:
         CONF.clear_override('enabled', group='cache')
-    assert world.daemon.calls[-1][1]['max_age'] == 60
+
+
+@pytest.fixture
+def slowly(monkeypatch):
+    """Make a function take longer than the deadline that these tests set."""
+
+    def slow(module, name):
+        function = getattr(module, name)
+
+        def late(*args):
+            time.sleep(1.3)
+            return function(*args)
+
+        monkeypatch.setattr(module, name, late)
+
+    return slow
+
+
+@pytest.fixture
+def remembered(world, monkeypatch):
+    """When the cache times began of those tokens that Keystone has remembered."""
+    begun = []
+    proxy = token_provider.TOKENS_REGION.backend
+    while not isinstance(proxy, staleness._PunctualRegion):
+        proxy = proxy.proxied
+    put = proxy.proxied.set
+
+    def note(key, value):
+        if isinstance(value.payload, token_model.TokenModel):
+            begun.append(value.metadata['ct'])
+        put(key, value)
+
+    monkeypatch.setattr(proxy.proxied, 'set', note)
+    world.configure(deadline=1.0)
+    return begun
+
+
+def test_what_was_ready_late_is_remembered_that_much_shorter(
+    world, api, west, admin, slowly, remembered
+):
+    asked = []
+    slowly(guest, 'shadow_user')
+    world.daemon.sign_passport = lambda partner, token: (
+        asked.append(time.time()) or partner.passport(token, world.cloud_id)
+    )
+    token = west.token(west.user(), west.project())
+    for _ in range(3):
+        assert api.validate(token, admin).status_code == 200
+    assert len(asked) == len(world.daemon.calls) == 1
+    assert remembered[-1] <= asked[0] + 1.0 < time.time()
+
+
+def test_a_derived_token_that_was_ready_late_is_remembered_that_much_shorter(
+    world, api, west, admin, slowly, remembered
+):
+    project = west.project()
+    token = west.token(west.user(), project)
+    assert api.validate(token, admin).status_code == 200
+    asked = []
+    slowly(grants, 'reconcile')
+    world.daemon.sign_statement = lambda partner, body: (
+        asked.append(time.time())
+        or partner.statement(body['user_id'], body['project_id'], world.cloud_id)
+    )
+    scope = {'project': {'id': west.host_project_id(project)}}
+    assert api.rescope(token, scope).status_code == 201
+    assert remembered[-1] <= asked[0] + 1.0 < time.time()
+
+
+def test_who_shares_an_answer_that_was_ready_late_counts_from_the_same_question(
+    world, west, slowly
+):
+    world.configure(deadline=1.0)
+    slowly(guest, 'shadow_user')
+    token = west.token(west.user(), west.project())
+
+    def use(_number):
+        world.provider.validate_token(token)
+        return staleness._lateness()
+
+    latenesses = [lateness for lateness, _seconds in parallel(2, use)]
+    assert len(world.daemon.calls) == 1
+    assert min(latenesses) > 0
+
+
+def test_one_late_answer_does_not_age_the_tokens_after_it(world, west, slowly, remembered):
+    slowly(guest, 'shadow_user')
+    world.provider.validate_token(west.token(west.user(), west.project()))
+    before = time.time()
+    world.admin()
+    assert remembered[-1] >= before
+
+
+def test_where_the_age_is_inside_already_what_was_late_is_not_remembered(world):
+    backend = mock.Mock(spec=api.CacheBackend)
+    region = staleness._PunctualRegion().wrap(backend)
+    staleness.remember_from(time.monotonic() - 0.1)
+    region.set_serialized('late', b'')
+    region.set_serialized('next', b'')
+    staleness.remember_from(time.monotonic() + 60)
+    region.set_serialized('early', b'')
+    stored = [call.args[0] for call in backend.set_serialized.call_args_list]
+    assert stored == ['next', 'early']
 
 
 def test_a_cache_time_above_max_staleness_refuses_foreign_tokens_and_names_both(
