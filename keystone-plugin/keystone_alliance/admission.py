@@ -16,6 +16,7 @@ from keystone_alliance import ids
 from keystone_alliance import staleness
 from keystone_alliance.passport import Verifier
 from keystone_alliance.refusal import Refused
+from keystone_alliance.snapshot import KEYSTONE
 
 CONF = keystone.conf.CONF
 PROVIDERS = provider_api.ProviderAPIs
@@ -38,6 +39,8 @@ class Admission:
     def admit(self, token, tag, inner):
         """Turn a partner's token into the values of an ordinary token of its shadow user.
 
+        :param tag: of the partner
+        :param inner: the token without its tag; the token itself if it has none
         :raises Refused: it is not valid here
         :raises Indeterminate: nobody can say now
         """
@@ -45,7 +48,9 @@ class Admission:
         partner = snapshot.partners.get(tag)
         if partner is None:
             raise Refused('unknown_partner')
-        form.check_plausible(inner, time.time(), self._settings.clock_skew)
+        recognised = form.recognise(inner)
+        _check_whose(partner, recognised.format, is_tagged=inner != token)
+        form.check_plausible(recognised, time.time(), self._settings.clock_skew)
         self._check_partner(partner)
         ages = self._ages()
         staleness.forget(token)
@@ -108,9 +113,9 @@ class Admission:
         with self._daemon.place():
             guest.check_objects(partner)
             asked_at = time.monotonic()
-            signed = self._daemon.validate(token, ages)
+            answer = self._daemon.validate(token, ages)
         snapshot, partner = self._again(partner)
-        passport = self._verifier.passport(signed, partner, snapshot.cloud_id, token, time.time())
+        passport = self._verifier.passport(answer, partner, snapshot, token, time.time())
         if _DELEGATED.intersection(passport.methods):
             raise Refused('delegated_method')
         agreements = _agreements_for(partner, passport.origin)
@@ -130,12 +135,12 @@ class Admission:
         with self._daemon.place():
             guest.check_objects(partner)
             asked_at = time.monotonic()
-            signed = self._daemon.confirm(
+            answer = self._daemon.confirm(
                 partner.cloud_id, home_user_id, home_project_id, ages, derived
             )
         snapshot, partner = self._again(partner)
         statement = self._verifier.grants(
-            signed, partner, snapshot.cloud_id, home_user_id, home_project_id, time.time()
+            answer, partner, snapshot, home_user_id, home_project_id, time.time()
         )
         roles = self._allowed(partner.live_agreements(time.time()), home_project_id)
         self._check_roles(statement.roles, roles)
@@ -190,6 +195,15 @@ class Admission:
         if not grants.reconcile(user_id, project_id, allowed):
             raise Refused('no_agreement', 'no role that passport, agreement and this cloud share')
         grants.check_power(user_id, project_id, self._settings.admin_roles, allowed)
+
+
+def _check_whose(partner, token_format, is_tagged):
+    """Refuse a spelling that the partner's tokens do not have: each has one only."""
+    if is_tagged:
+        if partner.kind == KEYSTONE:
+            raise Refused('malformed', 'a tag before a token of a plain Keystone')
+    elif token_format not in partner.untagged:
+        raise Refused('malformed', f'untagged {token_format} tokens are not those of the partner')
 
 
 def is_shadow(user):

@@ -14,6 +14,7 @@ from keystone_alliance import exchange
 from keystone_alliance.breaker import Breaker
 from keystone_alliance.bulkhead import Bulkhead
 from keystone_alliance.flight import Flights
+from keystone_alliance.passport import Answer
 from keystone_alliance.refusal import Indeterminate
 from keystone_alliance.refusal import Refused
 
@@ -53,12 +54,12 @@ class Daemon:
         """Ask about a token. To be called in a ``place``.
 
         :param ages: how old an answer may be and how long it is used, see ``staleness.Ages``
-        :returns: the signed passport
+        :returns: the signed passport, or an attestation of it, as an ``Answer``
         :raises Refused: the token is not valid here
         :raises Indeterminate: nobody knows now
         """
         answer = self._ask('/v1/tokens/validate', {'token': token, **ages._asdict()})
-        return answer.get('passport')
+        return Answer(answer.get('passport'), answer.get('attestation'))
 
     def confirm(self, cloud_id, user_id, project_id, ages, derived):
         """Ask which roles a home user has in a home project. To be called in a ``place``.
@@ -66,7 +67,7 @@ class Daemon:
         :param ages: as for ``validate``
         :param derived: hash and expiry of the token of this cloud that hangs on the answer
 
-        :returns: the signed grant statement
+        :returns: the signed grant statement, or an attestation of it, as an ``Answer``
         :raises Refused: the user has none, or may not come here
         :raises Indeterminate: nobody knows now
         """
@@ -80,7 +81,7 @@ class Daemon:
                 **ages._asdict(),
             },
         )
-        return answer.get('statement')
+        return Answer(answer.get('statement'), answer.get('attestation'))
 
     def acknowledge(self, ring, error):
         """Tell the daemon that its ring was heard."""

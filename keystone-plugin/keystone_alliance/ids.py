@@ -4,6 +4,8 @@ import base64
 import hashlib
 import uuid
 
+from keystone_alliance import form
+
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, 'alliance.openstack')
 TAG_LENGTH = 8
 
@@ -38,8 +40,11 @@ def token_sha256(token):
 
 
 def redacted(token):
-    """Tag and four bytes of the hash of a token: enough to find it, useless to use it."""
+    """Tag or format, and four bytes of the hash: enough to find a token, useless to use it."""
+    digest = token_sha256(token)[:8]
     tag, tilde, _inner = token.partition('~')
-    if not tilde or len(tag) != TAG_LENGTH or not tag.isascii() or not tag.isalnum():
+    if not tilde:
+        return f'{form.looks_like(token) or "?"}#{digest}'
+    if len(tag) != TAG_LENGTH or not tag.isascii() or not tag.isalnum():
         tag = '?'
-    return f'{tag}~#{token_sha256(token)[:8]}'
+    return f'{tag}~#{digest}'

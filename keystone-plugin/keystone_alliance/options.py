@@ -18,7 +18,9 @@ OPTS = [
         help="""
 Token provider that makes and validates the tokens of this cloud itself: an
 entry point of the `keystone.token.provider` namespace. Set it to what
-`[token] provider` was before `alliance` was installed (`fernet` or `jws`).
+`[token] provider` was before `alliance` was installed. `fernet` and `jws` are
+supported. Providers of the retired formats `uuid`, `pki` and `pkiz` load as
+well and are for labs only.
 """,
     ),
     cfg.StrOpt(
@@ -64,7 +66,9 @@ lifetime before the plugin is taken out.
         help="""
 Whether tokens without a tag are accepted as tokens of this cloud. Set it to
 false when all nodes have been tagging for longer than a token lives, so that
-a token has one spelling only.
+a token has one spelling only. While it is true, untagged tokens of the format
+of `inner_provider` are this cloud's own, also where a partner that is a plain
+Keystone issues the same format.
 """,
     ),
     cfg.IntOpt(

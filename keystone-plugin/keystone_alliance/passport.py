@@ -1,4 +1,8 @@
-"""The partner's signed word: passports (about a token) and grant statements (about roles).
+"""Signed words about guests: passports (about a token) and grant statements (about roles).
+
+The partner signs them itself. Where it cannot (a plain Keystone) or was not asked (its token was
+verified on the spot), our own daemon attests the same, under other names; that counts where the
+snapshot says so of this partner.
 
 RFC 9701 shape, ES256 only. Nothing of an answer is used before its signature, issuer, audience and
 age have been checked, and every value is of one known type afterwards.
@@ -16,10 +20,13 @@ import jwt
 from oslo_utils import timeutils
 
 from keystone_alliance import ids
+from keystone_alliance import snapshot as snapshots
 from keystone_alliance.refusal import Refused
 
 PASSPORT = 'token-introspection+jwt'
 GRANTS = 'alliance-grants+jwt'
+PASSPORT_ATTESTATION = 'alliance-token-attestation+jwt'
+GRANTS_ATTESTATION = 'alliance-grants-attestation+jwt'
 
 _ID = re.compile(r'[\x21-\x7e]{1,64}\Z')
 _AUDIT_ID = re.compile(r'[A-Za-z0-9_-]{22}\Z')
@@ -35,6 +42,13 @@ class Named:
     name: str
     domain_id: str
     domain_name: str
+
+
+class Answer(typing.NamedTuple):
+    """What the daemon showed; nothing of it has been checked."""
+
+    statement: object  # passport or grant statement, signed by the partner
+    attestation: object  # the same, signed by our own daemon
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,53 +74,62 @@ class GrantStatement:
     roles: frozenset[str]
 
 
+class _Signer(typing.NamedTuple):
+    """Who must have signed a word, and as what."""
+
+    name: str
+    cloud_id: str
+    keys: tuple[dict, ...]
+    typ: str
+
+
 class Verifier:
-    """Checks what a partner signed for this cloud.
+    """Checks what was signed about a partner's token or user for this cloud.
 
     :param max_age: seconds since ``iat`` after which an answer is too old
-    :param skew: seconds by which the partner's clock may differ
+    :param skew: seconds by which the signer's clock may differ
     """
 
     def __init__(self, max_age, skew):
         self._max_age = max_age
         self._skew = skew
 
-    def passport(self, jws, partner, audience, token, now):
-        """Return the ``Passport`` in ``jws`` if ``partner`` made it for ``token`` and us."""
-        claims = self._claims(jws, PASSPORT, partner, audience, now)
-        answer = _mapping(claims.get('token_introspection'), 'token_introspection')
-        if answer.get('active') is not True:
+    def passport(self, answer, partner, snapshot, token, now):
+        """Return the ``Passport`` in ``answer`` if it is about this token of ``partner``."""
+        claims = self._claims(answer, PASSPORT, PASSPORT_ATTESTATION, partner, snapshot, now)
+        told = _mapping(claims.get('token_introspection'), 'token_introspection')
+        if told.get('active') is not True:
             raise Refused('not_found', 'the passport says that the token is not active')
-        if answer.get('token_sha256') != ids.token_sha256(token):
+        if told.get('token_sha256') != ids.token_sha256(token):
             raise Refused('malformed', 'the passport is about another token')
-        domain = _mapping(answer.get('user_domain'), 'user_domain')
+        domain = _mapping(told.get('user_domain'), 'user_domain')
         user = Named(
-            id=_id(answer.get('sub'), 'user id'),
-            name=_name(answer.get('username'), 'user name'),
+            id=_id(told.get('sub'), 'user id'),
+            name=_name(told.get('username'), 'user name'),
             domain_id=_id(domain.get('id'), 'id of the user domain'),
             domain_name=_name(domain.get('name'), 'name of the user domain'),
         )
         project = None
-        if answer.get('project') is not None:
-            project = _named(answer['project'], 'project')
-        issued_at, expires_at = answer.get('issued_at'), answer.get('expires_at')
+        if told.get('project') is not None:
+            project = _named(told['project'], 'project')
+        issued_at, expires_at = told.get('issued_at'), told.get('expires_at')
         if _time(issued_at) > now + self._skew:
             raise Refused('not_yet_valid', 'the token is issued in the future')
         _time(expires_at)
         return Passport(
             user=user,
             project=project,
-            roles=_roles(answer.get('roles')),
-            methods=tuple(_strings(answer.get('methods'), 'methods', _ID)),
-            audit_ids=_audit_ids(answer.get('audit_ids')),
+            roles=_roles(told.get('roles')),
+            methods=tuple(_strings(told.get('methods'), 'methods', _ID)),
+            audit_ids=_audit_ids(told.get('audit_ids')),
             issued_at=issued_at,
             expires_at=expires_at,
-            origin=None if answer.get('origin') is None else _id(answer['origin'], 'origin'),
+            origin=None if told.get('origin') is None else _id(told['origin'], 'origin'),
         )
 
-    def grants(self, jws, partner, audience, user_id, project_id, now):
-        """Return the ``GrantStatement`` in ``jws`` if it is about this user and project."""
-        claims = self._claims(jws, GRANTS, partner, audience, now)
+    def grants(self, answer, partner, snapshot, user_id, project_id, now):
+        """Return the ``GrantStatement`` in ``answer`` if it is about this user and project."""
+        claims = self._claims(answer, GRANTS, GRANTS_ATTESTATION, partner, snapshot, now)
         grants = _mapping(claims.get('grants'), 'grants')
         user = _named(grants.get('user'), 'user')
         project = None
@@ -116,44 +139,58 @@ class Verifier:
             raise Refused('malformed', 'the grant statement is about somebody or something else')
         return GrantStatement(user=user, project=project, roles=_roles(grants.get('roles')))
 
-    def _claims(self, jws, typ, partner, audience, now):
+    def _claims(self, answer, statement_typ, attestation_typ, partner, snapshot, now):
+        if answer.statement is None and answer.attestation is not None:
+            if not partner.attested:
+                raise Refused('malformed', 'attested, which is not believed for this partner')
+            us = _Signer('this daemon', snapshot.cloud_id, snapshot.keys, attestation_typ)
+            claims = self._signed_by(us, answer.attestation, snapshot.cloud_id, now)
+            if claims.get('partner') != partner.cloud_id:
+                raise Refused('malformed', 'the attestation is about another partner')
+            return claims
+        if partner.kind == snapshots.KEYSTONE:
+            raise Refused('malformed', 'a plain Keystone signs no statements')
+        home = _Signer('the partner', partner.cloud_id, partner.keys, statement_typ)
+        return self._signed_by(home, answer.statement, snapshot.cloud_id, now)
+
+    def _signed_by(self, signer, jws, audience, now):
         if not isinstance(jws, str):
             raise Refused('malformed', 'no signed statement in the answer')
         try:
             header = jwt.get_unverified_header(jws)
-            if header.get('typ') != typ or header.get('alg') != 'ES256' or 'crit' in header:
-                raise Refused('malformed', f'not a statement of type {typ}')
+            if header.get('typ') != signer.typ or header.get('alg') != 'ES256' or 'crit' in header:
+                raise Refused('malformed', f'not a statement of type {signer.typ}')
             claims = jwt.decode(
                 jws,
-                _key(partner, header.get('kid')),
+                _key(signer, header.get('kid')),
                 algorithms=['ES256'],
                 audience=audience,
-                issuer=partner.cloud_id,
+                issuer=signer.cloud_id,
                 options={'verify_iat': False, 'verify_exp': False, 'verify_nbf': False},
             )
         except jwt.InvalidAudienceError:
             raise Refused('wrong_audience', 'the statement is for another cloud') from None
         except jwt.PyJWTError as error:
             raise Refused('malformed', f'statement: {error}') from None
-        if claims.get('aud') != audience or claims.get('iss') != partner.cloud_id:
+        if claims.get('aud') != audience or claims.get('iss') != signer.cloud_id:
             raise Refused('wrong_audience', 'the statement is for several clouds')
         issued_at = claims.get('iat')
         if type(issued_at) not in (int, float):
             raise Refused('malformed', 'the statement has no time')
-        if issued_at > now + self._skew:
+        if not issued_at <= now + self._skew:
             raise Refused('malformed', 'the statement is from the future: compare the clocks')
         if issued_at < now - self._max_age - self._skew:
             raise Refused('malformed', 'the statement is too old')
         return claims
 
 
-def _key(partner, kid):
-    for jwk in partner.keys:
+def _key(signer, kid):
+    for jwk in signer.keys:
         if isinstance(kid, str) and jwk.get('kid') == kid:
             if jwk.get('kty') == 'EC' and jwk.get('crv') == 'P-256':
                 return _public_key(jwk.get('x'), jwk.get('y'))
             break
-    raise Refused('malformed', "signed with a key that is not known as the partner's")
+    raise Refused('malformed', f'signed with a key that is not known as one of {signer.name}')
 
 
 @functools.lru_cache(maxsize=256)
@@ -165,7 +202,7 @@ def _public_key(x, y):
         ]
         return ec.EllipticCurvePublicNumbers(*numbers, ec.SECP256R1()).public_key()
     except (ValueError, TypeError):
-        raise Refused('malformed', 'a key of the partner in the snapshot is broken') from None
+        raise Refused('malformed', 'a key in the snapshot is broken') from None
 
 
 def _mapping(value, what):

@@ -13,6 +13,7 @@ import typing
 
 from oslo_log import log
 
+from keystone_alliance import form
 from keystone_alliance import ids
 
 LOG = log.getLogger(__name__)
@@ -20,6 +21,8 @@ LOG = log.getLogger(__name__)
 VERSION = 1
 MAX_SIZE = 64 * 1024 * 1024
 EVERY_PROJECT = '*'
+ALLIANCE = 'alliance'  # kind of a partner that has a daemon
+KEYSTONE = 'keystone'  # kind of one that is a plain Keystone, asked by our daemon
 
 _CLOUD_ID = re.compile(r'[a-z2-7]{52}\Z')
 _RING = re.compile(r'[0-9a-f]{64}\Z')
@@ -45,6 +48,10 @@ def _limit(value, what):
     if value is None:
         return None
     return _need(value, int, what)
+
+
+def _jwks(value, what):
+    return tuple(_need(key, dict, what) for key in _need(value, list, what))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,11 +82,14 @@ class Agreement:
 
 @dataclasses.dataclass(frozen=True)
 class Partner:
-    """A cloud that this one is paired with."""
+    """A cloud whose users come here or to which ours go."""
 
     tag: str
     cloud_id: str
     name: str
+    kind: str
+    attested: bool  # whether our own daemon's word about its tokens and users is believed
+    untagged: frozenset[str]  # formats whose untagged tokens are its own
     status: str
     role: str
     trust_till: typing.Optional[float]
@@ -99,17 +109,27 @@ class Partner:
         if data['domain_id'] != ids.domain_id(cloud_id):
             raise Unusable(f'domain_id of {tag} does not follow from its cloud id')
         limits = _need(data.get('limits') or {}, dict, 'limits')
+        name = _need(data['name'], str, 'name')
+        role = _need(data['role'], str, 'role')
+        kind = data.get('kind', ALLIANCE)
+        if kind not in (ALLIANCE, KEYSTONE):
+            raise Unusable(f'partner {name} is of the unknown kind {kind!r}')
+        if kind == KEYSTONE and role != 'guest':
+            raise Unusable(f'partner {name} is a plain Keystone and a {role}, not a guest')
         return cls(
             tag=tag,
             cloud_id=cloud_id,
-            name=_need(data['name'], str, 'name'),
+            name=name,
+            kind=kind,
+            attested=_need(data.get('attested', False), bool, 'attested'),
+            untagged=_untagged(name, kind, data.get('untagged', [])),
             status=_need(data['status'], str, 'status'),
-            role=_need(data['role'], str, 'role'),
+            role=role,
             trust_till=_epoch(data.get('trust_till'), 'trust_till'),
             domain_id=data['domain_id'],
             idp_id=_need(data['idp_id'], str, 'idp_id'),
             protocol_id=_need(data['protocol_id'], str, 'protocol_id'),
-            keys=tuple(_need(key, dict, 'key') for key in _need(data['keys'], list, 'keys')),
+            keys=_jwks(data['keys'], 'keys of a partner'),
             max_users=_limit(limits.get('users'), 'limit of users'),
             max_projects=_limit(limits.get('projects'), 'limit of projects'),
             agreements=tuple(
@@ -138,6 +158,31 @@ class Partner:
             if agreement.covers(home_project_id):
                 roles |= agreement.roles
         return roles
+
+
+def _untagged(name, kind, value):
+    formats = frozenset(
+        _need(item, str, 'untagged format') for item in _need(value, list, 'untagged formats')
+    )
+    if formats - form.FORMATS:
+        raise Unusable(f'partner {name} issues unknown formats: {sorted(formats - form.FORMATS)}')
+    if formats and kind != KEYSTONE:
+        raise Unusable(f'untagged tokens are claimed for partner {name}, which tags its own')
+    return formats
+
+
+def _owners(partners):
+    """Tag of the one partner that claims a format's untagged tokens, by format."""
+    owners = {}
+    for partner in partners.values():
+        for token_format in sorted(partner.untagged):
+            other = owners.setdefault(token_format, partner.tag)
+            if other != partner.tag:
+                raise Unusable(
+                    f'untagged {token_format} tokens are claimed for both {partners[other].name} '
+                    f'and {partner.name}'
+                )
+    return owners
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,8 +240,10 @@ class Snapshot:
     generation: int
     cloud_id: typing.Optional[str]
     tag: typing.Optional[str]
+    keys: tuple[dict, ...]  # with which our own daemon signs attestations
     ring: typing.Optional[str]
     partners: typing.Mapping[str, Partner]
+    untagged: typing.Mapping[str, str]  # format → tag of the partner whose untagged tokens they are
     regions: Regions
 
     @classmethod
@@ -209,7 +256,7 @@ class Snapshot:
             return cls._parse(data)
         except KeyError as error:
             raise Unusable(f'{error} is missing') from error
-        except (TypeError, AttributeError) as error:
+        except (TypeError, AttributeError, OverflowError) as error:
             raise Unusable(str(error)) from error
 
     @classmethod
@@ -231,8 +278,10 @@ class Snapshot:
             generation=_need(data['generation'], int, 'generation'),
             cloud_id=cloud_id,
             tag=tag,
+            keys=_jwks(data['cloud'].get('keys', []), 'keys of this cloud'),
             ring=ring,
             partners=partners,
+            untagged=_owners(partners),
             regions=Regions.parse(data['catalog']),
         )
 
@@ -248,8 +297,10 @@ NOTHING = Snapshot(
     generation=-1,
     cloud_id=None,
     tag=None,
+    keys=(),
     ring=None,
     partners={},
+    untagged={},
     regions=Regions(projects={}, all_projects=(), guests={}, entries={}, services={}),
 )
 

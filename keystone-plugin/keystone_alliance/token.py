@@ -13,6 +13,7 @@ from keystone_alliance import ids
 from keystone_alliance import killswitch
 from keystone_alliance import options
 from keystone_alliance import refusal
+from keystone_alliance import routing
 from keystone_alliance import snapshot
 from keystone_alliance import staleness
 from keystone_alliance.daemon import Daemon
@@ -45,6 +46,7 @@ class Provider(base.Provider):
         self._settings = settings
         self._inner = manager.load_driver(_NAMESPACE, settings.inner_provider)
         self._source = snapshot.source(settings.snapshot)
+        self._routing = routing.Routing(settings, self._source)
         daemon = Daemon(settings)
         self._admission = admission.Admission(settings, self._source, daemon)
         self._doorbell = Doorbell(self._source, daemon)
@@ -67,9 +69,7 @@ class Provider(base.Provider):
         """Return Keystone's values of a token of this cloud or of a partner."""
         staleness.remember_from(None)
         if not form.is_tagged(token_id):
-            if not self._settings.accept_untagged:
-                raise refusal.not_found()
-            return self._validate_own(token_id, token_id)
+            return self._validate_untagged(token_id)
         if self._doorbell.is_ring(token_id):
             self._doorbell.ring(token_id)
             raise refusal.not_found()
@@ -79,7 +79,18 @@ class Provider(base.Provider):
             # Without any snapshot yet, whose token it is shows in whether it is one of ours.
             if own_tag is not None and tag != own_tag:
                 return self._admission.admit(token_id, tag, inner)
+            form.check_spelling(inner)
         return self._validate_own(token_id, inner)
+
+    def _validate_untagged(self, token_id):
+        tag = self._routing.partner_of(token_id)
+        if tag is not None:
+            with _Answering(token_id, self._source, refusal.not_found, tag=tag):
+                form.check_length(token_id)
+                return self._admission.admit(token_id, tag, token_id)
+        if not self._settings.accept_untagged:
+            raise refusal.not_found()
+        return self._validate_own(token_id, token_id)
 
     def _validate_own(self, token_id, inner):
         values = self._inner.validate_token(inner)
@@ -146,11 +157,12 @@ def _check_derived(methods, system, domain_id, trust_id, access_token_id, app_cr
 class _Answering:
     """Turns refusals into Keystone's answers, each logged once, without the token."""
 
-    def __init__(self, token_id, source, refused, user=None):
+    def __init__(self, token_id, source, refused, user=None, tag=None):
         self._token_id = token_id
         self._source = source
         self._refused = refused
         self._user = user
+        self._tag = tag
 
     def __enter__(self):
         return self
@@ -178,6 +190,6 @@ class _Answering:
             partner = self._source.current().partner_of_domain(self._user['domain_id'])
             name = partner.name if partner else 'unknown'
             return f'a token for shadow user {self._user["id"]} of partner {name}'
-        tag = self._token_id.partition('~')[0]
+        tag = self._tag or self._token_id.partition('~')[0]
         name = partners[tag].name if tag in partners else 'unknown'
         return f'token {ids.redacted(self._token_id)} of partner {name}'

@@ -60,7 +60,10 @@ def memcached(folder):
 
 
 class World:
-    """East (this Keystone, the host) with its partners west and north, and its daemon's double."""
+    """East (this Keystone, the host) with its partners west and north, and its daemon's double.
+
+    A third partner, the plain Keystone ``old``, is in the snapshot of those tests that ask for it.
+    """
 
     def __init__(self, folder, application):
         self.folder = folder
@@ -69,8 +72,10 @@ class World:
         self.tag = self.cloud_id[:8]
         self.west = PartnerCloud('west')
         self.north = PartnerCloud('north')
-        self.daemon = FakeDaemon(folder / 'delegate.sock', self.cloud_id, [self.west, self.north])
-        for partner in (self.west, self.north):
+        self.old = PartnerCloud('old', kind='keystone')
+        partners = [self.west, self.north, self.old]
+        self.daemon = FakeDaemon(folder / 'delegate.sock', self.cloud_id, partners)
+        for partner in partners:
             keystone_host.make_partner_objects(partner)
         self.generation = 0
         self.settings = self.provider._settings
@@ -84,7 +89,8 @@ class World:
         """Run with other options of the [alliance] group until the test ends."""
         admission = self.provider._admission
         settings = dataclasses.replace(self.settings, **changes)
-        self.provider._settings = admission._settings = admission._daemon._settings = settings
+        self.provider._settings = self.provider._routing._settings = settings
+        admission._settings = admission._daemon._settings = settings
         admission._daemon._reset()
 
     def reset(self):
@@ -93,7 +99,12 @@ class World:
         CONF.clear_override('cache_time', group='token')
         self.snapshot = {
             'version': 1,
-            'cloud': {'id': self.cloud_id, 'tag': self.tag, 'name': 'east'},
+            'cloud': {
+                'id': self.cloud_id,
+                'tag': self.tag,
+                'name': 'east',
+                'keys': [self.daemon.jwk],
+            },
             'ring': None,
             'partners': {partner.tag: partner.entry() for partner in (self.west, self.north)},
             'catalog': {
@@ -115,6 +126,12 @@ class World:
         temporary = path.with_suffix('.new')
         temporary.write_text(json.dumps(self.snapshot))
         os.replace(temporary, path)
+
+    def claim(self, *formats, **changes):
+        """Have ``old`` as a partner, with the untagged tokens of these formats."""
+        entry = self.old.entry(**{'untagged': list(formats), **changes})
+        self.snapshot['partners'][self.old.tag] = entry
+        self.write()
 
     def partner_entry(self, partner=None):
         return self.snapshot['partners'][(partner or self.west).tag]
@@ -152,6 +169,13 @@ def api(world):
 @pytest.fixture
 def west(world):
     return world.west
+
+
+@pytest.fixture
+def old(world):
+    """A plain Keystone of 2014 as a partner: no daemon, no tags."""
+    world.claim('uuid', 'pki', 'pkiz')
+    return world.old
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 import base64
 import hashlib
+import json
 import os
 import struct
 import time
 import uuid
+import zlib
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -47,6 +49,43 @@ def fernet_like(issued_at=None):
     return base64url(b'\x80' + struct.pack('>Q', at) + os.urandom(16 + 96 + 32))
 
 
+def uuid_like():
+    return uuid.uuid4().hex
+
+
+def pki_like(size=600):
+    """A string that looks like a PKI token: DER of that size in the base64 of keystoneclient."""
+    return base64.b64encode(_cms(size), b'+-').decode()
+
+
+def pkiz_like(size=600):
+    return 'PKIZ_' + base64.urlsafe_b64encode(zlib.compress(_cms(size))).decode()
+
+
+def _cms(size):
+    return b'\x30\x82' + struct.pack('>H', size - 4) + os.urandom(size - 4)
+
+
+def jws_like(issued_at=None):
+    at = time.time() if issued_at is None else issued_at
+    payload = json.dumps({'iat': at, 'jti': uuid.uuid4().hex}).encode()
+    return '.'.join(base64url(part) for part in (b'{"alg":"ES256"}', payload, os.urandom(64)))
+
+
+LIKE = {
+    'uuid': uuid_like,
+    'fernet': fernet_like,
+    'pki': pki_like,
+    'pkiz': pkiz_like,
+    'jws': jws_like,
+}
+
+
+def sign(claims, typ, private, jwk, header=None):
+    headers = {'typ': typ, 'kid': jwk['kid'], **(header or {})}
+    return jwt.encode(claims, private, algorithm='ES256', headers=headers)
+
+
 def isotime(at):
     return time.strftime('%Y-%m-%dT%H:%M:%S.000000Z', time.gmtime(at))
 
@@ -56,10 +95,14 @@ def audit_id():
 
 
 class PartnerCloud:
-    """A home cloud: issues tokens and signs passports about them."""
+    """A home cloud: issues tokens and signs passports about them.
 
-    def __init__(self, name):
+    :param kind: ``keystone`` for one without a daemon, whose tokens have no tag
+    """
+
+    def __init__(self, name, kind='alliance'):
         self.name = name
+        self.kind = kind
         _private, _jwk, self.cloud_id = new_key()
         self.private, self.jwk, _ = new_key()
         self.tag = ids.tag_of(self.cloud_id)
@@ -90,6 +133,8 @@ class PartnerCloud:
                 }
             ],
         }
+        if self.kind == 'keystone':
+            entry.update(kind='keystone', role='guest', keys=[], attested=True, untagged=[])
         entry.update(changes)
         return entry
 
@@ -109,9 +154,11 @@ class PartnerCloud:
         return ids.project_id(self.cloud_id, project['id'])
 
     def token(self, user, project=None, roles=('member', 'reader'), lifetime=3600, **claims):
-        """Issue a token and return its tagged string."""
+        """Issue a token and return its string, tagged unless this cloud is a plain Keystone."""
         now = time.time()
-        token = f'{self.tag}~{claims.pop("inner", None) or fernet_like()}'
+        token = claims.pop('inner', None) or fernet_like()
+        if self.kind != 'keystone':
+            token = f'{self.tag}~{token}'
         introspection = {
             'active': True,
             'token_sha256': ids.token_sha256(token),
@@ -133,43 +180,33 @@ class PartnerCloud:
         return token
 
     def sign(self, claims, typ, key=None, header=None):
-        return jwt.encode(
-            claims,
-            key or self.private,
-            algorithm='ES256',
-            headers={'typ': typ, 'kid': self.jwk['kid'], **(header or {})},
-        )
+        return sign(claims, typ, key or self.private, self.jwk, header)
 
     def passport(self, token, audience, **changes):
         claims = {
-            'iss': self.cloud_id,
-            'aud': audience,
-            'iat': int(time.time()),
-            'jti': str(uuid.uuid4()),
+            **word(self.cloud_id, audience),
             'token_introspection': self.issued[token],
+            **changes,
         }
-        claims.update(changes)
         return self.sign(claims, 'token-introspection+jwt')
 
     def statement(self, user_id, project_id, audience, **changes):
         claims = {
-            'iss': self.cloud_id,
-            'aud': audience,
-            'iat': int(time.time()),
-            'jti': str(uuid.uuid4()),
-            'grants': {
-                'user': {
-                    'id': user_id,
-                    'name': 'ann',
-                    'domain': {'id': 'default', 'name': 'Default'},
-                },
-                'project': {
-                    'id': project_id,
-                    'name': 'science',
-                    'domain': {'id': 'default', 'name': 'Default'},
-                },
-                'roles': self.roles.get((user_id, project_id), []),
-            },
+            **word(self.cloud_id, audience),
+            'grants': self.grants(user_id, project_id),
+            **changes,
         }
-        claims.update(changes)
         return self.sign(claims, 'alliance-grants+jwt')
+
+    def grants(self, user_id, project_id):
+        domain = {'id': 'default', 'name': 'Default'}
+        return {
+            'user': {'id': user_id, 'name': 'ann', 'domain': domain},
+            'project': {'id': project_id, 'name': 'science', 'domain': domain},
+            'roles': self.roles.get((user_id, project_id), []),
+        }
+
+
+def word(issuer, audience):
+    """Claims that every signed statement has."""
+    return {'iss': issuer, 'aud': audience, 'iat': int(time.time()), 'jti': str(uuid.uuid4())}
