@@ -1,0 +1,50 @@
+//! Keys that sign tokens, as files: PEM, one by one or in folders.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use alliance_token::SigningKey;
+use anyhow::Context;
+
+/// No file of keys is larger, in bytes.
+const LARGEST: u64 = 64 << 10;
+
+/// The keys in a file, or in the files of a folder; those whose names begin with a dot are left out.
+///
+/// # Errors
+/// Which file cannot be read or holds no key.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<SigningKey>> {
+    let mut keys = Vec::new();
+    for file in files(path).with_context(|| format!("reading {}", path.display()))? {
+        let pem = read_pem(&file).with_context(|| format!("reading {}", file.display()))?;
+        let found = SigningKey::all_from_pem(&pem)
+            .with_context(|| format!("reading a key in {}", file.display()))?;
+        keys.extend(found);
+    }
+    Ok(keys)
+}
+
+fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !fs::metadata(path)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !hidden && fs::metadata(entry.path())?.is_file() {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read_pem(file: &Path) -> io::Result<Vec<u8>> {
+    let size = fs::metadata(file)?.len();
+    if size > LARGEST {
+        let found = format!("{size} bytes are too many for a key");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, found));
+    }
+    fs::read(file)
+}
