@@ -10,7 +10,8 @@ use crate::agreement::{Agreement, Projects};
 use crate::cloud::{CloudId, Tag};
 use crate::descriptor::{Endpoint, Jwk, Region, require_fit};
 use crate::label::clean;
-use crate::partner::{PROTOCOL, Partner, Role, Status};
+use crate::partner::{Kind, PROTOCOL, Partner, Role, Status};
+use crate::token::TokenFormat;
 use crate::{Seconds, keystone_id};
 
 /// Whom [`SnapshotCatalog::services`] means by a partner's own users.
@@ -29,6 +30,8 @@ pub struct Inputs<'a> {
     pub cloud_id: &'a CloudId,
     /// What it calls itself.
     pub cloud_name: &'a str,
+    /// Its daemon's signing keys.
+    pub cloud_keys: &'a [Jwk],
     /// The service types that this cloud's own catalog has.
     pub own_service_types: &'a BTreeSet<String>,
     /// Every partner that is not draft or removed.
@@ -48,6 +51,11 @@ pub struct PartnerInputs {
     pub partner: Partner,
     /// Its signing keys.
     pub keys: Vec<Jwk>,
+    /// Whether this cloud's daemon vouches for tokens of its: it has no daemon, or some are validated
+    /// here by their own signature.
+    pub attested: bool,
+    /// The formats whose tokens without a tag are its.
+    pub untagged: BTreeSet<TokenFormat>,
     /// Its regions, by its descriptor.
     pub regions: Vec<Region>,
     /// What we grant its projects.
@@ -105,6 +113,9 @@ pub struct SnapshotCloud {
     pub tag: Tag,
     /// What it calls itself.
     pub name: String,
+    /// The keys that sign its daemon's attestations.
+    #[serde(default)]
+    pub keys: Vec<Jwk>,
 }
 
 /// A partner whose tokens Keystone may meet.
@@ -114,6 +125,9 @@ pub struct SnapshotPartner {
     pub cloud_id: CloudId,
     /// Its alias here.
     pub name: String,
+    /// What it is.
+    #[serde(default)]
+    pub kind: Kind,
     /// Its status when the file was written; `trust_till` may pass later.
     pub status: Status,
     /// What it is to us.
@@ -128,6 +142,12 @@ pub struct SnapshotPartner {
     pub protocol_id: String,
     /// Its signing keys.
     pub keys: Vec<Jwk>,
+    /// See [`PartnerInputs::attested`].
+    #[serde(default)]
+    pub attested: bool,
+    /// See [`PartnerInputs::untagged`].
+    #[serde(default)]
+    pub untagged: BTreeSet<TokenFormat>,
     /// How much it may have here.
     pub limits: SnapshotLimits,
     /// What we grant.
@@ -261,6 +281,7 @@ impl Snapshot {
                 id: inputs.cloud_id.clone(),
                 tag: inputs.cloud_id.tag(),
                 name: inputs.cloud_name.to_owned(),
+                keys: inputs.cloud_keys.to_vec(),
             },
             ring,
             partners,
@@ -281,6 +302,7 @@ fn snapshot_partner(known: &PartnerInputs, now: Seconds) -> SnapshotPartner {
     SnapshotPartner {
         cloud_id: partner.cloud_id.clone(),
         name: partner.name.clone(),
+        kind: partner.kind,
         status: partner.status_at(now),
         role: partner.role,
         trust_till: partner.trust_till,
@@ -288,6 +310,8 @@ fn snapshot_partner(known: &PartnerInputs, now: Seconds) -> SnapshotPartner {
         idp_id: partner.name.clone(),
         protocol_id: PROTOCOL.to_owned(),
         keys: known.keys.clone(),
+        attested: known.attested,
+        untagged: known.untagged.clone(),
         limits: SnapshotLimits {
             users: partner.max_users,
             projects: partner.max_projects,
@@ -433,6 +457,8 @@ mod tests {
                 created_at: 0,
             },
             keys: vec![],
+            attested: false,
+            untagged: BTreeSet::new(),
             regions: vec![Region {
                 id: "east".into(),
                 services: vec![
@@ -463,6 +489,7 @@ mod tests {
         let inputs = Inputs {
             cloud_id: &CloudId::from_spki(b"west"),
             cloud_name: "west",
+            cloud_keys: &[],
             own_service_types: &own,
             partners: &[partner],
             allow_http: false,

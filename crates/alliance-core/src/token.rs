@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::descriptor::SignatureFamily;
 use crate::word::words;
 
 /// A format of Keystone tokens, of any age.
@@ -40,12 +41,18 @@ impl TokenFormat {
         TokenFormat::Jws,
     ];
 
+    /// How it is signed. `None`: it is not, and only its issuer can read it.
+    pub fn family(self) -> Option<SignatureFamily> {
+        match self {
+            TokenFormat::Uuid | TokenFormat::Fernet => None,
+            TokenFormat::Pki | TokenFormat::Pkiz => Some(SignatureFamily::Cms),
+            TokenFormat::Jws => Some(SignatureFamily::Jws),
+        }
+    }
+
     /// Whether others than the issuer can read and verify it.
     pub fn is_signed(self) -> bool {
-        matches!(
-            self,
-            TokenFormat::Pki | TokenFormat::Pkiz | TokenFormat::Jws
-        )
+        self.family().is_some()
     }
 
     fn default_mode(self) -> Mode {

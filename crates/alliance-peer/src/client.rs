@@ -25,7 +25,7 @@ use alliance_token::Token;
 
 pub mod breaker;
 mod error;
-mod guard;
+pub mod guard;
 mod transport;
 
 pub use error::{NoClient, PeerError};
@@ -104,7 +104,7 @@ impl PeerClient {
             base,
             http,
             deadlines,
-            guard: Guard::new(),
+            guard: Guard::default(),
         })
     }
 

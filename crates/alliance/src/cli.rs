@@ -1,7 +1,6 @@
 //! The command line: one module for each noun.
 
 mod accept;
-mod add_keystone;
 mod agreement;
 mod ask;
 mod cloud;
@@ -107,7 +106,7 @@ impl Cli {
                     out.finish(ExitCode::SUCCESS)
                 }
                 _ => {
-                    if std::env::args_os().any(|argument| argument == "validate") {
+                    if token::may_be_an_argument(std::env::args_os()) {
                         // The usual text quotes what it does not understand.
                         out.say(format_args!("error: {}", token::NEVER_AN_ARGUMENT));
                         out.say("See: alliance token validate --help");

@@ -2,7 +2,7 @@
 //!
 //! Errors are problem details (RFC 9457) of the form of [`Problem`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use alliance_core::Seconds;
 use alliance_core::agreement::Agreement;
 use alliance_core::cloud::CloudId;
 use alliance_core::descriptor::Region;
-use alliance_core::partner::{KeystoneAccess, Partner, Role, Status};
+use alliance_core::partner::{Partner, Role, Status};
 use alliance_core::refusal::Reason;
-use alliance_core::token::{Mode, TokenFormat};
+use alliance_core::token::Mode;
 use serde::{Deserialize, Serialize, Serializer};
 
 /// RFC 9457 problem details. `type` is stable: `urn:alliance:problem:<code>`.
@@ -35,6 +35,20 @@ pub(crate) struct ValidateRequest {
     /// How old a passport may be, in seconds. Zero: asked for after this request began.
     #[serde(default)]
     pub max_age: f64,
+    /// For how many seconds the asker goes on using the answer. What a revocation list may be old is
+    /// shortened by it.
+    #[serde(default)]
+    pub held_for: f64,
+    /// How to validate, in place of the partner's policy.
+    #[serde(default)]
+    pub mode: Option<Mode>,
+    /// Whether a token that has expired is refused here. Keystone does that itself, since it lets
+    /// services finish what was begun in time.
+    #[serde(default)]
+    pub refuse_expired: bool,
+    /// Whether the steps are wanted.
+    #[serde(default)]
+    pub explain: bool,
 }
 
 /// `POST /v1/guests/confirm`
@@ -78,6 +92,10 @@ pub(crate) enum Verdict {
         /// The grant statement, for a guest (JWS).
         #[serde(skip_serializing_if = "Option::is_none")]
         statement: Option<Signed>,
+        /// In place of either: this daemon's own word (JWS), about a token that it validated itself
+        /// or about a partner that has no daemon.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attestation: Option<Signed>,
         /// How the answer came about, for people.
         path: Path,
     },
@@ -123,11 +141,24 @@ impl Serialize for Signed {
 }
 
 /// How a verdict came about.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Path {
-    /// `local` (decided here), `cache`, `asked` or `shared` (another request was asking).
+    /// `local` (decided here), `offline` (by signature and revocation list), `cache`, `asked` or
+    /// `shared` (another request was asking).
     pub via: Via,
     /// How long it took here, in milliseconds.
+    pub took_ms: f64,
+    /// What was done, if that was wanted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+}
+
+/// One step of an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Step {
+    /// What was done.
+    pub name: String,
+    /// How long it took, in milliseconds.
     pub took_ms: f64,
 }
 
@@ -137,6 +168,8 @@ pub(crate) struct Path {
 pub(crate) enum Via {
     /// Decided without asking anybody.
     Local,
+    /// By the token's signature and its issuer's revocation list.
+    Offline,
     /// From a fresh answer.
     Cache,
     /// The issuer was asked.
@@ -150,6 +183,7 @@ impl Via {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Via::Local => "local",
+            Via::Offline => "offline",
             Via::Cache => "cache",
             Via::Asked => "asked",
             Via::Shared => "shared",
@@ -218,8 +252,8 @@ pub(crate) struct PartnerView {
     /// As stored; `status` is the effective one.
     #[serde(flatten)]
     pub partner: Partner,
-    /// The words that both sides see; none where the other side is a plain Keystone.
-    pub fingerprint: Option<String>,
+    /// The words that both sides see.
+    pub fingerprint: String,
     /// What it calls itself.
     pub calls_itself: String,
     /// Its regions, as our catalog names them.
@@ -238,16 +272,10 @@ pub(crate) struct PartnerView {
     pub agreements_given: usize,
     /// Live agreements that we got.
     pub agreements_received: usize,
-    /// How tokens are validated, for each format that it may issue.
-    pub modes: BTreeMap<TokenFormat, Mode>,
-    /// Whether its signatures over SHA-1 count.
-    pub allow_sha1: bool,
-    /// How it is asked, if it is a plain Keystone.
-    pub access: Option<KeystoneAccess>,
 }
 
 /// `PATCH /v1/partners/{name}`; absent fields stay.
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PartnerChange {
     /// `null` takes the bound away.
@@ -271,12 +299,6 @@ pub(crate) struct PartnerChange {
         skip_serializing_if = "Option::is_none"
     )]
     pub max_projects: Option<Option<u32>>,
-    /// How tokens of these formats are validated.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub modes: BTreeMap<TokenFormat, Mode>,
-    /// Whether signatures over SHA-1 count.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub allow_sha1: Option<bool>,
 }
 
 /// The answer to a change of a partner or an agreement: stored, and whether Keystone knows yet.
@@ -381,37 +403,6 @@ pub(crate) struct AcceptanceView {
     pub id: String,
     /// `waiting`, `paired`, `rejected`, `expired` or `cancelled`.
     pub state: String,
-}
-
-/// `POST /v1/keystones/inspect` and `POST /v1/keystones`: a cloud without Alliance that shall become
-/// a partner.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct KeystoneRequest {
-    /// Its alias here.
-    pub name: String,
-    /// How it is asked.
-    pub access: KeystoneAccess,
-    /// When the trust ends.
-    pub trust_till: Option<Seconds>,
-    /// At most this many of its users here.
-    pub max_users: Option<u32>,
-    /// At most this many of its projects here.
-    pub max_projects: Option<u32>,
-}
-
-/// The answer to the first of the two: what was found there.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct KeystoneFound {
-    /// The id that it has here.
-    pub cloud_id: CloudId,
-    /// The version of its Identity API.
-    pub version: String,
-    /// The roles of the service user on its project.
-    pub roles: BTreeSet<String>,
-    /// The keys that the operator has of it.
-    pub signing_keys: usize,
-    /// What works, yet an operator should know.
-    pub warnings: Vec<String>,
 }
 
 /// `POST /v1/agreements`

@@ -40,3 +40,17 @@ pub enum KeystoneError {
     )]
     Expired,
 }
+
+impl KeystoneError {
+    /// Whether Keystone is not there, or not able to answer: asking again later may help.
+    pub fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            Self::Transport(
+                TransportError::Unreachable { .. }
+                    | TransportError::TimedOut { .. }
+                    | TransportError::Failed { .. }
+            )
+        )
+    }
+}

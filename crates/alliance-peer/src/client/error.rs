@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use alliance_core::refusal::Reason;
 
+use super::guard::NoAnswer;
 use crate::error::Problem;
 use crate::tls::WrongKey;
 
@@ -56,12 +57,17 @@ pub enum PeerError {
     Protocol(String),
 }
 
-impl PeerError {
-    /// Whether the partner was there to answer, as far as the circuit breaker is concerned.
-    pub fn is_answer(&self) -> bool {
+impl NoAnswer for PeerError {
+    fn is_answer(&self) -> bool {
         matches!(self, PeerError::Refused(_) | PeerError::Protocol(_))
     }
 
+    fn paused(pause: Duration, last: String) -> Self {
+        PeerError::Paused { pause, last }
+    }
+}
+
+impl PeerError {
     /// The reason code for a question that ended like this. Definite ([`Reason::is_definite`]) only
     /// where the partner refused us as such; otherwise the question stays open.
     pub fn reason(&self) -> Reason {

@@ -1,13 +1,24 @@
 //! The circuit breaker around what is asked.
 
+use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::breaker::{Breaker, Leave, Moment};
-use super::error::PeerError;
 
+/// Why there is no answer.
+pub trait NoAnswer: Display {
+    /// Whether the partner is there: it answered, if only with a refusal.
+    fn is_answer(&self) -> bool;
+
+    /// It was not asked, since it did not answer before; `last` says why.
+    fn paused(pause: Duration, last: String) -> Self;
+}
+
+/// Keeps from asking a partner that does not answer: after a few failures, one question at a time
+/// finds out whether it is back.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub struct Guard {
     since: Instant,
     inner: Mutex<Inner>,
 }
@@ -18,8 +29,8 @@ struct Inner {
     last: String,
 }
 
-impl Guard {
-    pub(super) fn new() -> Self {
+impl Default for Guard {
+    fn default() -> Self {
         Self {
             since: Instant::now(),
             inner: Mutex::new(Inner {
@@ -28,26 +39,29 @@ impl Guard {
             }),
         }
     }
+}
 
-    pub(super) fn is_closed(&self) -> bool {
+impl Guard {
+    /// Whether the partner answered lately.
+    pub fn is_closed(&self) -> bool {
         self.lock().breaker.is_closed()
     }
 
     /// Asks if the breaker lets it, and tells the breaker what came of it, also if the caller
     /// drops the future halfway.
-    pub(super) async fn watch<T>(
+    ///
+    /// # Errors
+    /// What `asking` came to, or that it was not tried.
+    pub async fn watch<T, E: NoAnswer>(
         &self,
-        asking: impl Future<Output = Result<T, PeerError>>,
-    ) -> Result<T, PeerError> {
+        asking: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         let leave = {
             let mut inner = self.lock();
             inner
                 .breaker
                 .ask(self.now())
-                .map_err(|pause| PeerError::Paused {
-                    pause,
-                    last: inner.last.clone(),
-                })?
+                .map_err(|pause| E::paused(pause, inner.last.clone()))?
         };
         let mut pending = Pending {
             guard: self,
@@ -96,15 +110,17 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::client::PeerError;
 
     #[tokio::test]
     async fn a_probe_whose_caller_went_away_does_not_lock_the_partner_out() {
-        let guard = Guard::new();
+        let guard = Guard::default();
         for _ in 0..3 {
             let failing = ready(Err::<(), _>(PeerError::Unreachable("gone".into())));
             guard.watch(failing).await.unwrap_err();
         }
-        let paused = guard.watch(ready(Ok(()))).await.unwrap_err();
+        let fine = || ready(Ok::<(), PeerError>(()));
+        let paused = guard.watch(fine()).await.unwrap_err();
         assert!(paused.to_string().contains("gone"), "{paused}");
         // Until the pause is over, asking fails at once; then the probe hangs and is given up.
         let given_up = async || {
@@ -116,7 +132,7 @@ mod tests {
         while !given_up().await {
             tokio::task::yield_now().await;
         }
-        assert_eq!(guard.watch(ready(Ok(()))).await, Ok(()));
+        assert_eq!(guard.watch(fine()).await, Ok(()));
         assert!(guard.is_closed());
     }
 }

@@ -1,23 +1,21 @@
 //! The partners as the daemon works with them: the database's rows, read into memory after each
 //! change, each with its connection.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
-use alliance_cloud::keystone::{self, Keystone, KeystoneError, Password, Reads};
 use alliance_core::agreement::Agreement;
 use alliance_core::cloud::{CloudId, Tag};
-use alliance_core::descriptor::Descriptor;
+use alliance_core::descriptor::{Descriptor, Jwk};
 use alliance_core::partner::{KeystoneAccess, Partner};
-use alliance_core::token::{Mode, TokenFormat, TokenPolicy};
+use alliance_core::token::{TokenFormat, TokenPolicy};
 use alliance_peer::client::{Deadlines, PeerClient};
 use alliance_peer::identity::Identity;
 use alliance_store::{Facts, PartnerRecord, Store};
+use alliance_token::KeyRing;
 
-/// How long a question to a partner's Keystone may take, logging in included. Whoever has less time
-/// bounds it: a login that was begun goes on for the next.
-const KEYSTONE_TIMEOUT: Duration = Duration::from_secs(5);
+use super::plain::PlainKeystone;
+use super::rings;
 
 /// One partner: who it is, what it said, what both sides grant, and the way to it.
 pub(crate) struct Known {
@@ -27,6 +25,8 @@ pub(crate) struct Known {
     pub facts: Facts,
     /// How its tokens are validated.
     pub policy: TokenPolicy,
+    /// The keys that may sign its tokens.
+    pub ring: KeyRing,
     /// Agreements that we gave it and nobody ended.
     pub given: Vec<Agreement>,
     /// How it is asked.
@@ -39,14 +39,6 @@ pub(crate) enum Way {
     Peer(Arc<PeerClient>),
     /// Its Keystone, for it has no daemon.
     Keystone(Arc<PlainKeystone>),
-}
-
-/// A partner's Keystone, as its service user asks it.
-pub(crate) struct PlainKeystone {
-    /// What is asked.
-    pub keystone: Keystone,
-    /// As our operator described it.
-    pub access: KeystoneAccess,
 }
 
 impl Known {
@@ -66,44 +58,15 @@ impl Known {
         }
     }
 
-    /// How its tokens are validated, for each format that it may issue: a daemon may stand beside
-    /// any Keystone.
-    pub(crate) fn modes(&self) -> BTreeMap<TokenFormat, Mode> {
-        let formats = match &self.way {
-            Way::Peer(_) => TokenFormat::ALL.into(),
-            Way::Keystone(plain) => plain.access.formats.clone(),
-        };
-        let mode = |format| (format, self.policy.mode(format));
-        formats.into_iter().map(mode).collect()
-    }
-
     /// What its daemon last said of itself.
     pub(crate) fn descriptor(&self) -> Option<&Descriptor> {
         let stored = self.facts.descriptor.as_ref();
         stored.map(|stored| &stored.claims)
     }
-}
 
-impl PlainKeystone {
-    /// Connects to nothing yet.
-    ///
-    /// # Errors
-    /// If no HTTP client can be made.
-    pub(crate) fn new(access: KeystoneAccess) -> Result<Self, KeystoneError> {
-        let keystone = Keystone::new(keystone::Settings {
-            auth_url: access.auth_url.as_url().clone(),
-            ca_file: access.ca_file.clone(),
-            username: access.username.clone(),
-            password: Password::File(access.password_file.clone()),
-            user_domain_name: access.user_domain_name.clone(),
-            project_name: access.project_name.clone(),
-            project_domain_name: access.project_domain_name.clone(),
-            reads: Reads::ByAnything,
-            region: None,
-            interface: "public".to_owned(),
-            timeout: KEYSTONE_TIMEOUT,
-        })?;
-        Ok(Self { keystone, access })
+    /// The keys that sign what its daemon says.
+    pub(crate) fn signing_keys(&self) -> &[Jwk] {
+        self.descriptor().map_or(&[], |told| &told.signing_keys)
     }
 }
 
@@ -239,6 +202,11 @@ impl Directory {
                 access,
             } = record;
             let given = agreements.remove(&partner.cloud_id).unwrap_or_default();
+            let ring = match (&access, &facts.descriptor) {
+                (Some(access), _) => rings::on_file(&partner.name, access.signing_keys.as_deref()),
+                (None, Some(told)) => rings::announced(&partner.name, &told.claims.token_keys),
+                (None, None) => KeyRing::default(),
+            };
             let way = match access {
                 Some(access) => {
                     let formats = access.formats.iter();
@@ -261,6 +229,7 @@ impl Directory {
                     partner,
                     facts,
                     policy,
+                    ring,
                     given,
                     way,
                 }),
@@ -326,7 +295,8 @@ impl Directory {
 pub(crate) mod tests {
     use std::time::Duration;
 
-    use alliance_core::partner::{Kind, Role, Status};
+    use alliance_core::descriptor::Descriptor;
+    use alliance_core::partner::{Role, Status};
     use alliance_store::{NewInvitation, StoredDescriptor};
     use tempfile::TempDir;
     use uuid::Uuid;
@@ -357,38 +327,6 @@ pub(crate) mod tests {
         store.invitations().confirm(&new.id, 10).await?;
         let directory = Directory::open(store.clone(), identity).await?;
         Ok((Arc::new(directory), store, west.claims.iss, folder))
-    }
-
-    /// A plain Keystone of that name.
-    pub(crate) fn keystone(
-        name: &str,
-        formats: &[TokenFormat],
-    ) -> Result<(Partner, KeystoneAccess), Box<dyn std::error::Error>> {
-        let access = KeystoneAccess {
-            auth_url: format!("https://{name}.example:5000/v3").parse()?,
-            username: "alliance".into(),
-            user_domain_name: "Default".into(),
-            project_name: "service".into(),
-            project_domain_name: "Default".into(),
-            password_file: "/etc/alliance/password".into(),
-            ca_file: None,
-            formats: formats.iter().copied().collect(),
-            signing_keys: None,
-        };
-        let partner = Partner {
-            cloud_id: access.auth_url.cloud_id(),
-            name: name.into(),
-            kind: Kind::Keystone,
-            role: Role::Guest,
-            status: Status::Active,
-            peer_url: access.auth_url.to_string(),
-            trust_since: Some(10),
-            trust_till: None,
-            max_users: None,
-            max_projects: None,
-            created_at: 10,
-        };
-        Ok((partner, access))
     }
 
     fn descriptor(peer_url: &str) -> Result<StoredDescriptor, Box<dyn std::error::Error>> {
@@ -460,64 +398,6 @@ pub(crate) mod tests {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         assert_eq!(clients.len(), 1);
-        Ok(())
-    }
-
-    #[tokio::test]
-    async fn an_untagged_token_is_the_partners_that_claims_its_format() -> Outcome {
-        let (directory, store, west, _folder) = knows_west().await?;
-        let (north, access) = keystone("north", &[TokenFormat::Uuid, TokenFormat::Pki])?;
-        store.partners().add_keystone(&north, &access).await?;
-        directory.reload().await?;
-        let partners = directory.partners();
-        let of = |format| {
-            let known = partners.by_untagged(format);
-            known.map(|known| known.partner.name.as_str())
-        };
-        assert_eq!(of(TokenFormat::Uuid), Some("north"));
-        assert_eq!(of(TokenFormat::Pki), Some("north"));
-        assert_eq!(of(TokenFormat::Fernet), None);
-
-        let west = partners.by_cloud(&west).ok_or("west is gone")?;
-        assert!(west.peer().is_some() && west.plain().is_none());
-        assert_eq!(west.modes().len(), TokenFormat::ALL.len());
-        let north = partners.by_cloud(&north.cloud_id).ok_or("north is gone")?;
-        assert!(north.peer().is_none() && north.descriptor().is_none());
-        let modes: Vec<_> = north.modes().into_iter().collect();
-        assert_eq!(
-            modes,
-            [
-                (TokenFormat::Uuid, Mode::Soft),
-                (TokenFormat::Pki, Mode::Offline)
-            ]
-        );
-        Ok(())
-    }
-
-    #[tokio::test]
-    async fn a_keystone_stays_logged_in_for_as_long_as_it_is_described_the_same() -> Outcome {
-        let (directory, store, _, _folder) = knows_west().await?;
-        let (north, access) = keystone("north", &[TokenFormat::Uuid])?;
-        let way = || async {
-            directory.reload().await?;
-            let partners = directory.partners();
-            let plain = partners.by_name("north").and_then(|known| known.plain());
-            Ok::<_, anyhow::Error>(plain.map(Arc::clone))
-        };
-        store.partners().add_keystone(&north, &access).await?;
-        let first = way().await?.ok_or("north is gone")?;
-        let second = way().await?.ok_or("north is gone")?;
-        assert!(Arc::ptr_eq(&first, &second));
-
-        store.partners().remove(&north.cloud_id, 20).await?;
-        assert!(way().await?.is_none());
-        let other = KeystoneAccess {
-            username: "other".into(),
-            ..access
-        };
-        store.partners().add_keystone(&north, &other).await?;
-        let third = way().await?.ok_or("north is gone")?;
-        assert_eq!(third.access, other);
         Ok(())
     }
 }

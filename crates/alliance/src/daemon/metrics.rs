@@ -4,6 +4,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
@@ -54,6 +55,8 @@ pub(crate) struct Metrics {
     pub question_seconds: Histogram,
     /// Answers to partners about our own tokens.
     pub answers: Family<AnswerLabels, Counter>,
+    /// When a partner's revocation list was last read, seconds since the Unix epoch.
+    pub revocation_list: Family<PartnerLabel, Gauge>,
     /// Doorbells to our Keystone.
     pub rings: Family<RingLabels, Counter>,
 }
@@ -66,6 +69,7 @@ impl Metrics {
         let questions = Family::<PartnerLabel, Counter>::default();
         let question_seconds = Histogram::new(exponential_buckets(0.001, 2.0, 12));
         let answers = Family::<AnswerLabels, Counter>::default();
+        let revocation_list = Family::<PartnerLabel, Gauge>::default();
         let rings = Family::<RingLabels, Counter>::default();
         registry.register(
             "verdicts",
@@ -84,6 +88,12 @@ impl Metrics {
             "Answers to partners about own tokens",
             answers.clone(),
         );
+        registry.register_with_unit(
+            "revocation_list_read",
+            "When a partner's revocation list was last read, since the epoch",
+            Unit::Seconds,
+            revocation_list.clone(),
+        );
         registry.register("rings", "Doorbells to the own Keystone", rings.clone());
         Self {
             registry,
@@ -91,6 +101,7 @@ impl Metrics {
             questions,
             question_seconds,
             answers,
+            revocation_list,
             rings,
         }
     }

@@ -15,8 +15,11 @@ mod own_catalog;
 mod pairing;
 mod plain;
 mod publish;
+mod revocations;
+mod rings;
 mod sync;
 mod trust;
+mod wishes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +41,7 @@ use tokio_util::task::TaskTracker;
 use self::clock::now;
 use self::delegate::{AdminUids, Socket};
 use self::directory::Directory;
-use self::home::{Home, PeerSide};
+use self::home::{Home, OwnTokenKeys, PeerSide};
 use self::host::Host;
 use self::metrics::Metrics;
 use self::own_catalog::OwnCatalog;
@@ -60,6 +63,7 @@ pub(crate) struct Daemon {
     publisher: Publisher,
     host: Host,
     home: Home,
+    token_keys: OwnTokenKeys,
     metrics: Arc<Metrics>,
     /// Counts changes of invitations and acceptances, for those who wait for one.
     pairings: watch::Sender<u64>,
@@ -170,6 +174,7 @@ impl Daemon {
             publish::Settings {
                 cloud_id: identity.cloud_id().clone(),
                 cloud_name: config.cloud.name.clone(),
+                cloud_key: identity.signing_key().public().to_jwk(),
                 path: state_dir.join(SNAPSHOT),
                 group,
                 allow_http: config.catalog.allow_http,
@@ -179,6 +184,7 @@ impl Daemon {
             Arc::clone(&directory),
             store.clone(),
             Arc::clone(&metrics),
+            Arc::clone(&identity),
             &config.tokens,
         );
         let home = Home::new(
@@ -188,6 +194,7 @@ impl Daemon {
             Arc::clone(&metrics),
             &config.tokens,
         );
+        let token_keys = OwnTokenKeys::new(config.signing.clone(), store.clone());
         Ok(Arc::new(Self {
             config,
             identity,
@@ -198,6 +205,7 @@ impl Daemon {
             publisher,
             host,
             home,
+            token_keys,
             metrics,
             pairings: watch::Sender::default(),
             pulls: Pulls::default(),
@@ -221,6 +229,8 @@ impl Daemon {
             Arc::clone(&self).follow_partners(refresh),
             Arc::clone(&self).follow_clock(),
             Arc::clone(&self).follow_acceptances(),
+            Arc::clone(&self).follow_revocations(self.config.tokens.revocation_refresh),
+            Arc::clone(&self).follow_wishes(),
         );
     }
 
@@ -254,7 +264,7 @@ impl Daemon {
             peer_url: self.peer_url(),
             identity_key: self.identity.identity_key().public().to_jwk(),
             signing_keys: vec![self.identity.signing_key().public().to_jwk()],
-            token_keys: Vec::new(),
+            token_keys: self.token_keys.current().to_vec(),
             regions: self.catalog.current().regions.clone(),
             capabilities: vec!["introspect".to_owned(), "grants".to_owned()],
         };

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use alliance_cloud::keystone::Keystone;
 use alliance_core::cloud::CloudId;
+use alliance_core::descriptor::Jwk;
 use alliance_core::snapshot::{Inputs, PartnerInputs, Snapshot};
 use alliance_peer::request_id::RequestId;
 use alliance_store::Store;
@@ -55,6 +56,8 @@ pub(crate) struct Settings {
     pub cloud_id: CloudId,
     /// What it calls itself.
     pub cloud_name: String,
+    /// The key that signs attestations.
+    pub cloud_key: Jwk,
     /// Where the file goes.
     pub path: PathBuf,
     /// The group that may read it.
@@ -240,6 +243,7 @@ impl Publisher {
         let inputs = Inputs {
             cloud_id: &self.settings.cloud_id,
             cloud_name: &self.settings.cloud_name,
+            cloud_keys: std::slice::from_ref(&self.settings.cloud_key),
             own_service_types: &own.service_types,
             partners: &inputs,
             allow_http: self.settings.allow_http,
@@ -279,6 +283,11 @@ fn inputs_of(known: &Arc<Known>) -> PartnerInputs {
     PartnerInputs {
         partner: known.partner.clone(),
         keys,
+        attested: known.is_attested(),
+        untagged: known
+            .plain()
+            .map(|plain| plain.access.formats.clone())
+            .unwrap_or_default(),
         regions,
         given: known.given.clone(),
         received: known.facts.received.clone(),
@@ -313,6 +322,7 @@ fn replace_file(path: &Path, snapshot: &Snapshot, group: Option<u32>) -> io::Res
 pub(crate) mod tests {
     use alliance_cloud::keystone;
     use alliance_core::partner::Status;
+    use alliance_peer::identity::Identity;
 
     use super::*;
     use crate::daemon::directory::tests::knows_west;
@@ -347,6 +357,7 @@ pub(crate) mod tests {
             Settings {
                 cloud_id: directory.cloud_id().clone(),
                 cloud_name: "east".into(),
+                cloud_key: Identity::ephemeral()?.signing_key().public().to_jwk(),
                 path: folder.path().join(SNAPSHOT),
                 group: None,
                 allow_http: false,

@@ -101,6 +101,16 @@ impl Daemon {
         let mut pause = FIRST_RETRY;
         loop {
             let request_id = RequestId::random();
+            match self.token_keys.read(now()).await {
+                Ok(false) => {}
+                Ok(true) => self.poke_all(&[Topic::Descriptor]),
+                Err(error) => {
+                    tracing::error!(
+                        error = format!("{error:#}"),
+                        "the keys of [signing] were not read; partners go on with the last ones"
+                    );
+                }
+            }
             match self.read_own_catalog(request_id).await {
                 Ok(false) => pause = refresh,
                 Ok(true) => {
@@ -153,6 +163,16 @@ impl Daemon {
             for known in self.directory.partners().all() {
                 self.pull_soon(&known.partner.cloud_id);
             }
+        }
+    }
+
+    /// Pulls from partners whose news somebody wants. Runs for ever.
+    pub(crate) async fn follow_wishes(self: Arc<Self>) {
+        loop {
+            for cloud_id in self.host.wishes().next().await {
+                self.pull_soon(&cloud_id);
+            }
+            tokio::time::sleep(BETWEEN_PULLS).await;
         }
     }
 

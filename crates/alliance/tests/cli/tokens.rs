@@ -42,7 +42,77 @@ fn a_valid_token_is_shown_with_who_and_how() -> Result<()> {
         serde_json::from_str::<Value>(&json.out)?["status"],
         json!("valid")
     );
-    assert_eq!(daemon.seen()[0].1, json!({"token": TOKEN, "max_age": 0.0}));
+    let asked = json!({
+        "token": TOKEN, "max_age": 0.0, "held_for": 0.0, "mode": null, "refuse_expired": true, "explain": true
+    });
+    assert_eq!(daemon.seen()[0].1, asked);
+    Ok(())
+}
+
+#[test]
+fn how_it_is_validated_can_be_chosen() -> Result<()> {
+    let answer = json!({"status": "valid", "partner": {"cloud_id": west_id(), "name": "west"}, "attestation": passport(),
+    "path": {"via": "offline", "took_ms": 0.25, "steps": [
+        {"name": "format", "took_ms": 0.01}, {"name": "signature", "took_ms": 0.1}, {"name": "revocation list", "took_ms": 0.02}
+    ]}});
+    for (option, mode, max_age) in [
+        ("--hard", "hard", 0.0),
+        ("--soft", "soft", 1e6),
+        ("--offline", "offline", 1e6),
+    ] {
+        let daemon = FakeDaemon::answering([("POST /v1/tokens/validate", 200, answer.clone())])?;
+        let ran = alliance(&daemon, &["token", "validate", "-", option], TOKEN)?;
+        assert_eq!(ran.code, Some(0), "{ran}");
+        let asked = &daemon.seen()[0].1;
+        assert_eq!(
+            (&asked["mode"], &asked["max_age"]),
+            (&json!(mode), &json!(max_age))
+        );
+        if option == "--offline" {
+            insta::assert_snapshot!(ran);
+        }
+    }
+    let daemon = FakeDaemon::answering([("-", 200, Value::Null)])?;
+    let ran = alliance(
+        &daemon,
+        &["token", "validate", "-", "--hard", "--soft"],
+        TOKEN,
+    )?;
+    assert_eq!(ran.code, Some(2), "{ran}");
+    assert!(ran.to_string().contains("--soft"), "{ran}");
+    Ok(())
+}
+
+#[test]
+fn a_token_is_inspected_without_a_daemon_and_never_shown() -> Result<()> {
+    let daemon = FakeDaemon::answering([("-", 200, Value::Null)])?;
+    let token = "k3v3q2xa~0123456789abcdef0123456789abcdef";
+    let ran = alliance(&daemon, &["token", "inspect", "-"], token)?;
+    assert_eq!(ran.code, Some(0), "{ran}");
+    assert!(
+        ran.out.contains("uuid") && ran.out.contains("k3v3q2xa"),
+        "{ran}"
+    );
+    assert!(!ran.to_string().contains("0123456789abcdef"), "{ran}");
+    let ran = alliance(
+        &daemon,
+        &["token", "inspect", "-", "--format=json"],
+        "no token",
+    )?;
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert_eq!(
+        serde_json::from_str::<Value>(&ran.out)?["format"],
+        Value::Null
+    );
+    for arguments in [
+        ["token", "inspect", token],
+        ["token", "inspect", "no token"],
+    ] {
+        let ran = alliance(&daemon, &arguments, "")?;
+        assert_eq!(ran.code, Some(2), "{ran}");
+        assert!(!ran.to_string().contains(arguments[2]), "{ran}");
+    }
+    assert!(daemon.requests().is_empty());
     Ok(())
 }
 

@@ -21,10 +21,7 @@ pub(crate) async fn validate(
 ) -> Result<Response, ApiError> {
     let Json(request) = request?;
     let request_id = request_id(&headers);
-    let verdict = daemon
-        .host
-        .validate(&request.token, request.max_age, request_id)
-        .await;
+    let verdict = daemon.host.validate(&request, request_id).await;
     Ok(answer(verdict))
 }
 

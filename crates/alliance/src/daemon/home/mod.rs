@@ -3,8 +3,10 @@
 mod revocations;
 mod service;
 mod shares;
+mod token_keys;
 
 pub(crate) use self::service::PeerSide;
+pub(crate) use self::token_keys::OwnTokenKeys;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -252,13 +254,8 @@ impl Home {
             .validate(token.expose(), &request_id.to_string())
             .await
         {
-            Ok(Validation::Valid(view))
-                if view
-                    .roles
-                    .iter()
-                    .any(|role| self.admin_roles.contains(role)) =>
-            {
-                self.revoke(token, host, Reason::AdminRole, request_id);
+            Ok(Validation::Valid(view)) if self.is_too_powerful(host, &view) => {
+                self.revoke(token, host, reason, request_id);
             }
             Ok(Validation::Valid(_)) => {
                 tracing::warn!(%request_id, %token, host = host.partner.name, "a partner reported a token as too powerful that is not; nothing was revoked");
@@ -268,6 +265,15 @@ impl Home {
                 tracing::error!(%request_id, %token, %error, "a token that a partner reported as too powerful was not looked at");
             }
         }
+    }
+
+    fn is_too_powerful(&self, host: &Known, view: &TokenView) -> bool {
+        view.roles
+            .iter()
+            .any(|role| self.admin_roles.contains(role))
+            || self
+                .leave(host, view)
+                .is_err_and(|reason| reason.is_too_powerful())
     }
 
     /// Our projects of that id or name, for a partner's operator who makes an agreement.

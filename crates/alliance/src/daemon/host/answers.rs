@@ -41,11 +41,20 @@ impl<T> Clone for Outcome<T> {
     }
 }
 
+/// Who signed what our Keystone is told.
+#[derive(Debug, Clone)]
+pub(crate) enum Word {
+    /// The partner: its passport or grant statement, as it came.
+    Theirs(Signed),
+    /// We, about a partner that signs none, or about a token whose own signature is enough.
+    Ours(Signed),
+}
+
 /// A signed answer, verified.
 #[derive(Debug)]
 pub(crate) struct Kept<T> {
-    /// As it came.
-    pub jws: Signed,
+    /// What our Keystone is told.
+    pub word: Word,
     /// What it says.
     pub claims: T,
     /// When the question left: its age counts from here.
@@ -129,13 +138,17 @@ impl<T: Send + Sync + 'static> Answers<T> {
         self.inactive.invalidate_all();
     }
 
+    /// A kept *yes* that is not older than `max_age`.
+    pub(crate) fn fresh(&self, key: &Key, max_age: Duration) -> Option<Arc<Kept<T>>> {
+        let kept = self.active.get(key)?;
+        (kept.asked_at.elapsed() <= max_age).then_some(kept)
+    }
+
     fn known(&self, key: &Key, max_age: Duration) -> Option<Outcome<T>> {
-        if let Some(kept) = self.active.get(key)
-            && kept.asked_at.elapsed() <= max_age
-        {
-            return Some(Outcome::Active(kept));
+        match self.fresh(key, max_age) {
+            Some(kept) => Some(Outcome::Active(kept)),
+            None => self.inactive.get(key).map(Outcome::Inactive),
         }
-        self.inactive.get(key).map(Outcome::Inactive)
     }
 
     fn launch(
@@ -197,7 +210,7 @@ mod tests {
 
     fn active() -> Outcome<()> {
         Outcome::Active(Arc::new(Kept {
-            jws: "jws".to_owned().into(),
+            word: Word::Theirs("jws".to_owned().into()),
             claims: (),
             asked_at: Instant::now(),
         }))

@@ -1,24 +1,32 @@
-//! The questions themselves: to the issuer, over its peer API, and what its answer is worth.
+//! The questions themselves: to the issuer's daemon over its peer API, or to its Keystone where it
+//! has no daemon; and what its answer is worth.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use alliance_core::descriptor::Jwk;
+use alliance_cloud::keystone::{UserGrants, Validation};
+use alliance_core::admission::may_leave;
+use alliance_core::cloud::CloudId;
 use alliance_core::refusal::Reason;
-use alliance_core::statement::{GrantStatement, Passport, Statement, require_fresh};
-use alliance_peer::client::PeerError;
+use alliance_core::statement::{
+    GrantStatement, Grants, Passport, Statement, TokenFacts, require_fresh,
+};
+use alliance_peer::client::{PeerClient, PeerError};
 use alliance_peer::request_id::RequestId;
 use alliance_peer::service::Report;
 use alliance_peer::statement;
 use alliance_peer::wire::{GrantsAnswer, GrantsQuestion, Introspection};
 use alliance_token::Token;
+use alliance_token::body::TokenView;
 use serde::de::DeserializeOwned;
 
-use super::answers::{Kept, Outcome};
+use super::answers::{Kept, Outcome, Word};
+use super::notary::Notary;
 use crate::daemon::budgets::Budgets;
 use crate::daemon::clock::now;
-use crate::daemon::directory::{Directory, Known};
+use crate::daemon::directory::{Directory, Known, Way};
 use crate::daemon::metrics::{Metrics, PartnerLabel};
+use crate::daemon::plain::{PlainKeystone, Unanswered};
 
 /// An answer is made for this question: it is not older than the clocks' skew.
 const JUST_MADE: i64 = 0;
@@ -29,118 +37,218 @@ pub(super) struct Question {
     pub directory: Arc<Directory>,
     pub budgets: Arc<Budgets>,
     pub metrics: Arc<Metrics>,
+    pub notary: Arc<Notary>,
     pub request_id: RequestId,
 }
 
-/// Asks the issuer for a passport.
-pub(super) async fn passport(question: Question, token: Token) -> Outcome<Passport> {
+/// Asks the issuer about a token.
+pub(super) async fn about_token(question: Question, token: Token) -> Outcome<TokenFacts> {
     let asked_at = Instant::now();
-    let Some(client) = question.known.peer() else {
-        return Outcome::Failed(Reason::HomeError);
-    };
-    let answer = client.introspect(question.request_id, &token).await;
-    let answer = answer.map(|answer| match answer {
-        Introspection::Active { passport } => Ok(passport),
-        Introspection::Inactive { reason } => Err(reason),
-    });
-    let outcome = match question.read::<Passport>(answer, asked_at) {
-        Outcome::Active(kept) if kept.claims.token_introspection.token_sha256 != token.sha256() => {
-            tracing::error!(request_id = %question.request_id, partner = question.known.partner.name, %token, "the partner's passport is about another token");
-            Outcome::Inactive(Reason::WrongStatement)
-        }
-        outcome => outcome,
+    let outcome = match &question.known.way {
+        Way::Peer(client) => question.passport(client, &token, asked_at).await,
+        Way::Keystone(plain) => question.validation(plain, &token, asked_at).await,
     };
     question.settle(outcome)
 }
 
-/// Asks a guest's home for a grant statement.
-pub(super) async fn grants(
+/// Asks a guest's home which roles it has.
+pub(super) async fn about_guest(
     question: Question,
     user_id: String,
     project_id: Option<String>,
-) -> Outcome<GrantStatement> {
+) -> Outcome<Grants> {
     let asked_at = Instant::now();
     let asked = GrantsQuestion {
         user_id,
         project_id,
     };
-    let Some(client) = question.known.peer() else {
-        return Outcome::Failed(Reason::HomeError);
-    };
-    let answer = client.grants(question.request_id, &asked).await;
-    let answer = answer.map(|answer| match answer {
-        GrantsAnswer::Active { statement } => Ok(statement),
-        GrantsAnswer::Inactive { reason } => Err(reason),
-    });
-    let outcome = match question.read::<GrantStatement>(answer, asked_at) {
-        Outcome::Active(kept) if !is_about(&kept.claims, &asked) => {
-            tracing::error!(request_id = %question.request_id, partner = question.known.partner.name, user_id = asked.user_id, "the partner's grant statement is about somebody else");
-            Outcome::Inactive(Reason::WrongStatement)
-        }
-        outcome => outcome,
+    let outcome = match &question.known.way {
+        Way::Peer(client) => question.statement(client, &asked, asked_at).await,
+        Way::Keystone(plain) => question.assignments(plain, &asked, asked_at).await,
     };
     question.settle(outcome)
 }
 
 /// Tells the issuer, in the background, that its token was refused here and why: its operator is
-/// asked too, and a token with too much power was seen by a stranger.
+/// asked too, and a token with too much power was seen by a stranger. A plain Keystone cannot be
+/// told.
 pub(super) fn report(question: Question, token: Token, reason: Reason) {
     tokio::spawn(async move {
-        let request_id = question.request_id;
-        let report = Report { token, reason };
-        let Some(client) = question.known.peer() else {
+        let Way::Peer(client) = &question.known.way else {
             return;
         };
+        let request_id = question.request_id;
+        let report = Report { token, reason };
         if let Err(error) = client.report(request_id, &report).await {
             tracing::warn!(%request_id, token = %report.token, partner = question.known.partner.name, %error, "the issuer was not told why its token was refused here");
         }
     });
 }
 
+/// What a view of a token says of it, for a host.
+pub(super) fn facts(token: &Token, issuer: &CloudId, view: TokenView) -> TokenFacts {
+    TokenFacts {
+        active: true,
+        token_sha256: token.sha256().to_owned(),
+        origin: Some(issuer.clone()),
+        sub: view.user.id,
+        username: view.user.name,
+        user_domain: view.user.domain,
+        project: view.project,
+        roles: view.roles,
+        methods: view.methods,
+        audit_ids: view.audit_ids,
+        issued_at: view.issued_at,
+        expires_at: view.expires_at,
+    }
+}
+
 impl Question {
-    fn read<T: Statement + DeserializeOwned>(
+    async fn passport(
         &self,
-        answer: Result<Result<String, Reason>, PeerError>,
+        client: &PeerClient,
+        token: &Token,
         asked_at: Instant,
-    ) -> Outcome<T> {
+    ) -> Outcome<TokenFacts> {
+        let answer = client.introspect(self.request_id, token).await;
+        let answer = answer.map(|answer| match answer {
+            Introspection::Active { passport } => Ok(passport),
+            Introspection::Inactive { reason } => Err(reason),
+        });
+        self.count(asked_at);
+        match self.read::<Passport>(answer) {
+            Ok((_, passport)) if passport.token_introspection.token_sha256 != token.sha256() => {
+                tracing::error!(request_id = %self.request_id, partner = self.known.partner.name, %token, "the partner's passport is about another token");
+                Outcome::Inactive(Reason::WrongStatement)
+            }
+            Ok((word, passport)) => active(word, passport.token_introspection, asked_at),
+            Err(outcome) => outcome.into(),
+        }
+    }
+
+    async fn statement(
+        &self,
+        client: &PeerClient,
+        asked: &GrantsQuestion,
+        asked_at: Instant,
+    ) -> Outcome<Grants> {
+        let answer = client.grants(self.request_id, asked).await;
+        let answer = answer.map(|answer| match answer {
+            GrantsAnswer::Active { statement } => Ok(statement),
+            GrantsAnswer::Inactive { reason } => Err(reason),
+        });
+        self.count(asked_at);
+        match self.read::<GrantStatement>(answer) {
+            Ok((_, statement)) if !is_about(&statement.grants, asked) => {
+                tracing::error!(request_id = %self.request_id, partner = self.known.partner.name, user_id = asked.user_id, "the partner's grant statement is about somebody else");
+                Outcome::Inactive(Reason::WrongStatement)
+            }
+            Ok((word, statement)) => active(word, statement.grants, asked_at),
+            Err(outcome) => outcome.into(),
+        }
+    }
+
+    async fn validation(
+        &self,
+        plain: &PlainKeystone,
+        token: &Token,
+        asked_at: Instant,
+    ) -> Outcome<TokenFacts> {
+        let id = self.request_id.to_string();
+        let answer = plain
+            .ask(plain.keystone.validate(token.expose(), &id))
+            .await;
+        self.count(asked_at);
+        let view = match answer {
+            Ok(Validation::Valid(view)) => view,
+            Ok(Validation::Unknown) => return Outcome::Inactive(Reason::NotFound),
+            Err(error) => return self.failed(&error).into(),
+        };
+        // What a home with a daemon decides, its host decides for one without.
+        if let Err(reason) = may_leave(&view.home_view()) {
+            return Outcome::Inactive(reason);
+        }
+        let issuer = &self.known.partner.cloud_id;
+        let facts = facts(token, issuer, *view);
+        match self.notary.token(issuer, &facts) {
+            Ok(word) => active(word, facts, asked_at),
+            Err(reason) => Outcome::Failed(reason),
+        }
+    }
+
+    async fn assignments(
+        &self,
+        plain: &PlainKeystone,
+        asked: &GrantsQuestion,
+        asked_at: Instant,
+    ) -> Outcome<Grants> {
+        let id = self.request_id.to_string();
+        let answer = plain
+            .ask(
+                plain
+                    .keystone
+                    .grants(&asked.user_id, asked.project_id.as_deref(), &id),
+            )
+            .await;
+        self.count(asked_at);
+        match answer {
+            Ok(UserGrants::Some(grants)) => {
+                match self.notary.grants(&self.known.partner.cloud_id, &grants) {
+                    Ok(word) => active(word, grants, asked_at),
+                    Err(reason) => Outcome::Failed(reason),
+                }
+            }
+            Ok(UserGrants::None) => Outcome::Inactive(Reason::NotFound),
+            Err(error) => self.failed(&error).into(),
+        }
+    }
+
+    fn count(&self, asked_at: Instant) {
         let seconds = asked_at.elapsed().as_secs_f64();
         self.metrics.question_seconds.observe(seconds);
         let label = PartnerLabel {
             partner: self.known.partner.name.clone(),
         };
         self.metrics.questions.get_or_create(&label).inc();
+    }
+
+    fn failed(&self, error: &Unanswered) -> NoAnswer {
+        tracing::warn!(request_id = %self.request_id, partner = self.known.partner.name, %error, "a partner's Keystone did not answer a question");
+        NoAnswer::Failed(error.reason())
+    }
+
+    /// The statement in an answer, with its signature checked.
+    fn read<T: Statement + DeserializeOwned>(
+        &self,
+        answer: Result<Result<String, Reason>, PeerError>,
+    ) -> Result<(Word, T), NoAnswer> {
         let jws = match answer {
             Ok(Ok(jws)) => jws,
-            Ok(Err(reason)) => return Outcome::Inactive(reason),
+            Ok(Err(reason)) => return Err(NoAnswer::Inactive(reason)),
             Err(error) => {
                 tracing::warn!(request_id = %self.request_id, partner = self.known.partner.name, %error, "a partner did not answer a question");
-                return Outcome::Failed(error.reason());
+                return Err(NoAnswer::Failed(error.reason()));
             }
         };
         // Keys may have been rotated since this question was prepared.
         let partners = self.directory.partners();
-        let keys: &[Jwk] = partners
+        let keys = partners
             .by_cloud(&self.known.partner.cloud_id)
-            .and_then(|known| known.descriptor())
-            .map_or(&[], |told| &told.signing_keys);
+            .map_or(&[] as &[_], |known| known.signing_keys());
         let own = self.directory.cloud_id();
         let claims: T = match statement::verify(&jws, keys, &self.known.partner.cloud_id, Some(own))
         {
             Ok(claims) => claims,
             Err(error) => {
                 tracing::error!(request_id = %self.request_id, partner = self.known.partner.name, %error, "a partner's statement was refused");
-                return Outcome::Failed(Reason::WrongStatement);
+                return Err(NoAnswer::Failed(Reason::WrongStatement));
             }
         };
         match require_fresh(claims.issued_at(), now(), JUST_MADE) {
-            Ok(()) => Outcome::Active(Arc::new(Kept {
-                jws: jws.into(),
-                claims,
-                asked_at,
-            })),
+            Ok(()) => Ok((Word::Theirs(jws.into()), claims)),
             Err(reason) => {
                 tracing::error!(request_id = %self.request_id, partner = self.known.partner.name, "a partner's statement is dated wrongly; compare the clouds' clocks");
-                Outcome::Failed(reason)
+                Err(NoAnswer::Failed(reason))
             }
         }
     }
@@ -153,8 +261,30 @@ impl Question {
     }
 }
 
-fn is_about(statement: &GrantStatement, asked: &GrantsQuestion) -> bool {
-    let grants = &statement.grants;
+/// Why there is no *yes*.
+enum NoAnswer {
+    Inactive(Reason),
+    Failed(Reason),
+}
+
+impl<T> From<NoAnswer> for Outcome<T> {
+    fn from(none: NoAnswer) -> Self {
+        match none {
+            NoAnswer::Inactive(reason) => Outcome::Inactive(reason),
+            NoAnswer::Failed(reason) => Outcome::Failed(reason),
+        }
+    }
+}
+
+fn active<T>(word: Word, claims: T, asked_at: Instant) -> Outcome<T> {
+    Outcome::Active(Arc::new(Kept {
+        word,
+        claims,
+        asked_at,
+    }))
+}
+
+fn is_about(grants: &Grants, asked: &GrantsQuestion) -> bool {
     grants.user.id == asked.user_id
         && grants.project.as_ref().map(|project| &project.id) == asked.project_id.as_ref()
 }

@@ -2,29 +2,43 @@
 
 mod answers;
 mod ask;
+mod lists;
+mod notary;
+mod offline;
+mod trace;
+
+pub(crate) use self::lists::{Lists, ReadList};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use alliance_core::admission::{Admission, may_enter, may_keep};
+use alliance_core::cloud::CloudId;
+use alliance_core::partner::Kind;
 use alliance_core::refusal::Reason;
-use alliance_core::statement::{GrantStatement, Passport};
+use alliance_core::statement::{Grants, TokenFacts};
+use alliance_core::token::Mode;
 use alliance_core::{CLOCK_SKEW, Seconds};
+use alliance_peer::identity::Identity;
 use alliance_peer::request_id::RequestId;
 use alliance_store::{SeenToken, Store};
-use alliance_token::Token;
+use alliance_token::{Token, Verified};
+use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
-use self::answers::{Answers, Key, Outcome};
-
+use self::answers::{Answers, Key, Outcome, Word};
+use self::notary::Notary;
+use self::offline::Offline;
+use self::trace::Trace;
 use super::budgets::Budgets;
 use super::clock::now;
 use super::directory::{Directory, Known};
 use super::metrics::{Metrics, VerdictLabels};
+use super::wishes::Wishes;
 use crate::config::Tokens;
-use crate::wire::{ConfirmRequest, PartnerRef, Path, Signed, Verdict, Via};
+use crate::wire::{ConfirmRequest, PartnerRef, ValidateRequest, Verdict, Via};
 
 /// No Keystone lets a token live longer than this, `allow_expired` included: a Fernet token that
 /// was made earlier is not worth a question. Seconds.
@@ -33,18 +47,39 @@ const OLDEST_TOKEN: Seconds = 14 * 24 * 3600;
 /// How long a request waits for the database to note its token.
 const NOTE_WAIT: Duration = Duration::from_millis(300);
 
+/// How many verified signatures are remembered, and for how long.
+const SIGNATURES: u64 = 200_000;
+const SIGNATURE_KEPT: Duration = Duration::from_secs(3600);
+
 /// Decides about foreign tokens and guests.
 pub(crate) struct Host {
     directory: Arc<Directory>,
     store: Store,
     metrics: Arc<Metrics>,
+    notary: Arc<Notary>,
     admin_roles: BTreeSet<String>,
     max_staleness: Duration,
-    passports: Answers<Passport>,
-    grants: Answers<GrantStatement>,
+    max_revocation_age: Duration,
+    passports: Answers<TokenFacts>,
+    grants: Answers<Grants>,
+    signatures: Cache<Key, Arc<Verified>>,
+    lists: Lists,
+    wishes: Wishes,
     budgets: Arc<Budgets>,
     /// Apart, since nobody but a guest with a token of this cloud spends it.
     guest_budgets: Arc<Budgets>,
+}
+
+/// What is asked about a token.
+struct Validate<'a> {
+    /// As in [`ValidateRequest::max_age`], bounded.
+    max_age: Duration,
+    /// As in [`ValidateRequest::held_for`].
+    held_for: Duration,
+    /// What to do in place of the partner's policy.
+    mode: Option<Mode>,
+    request_id: RequestId,
+    trace: &'a mut Trace,
 }
 
 impl Host {
@@ -53,6 +88,7 @@ impl Host {
         directory: Arc<Directory>,
         store: Store,
         metrics: Arc<Metrics>,
+        identity: Arc<Identity>,
         tokens: &Tokens,
     ) -> Self {
         let (max_staleness, negative_ttl) = (tokens.max_staleness, tokens.negative_ttl);
@@ -60,10 +96,18 @@ impl Host {
             directory,
             store,
             metrics,
+            notary: Arc::new(Notary(identity)),
             admin_roles: tokens.admin_roles.iter().cloned().collect(),
             max_staleness,
+            max_revocation_age: tokens.max_revocation_age,
             passports: Answers::new(max_staleness, negative_ttl),
             grants: Answers::new(max_staleness, negative_ttl),
+            signatures: Cache::builder()
+                .max_capacity(SIGNATURES)
+                .time_to_live(SIGNATURE_KEPT)
+                .build(),
+            lists: Lists::default(),
+            wishes: Wishes::default(),
             budgets: Arc::new(Budgets::new(&tokens.invalid_budget)),
             guest_budgets: Arc::new(Budgets::new(&tokens.invalid_budget)),
         }
@@ -73,109 +117,216 @@ impl Host {
     pub(crate) fn forget_answers(&self) {
         self.passports.forget_all();
         self.grants.forget_all();
+        self.signatures.invalidate_all();
     }
 
-    /// Whether a foreign token opens anything here. `max_age` bounds the age of the issuer's
-    /// word, in seconds.
+    /// Partners' revocation lists.
+    pub(crate) fn lists(&self) -> &Lists {
+        &self.lists
+    }
+
+    /// Partners whose news are wanted.
+    pub(crate) fn wishes(&self) -> &Wishes {
+        &self.wishes
+    }
+
+    /// Whether a foreign token opens anything here.
     pub(crate) async fn validate(
         &self,
-        token: &str,
-        max_age: f64,
+        request: &ValidateRequest,
         request_id: RequestId,
     ) -> Verdict {
-        let clock = Instant::now();
-        let token = match Token::parse_tagged(token) {
+        let mut trace = Trace::new(request.explain);
+        let token = match Token::parse(&request.token) {
             Ok(token) => token,
             Err(why) => {
                 tracing::info!(%request_id, %why, "a malformed foreign token was refused");
-                return self.refuse("unknown", Reason::Malformed, Via::Local, clock);
+                return self.refuse("unknown", Reason::Malformed, Via::Local, trace);
             }
         };
+        trace.step("format");
         let partners = self.directory.partners();
-        let Some(known) = token.tag().and_then(|tag| partners.by_tag(tag)) else {
-            tracing::info!(%request_id, %token, "a token of an unknown partner was refused");
-            return self.refuse("unknown", Reason::UnknownPartner, Via::Local, clock);
+        let known = match token.tag() {
+            Some(tag) => partners.by_tag(tag),
+            None => partners.by_untagged(token.format()),
         };
-        let (decided, via) = self.validate_from(known, &token, max_age, request_id).await;
+        let Some(known) = known else {
+            tracing::info!(%request_id, %token, "a token of an unknown partner was refused");
+            return self.refuse("unknown", Reason::UnknownPartner, Via::Local, trace);
+        };
+        let mut asked = Validate {
+            max_age: seconds(request.max_age).min(self.max_staleness),
+            held_for: Duration::try_from_secs_f64(request.held_for).unwrap_or(Duration::MAX),
+            mode: request.mode,
+            request_id,
+            trace: &mut trace,
+        };
+        let (mut decided, via) = self.validate_from(known, &token, &mut asked).await;
+        if let Ok((_, expires_at)) = decided
+            && request.refuse_expired
+            && expires_at <= now()
+        {
+            decided = Err(Reason::Expired);
+        }
         match decided {
-            Ok(passport) => self.admit(known, Some(passport), None, via, clock),
+            Ok((word, _)) => self.admit(known, word, Subject::Token, via, trace),
             Err(reason) => {
                 tracing::info!(%request_id, %token, partner = known.partner.name, %reason, ?via, "a foreign token was refused");
-                self.refuse(&known.partner.name, reason, via, clock)
+                self.refuse(&known.partner.name, reason, via, trace)
             }
         }
     }
 
+    /// The word about a token and when it expires, or why not.
     async fn validate_from(
         &self,
         known: &Arc<Known>,
         token: &Token,
-        max_age: f64,
-        request_id: RequestId,
-    ) -> (Result<Signed, Reason>, Via) {
+        asked: &mut Validate<'_>,
+    ) -> (Result<(Word, Seconds), Reason>, Via) {
         let at = now();
         if let Err(reason) = known
             .partner
             .require_guest(at)
+            .and_then(|()| one_spelling(known, token))
             .and_then(|()| plausible(token, at))
         {
             return (Err(reason), Via::Local);
         }
-        let budgets = &self.budgets;
+        let mode = asked.mode.unwrap_or(known.policy.mode(token.format()));
+        let mut open = None;
+        if mode == Mode::Offline {
+            let offline = self.offline(known, token, asked, at).await;
+            match offline {
+                Offline::Valid { facts, first } => {
+                    let entered = self
+                        .enter(known, token, &facts, first, asked.request_id)
+                        .await;
+                    return (entered, Via::Offline);
+                }
+                Offline::Refused(reason) => return (Err(reason), Via::Offline),
+                Offline::Open(reason) | Offline::Silent(reason)
+                    if asked.mode == Some(Mode::Offline) =>
+                {
+                    return (Err(reason), Via::Offline);
+                }
+                Offline::Open(reason) => open = Some(reason),
+                Offline::Silent(reason) => {
+                    return match self.passports.fresh(token.digest(), asked.max_age) {
+                        Some(kept) => (self.judge(known, &kept.word, &kept.claims), Via::Cache),
+                        None => (Err(reason), Via::Offline),
+                    };
+                }
+            }
+        }
+        let (decided, via) = self.ask_about(known, token, mode, asked).await;
+        asked.trace.step(via.as_str());
+        (decided.map_err(|reason| more_telling(open, reason)), via)
+    }
+
+    /// By asking its issuer, or from what that said lately.
+    async fn ask_about(
+        &self,
+        known: &Arc<Known>,
+        token: &Token,
+        mode: Mode,
+        asked: &Validate<'_>,
+    ) -> (Result<(Word, Seconds), Reason>, Via) {
+        let max_age = match mode {
+            Mode::Hard => Duration::ZERO,
+            Mode::Soft | Mode::Offline => asked.max_age,
+        };
         let cloud_id = &known.partner.cloud_id;
         let (outcome, via) = self
             .passports
             .answer(
                 *token.digest(),
-                self.bounded(max_age),
-                || budgets.may_ask(cloud_id),
-                || ask::passport(self.question(known, request_id), token.clone()),
+                max_age,
+                || self.budgets.may_ask(cloud_id),
+                || ask::about_token(self.question(known, asked.request_id), token.clone()),
             )
             .await;
         let kept = match outcome {
             Outcome::Active(kept) => kept,
             Outcome::Inactive(reason) | Outcome::Failed(reason) => return (Err(reason), via),
         };
-        let facts = &kept.claims.token_introspection;
-        let admission = may_enter(facts, cloud_id, &known.given, &self.admin_roles, now());
-        match &admission {
+        let decided = self.judge(known, &kept.word, &kept.claims);
+        match &decided {
             Err(reason) if via == Via::Asked => {
+                ask::report(
+                    self.question(known, asked.request_id),
+                    token.clone(),
+                    *reason,
+                );
+            }
+            Ok(_) if via != Via::Cache => {
+                self.note_guest(cloud_id, token.sha256(), &kept.claims)
+                    .await;
+            }
+            Ok(_) | Err(_) => {}
+        }
+        (decided, via)
+    }
+
+    /// A token that was validated here enters, if it may.
+    async fn enter(
+        &self,
+        known: &Arc<Known>,
+        token: &Token,
+        facts: &TokenFacts,
+        first: bool,
+        request_id: RequestId,
+    ) -> Result<(Word, Seconds), Reason> {
+        let word = self.notary.token(&known.partner.cloud_id, facts)?;
+        let decided = self.judge(known, &word, facts);
+        match &decided {
+            Ok(_) if first => {
+                self.note_guest(&known.partner.cloud_id, token.sha256(), facts)
+                    .await;
+            }
+            Err(reason) if first => {
                 ask::report(self.question(known, request_id), token.clone(), *reason);
             }
             Ok(_) | Err(_) => {}
         }
-        if let Ok(admission) = &admission
-            && via != Via::Cache
-        {
-            let project = match admission {
-                Admission::Unscoped => None,
-                Admission::Project { project_id, .. } => Some(project_id.as_str()),
-            };
-            self.note(SeenToken {
-                token_sha256: token.sha256().to_owned(),
-                cloud_id: cloud_id.clone(),
-                user_id: facts.sub.clone(),
-                project_id: project.map(str::to_owned),
-                expires_at: facts.expires_at.as_second(),
-            })
-            .await;
-        }
-        (admission.map(|_| kept.jws.clone()), via)
+        decided
+    }
+
+    fn judge(
+        &self,
+        known: &Known,
+        word: &Word,
+        facts: &TokenFacts,
+    ) -> Result<(Word, Seconds), Reason> {
+        let cloud_id = &known.partner.cloud_id;
+        may_enter(facts, cloud_id, &known.given, &self.admin_roles, now())
+            .map(|_| (word.clone(), facts.expires_at.as_second()))
+    }
+
+    async fn note_guest(&self, cloud_id: &CloudId, token_sha256: &str, facts: &TokenFacts) {
+        self.note(SeenToken {
+            token_sha256: token_sha256.to_owned(),
+            cloud_id: cloud_id.clone(),
+            user_id: facts.sub.clone(),
+            project_id: facts.project.as_ref().map(|project| project.id.clone()),
+            expires_at: facts.expires_at.as_second(),
+        })
+        .await;
     }
 
     /// Whether a guest still has roles here by its home's word.
     pub(crate) async fn confirm(&self, request: &ConfirmRequest, request_id: RequestId) -> Verdict {
-        let clock = Instant::now();
+        let trace = Trace::new(false);
         let partners = self.directory.partners();
         let Some(known) = partners.by_cloud(&request.cloud_id) else {
-            return self.refuse("unknown", Reason::UnknownPartner, Via::Local, clock);
+            return self.refuse("unknown", Reason::UnknownPartner, Via::Local, trace);
         };
         let (decided, via) = self.confirm_with(known, request, request_id).await;
         match decided {
-            Ok(statement) => self.admit(known, None, Some(statement), via, clock),
+            Ok(word) => self.admit(known, word, Subject::Guest, via, trace),
             Err(reason) => {
                 tracing::info!(%request_id, user = request.user_id, partner = known.partner.name, %reason, ?via, "a guest was refused");
-                self.refuse(&known.partner.name, reason, via, clock)
+                self.refuse(&known.partner.name, reason, via, trace)
             }
         }
     }
@@ -185,7 +336,7 @@ impl Host {
         known: &Arc<Known>,
         request: &ConfirmRequest,
         request_id: RequestId,
-    ) -> (Result<Signed, Reason>, Via) {
+    ) -> (Result<Word, Reason>, Via) {
         let at = now();
         let covered = known.given.iter().any(|agreement| {
             agreement.is_live(at)
@@ -201,29 +352,19 @@ impl Host {
         if let Err(reason) = allowed {
             return (Err(reason), Via::Local);
         }
+        let project_id = request.project_id.as_deref();
         let (outcome, via) = self
-            .grants
-            .answer(
-                guest_key(request),
-                self.bounded(request.max_age),
-                || self.guest_budgets.may_ask(&known.partner.cloud_id),
-                || {
-                    ask::grants(
-                        ask::Question {
-                            budgets: Arc::clone(&self.guest_budgets),
-                            ..self.question(known, request_id)
-                        },
-                        request.user_id.clone(),
-                        request.project_id.clone(),
-                    )
-                },
+            .ask_for_grants(
+                known,
+                &request.user_id,
+                project_id,
+                seconds(request.max_age).min(self.max_staleness),
+                request_id,
             )
             .await;
         let decided = match outcome {
-            Outcome::Active(kept) => {
-                may_keep(&kept.claims.grants, &known.given, &self.admin_roles, now())
-                    .map(|_| kept.jws.clone())
-            }
+            Outcome::Active(kept) => may_keep(&kept.claims, &known.given, &self.admin_roles, now())
+                .map(|_| kept.word.clone()),
             Outcome::Inactive(reason) | Outcome::Failed(reason) => Err(reason),
         };
         if let (Ok(_), Some(derived)) = (&decided, &request.token) {
@@ -237,6 +378,30 @@ impl Host {
             .await;
         }
         (decided, via)
+    }
+
+    /// Home's word about a user's roles that is not older than `max_age`.
+    async fn ask_for_grants(
+        &self,
+        known: &Arc<Known>,
+        user_id: &str,
+        project_id: Option<&str>,
+        max_age: Duration,
+        request_id: RequestId,
+    ) -> (Outcome<Grants>, Via) {
+        let cloud_id = &known.partner.cloud_id;
+        let question = ask::Question {
+            budgets: Arc::clone(&self.guest_budgets),
+            ..self.question(known, request_id)
+        };
+        self.grants
+            .answer(
+                guest_key(cloud_id, user_id, project_id),
+                max_age,
+                || self.guest_budgets.may_ask(cloud_id),
+                || ask::about_guest(question, user_id.to_owned(), project_id.map(str::to_owned)),
+            )
+            .await
     }
 
     /// Remembers that a token was let in, for the day when it must leave the services' caches. A
@@ -259,25 +424,19 @@ impl Host {
             directory: Arc::clone(&self.directory),
             budgets: Arc::clone(&self.budgets),
             metrics: Arc::clone(&self.metrics),
+            notary: Arc::clone(&self.notary),
             request_id,
         }
     }
 
-    fn bounded(&self, max_age: f64) -> Duration {
-        Duration::try_from_secs_f64(max_age)
-            .unwrap_or(Duration::ZERO)
-            .min(self.max_staleness)
-    }
-
-    fn admit(
-        &self,
-        known: &Known,
-        passport: Option<Signed>,
-        statement: Option<Signed>,
-        via: Via,
-        clock: Instant,
-    ) -> Verdict {
+    fn admit(&self, known: &Known, word: Word, about: Subject, via: Via, trace: Trace) -> Verdict {
         self.count(&known.partner.name, "valid", "none", via);
+        let (mut passport, mut statement, mut attestation) = (None, None, None);
+        match (word, about) {
+            (Word::Theirs(jws), Subject::Token) => passport = Some(jws),
+            (Word::Theirs(jws), Subject::Guest) => statement = Some(jws),
+            (Word::Ours(jws), _) => attestation = Some(jws),
+        }
         Verdict::Valid {
             partner: PartnerRef {
                 cloud_id: known.partner.cloud_id.clone(),
@@ -285,12 +444,13 @@ impl Host {
             },
             passport,
             statement,
-            path: path(via, clock),
+            attestation,
+            path: trace.path(via),
         }
     }
 
-    fn refuse(&self, partner: &str, reason: Reason, via: Via, clock: Instant) -> Verdict {
-        let path = path(via, clock);
+    fn refuse(&self, partner: &str, reason: Reason, via: Via, trace: Trace) -> Verdict {
+        let path = trace.path(via);
         if reason.is_definite() {
             self.count(partner, "invalid", reason.code(), via);
             Verdict::Invalid { reason, path }
@@ -311,11 +471,33 @@ impl Host {
     }
 }
 
-fn path(via: Via, clock: Instant) -> Path {
-    Path {
-        via,
-        took_ms: clock.elapsed().as_secs_f64() * 1000.0,
+/// What a word is about.
+#[derive(Debug, Clone, Copy)]
+enum Subject {
+    Token,
+    Guest,
+}
+
+/// What came of asking, or why the signature did not decide, whichever tells more: home says only
+/// that it does not know the token, or nothing at all.
+fn more_telling(open: Option<Reason>, asked: Reason) -> Reason {
+    match (open, asked) {
+        (Some(reason), Reason::NotFound) if reason.is_definite() => reason,
+        (Some(reason), Reason::Unreachable) if !reason.is_definite() => reason,
+        (_, asked) => asked,
     }
+}
+
+/// Tokens of a cloud with Alliance have a tag, those of a plain Keystone have none.
+fn one_spelling(known: &Known, token: &Token) -> Result<(), Reason> {
+    match (known.partner.kind, token.tag()) {
+        (Kind::Alliance, Some(_)) | (Kind::Keystone, None) => Ok(()),
+        (Kind::Alliance, None) | (Kind::Keystone, Some(_)) => Err(Reason::Malformed),
+    }
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO)
 }
 
 /// A Fernet token says when it was made; one from the future or the distant past is not worth a
@@ -328,13 +510,13 @@ fn plausible(token: &Token, at: Seconds) -> Result<(), Reason> {
     }
 }
 
-fn guest_key(request: &ConfirmRequest) -> Key {
+fn guest_key(cloud_id: &CloudId, user_id: &str, project_id: Option<&str>) -> Key {
     Sha256::new()
-        .chain_update(request.cloud_id.as_str())
+        .chain_update(cloud_id.as_str())
         .chain_update([0])
-        .chain_update(&request.user_id)
+        .chain_update(user_id)
         .chain_update([0])
-        .chain_update(request.project_id.as_deref().unwrap_or_default())
+        .chain_update(project_id.unwrap_or_default())
         .finalize()
         .into()
 }
@@ -382,7 +564,13 @@ pub(crate) mod tests {
         };
         store.agreements().create(&agreement, 10).await?;
         directory.reload().await?;
-        let host = Host::new(directory, store, Arc::new(Metrics::new()), &five_guesses());
+        let host = Host::new(
+            directory,
+            store,
+            Arc::new(Metrics::new()),
+            Arc::new(Identity::ephemeral()?),
+            &five_guesses(),
+        );
         for _ in 0..10 {
             host.budgets.wrong(&west);
         }

@@ -1,0 +1,241 @@
+//! Validating a signed token on the spot: signature, times, revocation list, and for a token that
+//! carries no roles a fresh word of its home about them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use alliance_core::admission::may_leave;
+use alliance_core::refusal::Reason;
+use alliance_core::revocation::Revocable;
+use alliance_core::statement::{Grants, TokenFacts};
+use alliance_core::token::{Mode, TokenFormat};
+use alliance_core::{CLOCK_SKEW, Seconds};
+use alliance_token::body::TokenView;
+use alliance_token::{BareToken, Content, Token, Unverified, Verified, verify};
+
+use super::answers::{Kept, Outcome};
+use super::ask;
+use super::{Host, Validate, guest_key};
+use crate::daemon::directory::Known;
+
+/// What signature and list say.
+pub(super) enum Offline {
+    /// It is valid.
+    Valid {
+        /// What it says.
+        facts: Box<TokenFacts>,
+        /// Whether its signature was verified for the first time.
+        first: bool,
+    },
+    /// It is not, whoever is asked.
+    Refused(Reason),
+    /// They do not decide; this is why. Its issuer must be asked.
+    Open(Reason),
+    /// The same, and its issuer has just been asked something and did not answer.
+    Silent(Reason),
+}
+
+impl Host {
+    /// Validates without asking about the token itself. Unless the request is [`Mode::Offline`] and
+    /// nothing else, home may be asked for the user's roles, which then serve for other tokens too.
+    pub(super) async fn offline(
+        &self,
+        known: &Arc<Known>,
+        token: &Token,
+        asked: &mut Validate<'_>,
+        at: Seconds,
+    ) -> Offline {
+        let (verified, first) = match self.verified(known, token, at) {
+            Ok(verified) => verified,
+            Err(undecided) => return undecided,
+        };
+        asked.trace.step("signature");
+        let content = &verified.content;
+        if content.issued_at().as_second() > at + CLOCK_SKEW {
+            return Offline::Refused(Reason::NotYetValid);
+        }
+        if content.expires_at().as_second() <= at {
+            // Work that was begun in time may be finished; only home knows for how long.
+            return Offline::Open(Reason::Expired);
+        }
+        if let Err(reason) = may_leave(&content.home_view()) {
+            if first {
+                ask::report(
+                    self.question(known, asked.request_id),
+                    token.clone(),
+                    reason,
+                );
+            }
+            return Offline::Refused(reason);
+        }
+        let partner = &known.partner.cloud_id;
+        let bound = self.max_revocation_age.saturating_sub(asked.held_for);
+        let Some(list) = self.lists.of(partner).filter(|list| list.age() <= bound) else {
+            return Offline::Open(Reason::ListTooOld);
+        };
+        let (facts, ended) = match content {
+            Content::Full(view) => {
+                if list.revocations.is_guest_domain(&view.user.domain.id) {
+                    // Whose guest it is, only home knows.
+                    return Offline::Open(Reason::Transitive);
+                }
+                let ended = list.revocations.ends(&of_view(view));
+                (ask::facts(token, partner, (**view).clone()), ended)
+            }
+            Content::Bare(bare) => {
+                let grants = match self.grants_for(known, bare, asked).await {
+                    Ok(grants) => grants,
+                    Err(undecided) => return undecided,
+                };
+                asked.trace.step("grant statement");
+                let ended = list.revocations.ends(&of_bare(bare, &grants.claims));
+                (facts_of_bare(token, known, bare, &grants.claims), ended)
+            }
+        };
+        asked.trace.step("revocation list");
+        if ended {
+            return Offline::Refused(Reason::Revoked);
+        }
+        Offline::Valid {
+            facts: Box::new(facts),
+            first,
+        }
+    }
+
+    fn verified(
+        &self,
+        known: &Known,
+        token: &Token,
+        at: Seconds,
+    ) -> Result<(Arc<Verified>, bool), Offline> {
+        if let Some(verified) = self.signatures.get(token.digest())
+            && still_counts(known, &verified, at)
+        {
+            return Ok((verified, false));
+        }
+        match verify(token, &known.ring, known.policy.allow_sha1, at) {
+            Ok(verified) => {
+                let verified = Arc::new(verified);
+                self.signatures
+                    .insert(*token.digest(), Arc::clone(&verified));
+                Ok((verified, true))
+            }
+            Err(why) => {
+                self.signatures.invalidate(token.digest());
+                let (undecided, may_be_news) = judge(&why, token);
+                if may_be_news {
+                    self.wishes.wish(&known.partner.cloud_id);
+                }
+                Err(undecided)
+            }
+        }
+    }
+
+    /// The roles of the user of a token that carries none.
+    async fn grants_for(
+        &self,
+        known: &Arc<Known>,
+        bare: &BareToken,
+        asked: &Validate<'_>,
+    ) -> Result<Arc<Kept<Grants>>, Offline> {
+        let project_id = bare.project_id.as_deref();
+        if asked.mode == Some(Mode::Offline) {
+            let key = guest_key(&known.partner.cloud_id, &bare.user_id, project_id);
+            let kept = self.grants.fresh(&key, asked.max_age);
+            return kept.ok_or(Offline::Open(Reason::NoGrantStatement));
+        }
+        let (outcome, _via) = self
+            .ask_for_grants(
+                known,
+                &bare.user_id,
+                project_id,
+                asked.max_age,
+                asked.request_id,
+            )
+            .await;
+        match outcome {
+            Outcome::Active(kept) => Ok(kept),
+            Outcome::Inactive(reason) => Err(Offline::Refused(reason)),
+            Outcome::Failed(Reason::Unreachable) => Err(Offline::Silent(Reason::NoGrantStatement)),
+            Outcome::Failed(reason) => Err(Offline::Open(reason)),
+        }
+    }
+}
+
+/// Whether the key that signed it is still the partner's.
+fn still_counts(known: &Known, verified: &Verified, at: Seconds) -> bool {
+    known
+        .ring
+        .keys()
+        .iter()
+        .any(|key| key.id() == verified.key_id && key.retired_at.is_none_or(|retired| at < retired))
+}
+
+/// What a failed verification means, and whether it may be that the partner has a new key.
+fn judge(why: &Unverified, token: &Token) -> (Offline, bool) {
+    match why {
+        Unverified::Opaque => (Offline::Open(Reason::NoKeys), false),
+        Unverified::Malformed(_) => (Offline::Refused(Reason::Malformed), false),
+        Unverified::RetiredKey => (Offline::Refused(Reason::RetiredKey), false),
+        Unverified::WeakAlgorithm => (Offline::Refused(Reason::WeakAlgorithm), false),
+        Unverified::WrongIssuer => (Offline::Open(Reason::WrongIssuer), true),
+        Unverified::UnknownKey => (Offline::Open(Reason::UnknownKey), true),
+        // A JWS does not name its key: it may be a new one.
+        Unverified::BadSignature if token.format() == TokenFormat::Jws => {
+            (Offline::Open(Reason::BadSignature), true)
+        }
+        Unverified::BadSignature => (Offline::Refused(Reason::BadSignature), false),
+    }
+}
+
+fn facts_of_bare(token: &Token, known: &Known, bare: &BareToken, grants: &Grants) -> TokenFacts {
+    TokenFacts {
+        active: true,
+        token_sha256: token.sha256().to_owned(),
+        // Home makes grant statements about its own users only.
+        origin: Some(known.partner.cloud_id.clone()),
+        sub: bare.user_id.clone(),
+        username: grants.user.name.clone(),
+        user_domain: grants.user.domain.clone(),
+        project: grants.project.clone(),
+        roles: grants.roles.clone(),
+        methods: bare.methods.clone(),
+        audit_ids: bare.audit_ids.clone(),
+        issued_at: bare.issued_at,
+        expires_at: bare.expires_at,
+    }
+}
+
+fn of_view(view: &TokenView) -> Revocable<'_> {
+    Revocable {
+        user_id: &view.user.id,
+        user_domain_id: Some(&view.user.domain.id),
+        project_id: view.project.as_ref().map(|project| project.id.as_str()),
+        project_domain_id: view
+            .project
+            .as_ref()
+            .map(|project| project.domain.id.as_str()),
+        role_ids: &view.role_ids,
+        audit_ids: &view.audit_ids,
+        issued_at: view.issued_at,
+        expires_at: view.expires_at,
+    }
+}
+
+/// A token without roles: an event about a role shows in the next grant statement.
+fn of_bare<'a>(bare: &'a BareToken, grants: &'a Grants) -> Revocable<'a> {
+    static NO_ROLES: BTreeSet<String> = BTreeSet::new();
+    Revocable {
+        user_id: &bare.user_id,
+        user_domain_id: Some(&grants.user.domain.id),
+        project_id: bare.project_id.as_deref(),
+        project_domain_id: grants
+            .project
+            .as_ref()
+            .map(|project| project.domain.id.as_str()),
+        role_ids: &NO_ROLES,
+        audit_ids: &bare.audit_ids,
+        issued_at: bare.issued_at,
+        expires_at: bare.expires_at,
+    }
+}

@@ -1,0 +1,144 @@
+//! Reads the revocation lists of those partners whose signed tokens are validated here.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use alliance_core::cloud::CloudId;
+use alliance_core::revocation::{RevocationList, Revocations, Revoked};
+use alliance_core::statement::require_fresh;
+use alliance_core::token::{Mode, TokenFormat};
+use alliance_peer::client::PeerClient;
+use alliance_peer::request_id::RequestId;
+use alliance_peer::statement;
+use anyhow::Context;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::Daemon;
+use super::clock::now;
+use super::directory::{Known, Way};
+use super::host::ReadList;
+use super::metrics::PartnerLabel;
+
+/// A list is made when it is asked for.
+const JUST_MADE: i64 = 0;
+
+impl Known {
+    /// Whether our daemon vouches for tokens of its.
+    pub(crate) fn is_attested(&self) -> bool {
+        self.plain().is_some() || self.is_read_offline()
+    }
+
+    /// Whether some of its tokens are validated by signature and revocation list.
+    fn is_read_offline(&self) -> bool {
+        self.partner.role.is_guest()
+            && TokenFormat::ALL.into_iter().any(|format| {
+                self.policy.mode(format) == Mode::Offline
+                    && format.family().is_some_and(|family| self.ring.has(family))
+            })
+    }
+}
+
+impl Daemon {
+    /// Reads each such partner's list every `refresh`. Runs for ever.
+    pub(crate) async fn follow_revocations(self: Arc<Self>, refresh: Duration) {
+        let mut ticks = interval(refresh);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let partners = self.directory.partners();
+            let all = partners.all();
+            let read: Vec<_> = all
+                .iter()
+                .filter(|known| {
+                    known.partner.require_guest(now()).is_ok() && known.is_read_offline()
+                })
+                .collect();
+            let ids: Vec<&CloudId> = read.iter().map(|known| &known.partner.cloud_id).collect();
+            self.host.lists().keep_only(&ids);
+            for known in read {
+                let (daemon, known) = (Arc::clone(&self), Arc::clone(known));
+                // One that hangs is given up before the next begins.
+                self.spawn(async move {
+                    let reading = timeout(refresh, daemon.read_list(&known)).await;
+                    let failure = match reading {
+                        Ok(Ok(())) => return,
+                        Ok(Err(error)) => format!("{error:#}"),
+                        Err(_) => "no answer in time".to_owned(),
+                    };
+                    tracing::warn!(
+                        partner = known.partner.name,
+                        error = failure,
+                        "a partner's revocation list was not read; its signed tokens are asked about when the last list is too old"
+                    );
+                });
+            }
+        }
+    }
+
+    async fn read_list(&self, known: &Known) -> anyhow::Result<()> {
+        let request_id = RequestId::random();
+        let last = self.host.lists().of(&known.partner.cloud_id);
+        let asked_at = Instant::now();
+        let list = match &known.way {
+            Way::Peer(client) => {
+                let known_digest = last.as_ref().map(|list| list.digest.clone());
+                let list = self
+                    .ask_for_list(known, client, known_digest, request_id)
+                    .await?;
+                match (list.listed, last) {
+                    (Some(revoked), _) => {
+                        ReadList::new(list.digest, Arc::new(revoked.into()), asked_at)
+                    }
+                    (None, Some(last)) if last.digest == list.digest => {
+                        ReadList::new(list.digest, Arc::clone(&last.revocations), asked_at)
+                    }
+                    (None, _) => {
+                        anyhow::bail!("the partner left out a list that is not known here")
+                    }
+                }
+            }
+            Way::Keystone(plain) => {
+                let events = plain
+                    .keystone
+                    .revocation_events(&request_id.to_string())
+                    .await
+                    .context("asking for revocation events")?;
+                let revoked = Revoked {
+                    events,
+                    ..Revoked::default()
+                };
+                ReadList::new(
+                    String::new(),
+                    Arc::new(Revocations::from(revoked)),
+                    asked_at,
+                )
+            }
+        };
+        self.host.lists().put(&known.partner.cloud_id, list);
+        let label = PartnerLabel {
+            partner: known.partner.name.clone(),
+        };
+        self.metrics
+            .revocation_list
+            .get_or_create(&label)
+            .set(now());
+        Ok(())
+    }
+
+    async fn ask_for_list(
+        &self,
+        known: &Known,
+        client: &PeerClient,
+        digest: Option<String>,
+        request_id: RequestId,
+    ) -> anyhow::Result<RevocationList> {
+        let answer = client.revocations(request_id, digest).await?;
+        let keys = known.signing_keys();
+        let own = Some(self.identity.cloud_id());
+        let list: RevocationList =
+            statement::verify(&answer.revocations, keys, &known.partner.cloud_id, own)?;
+        require_fresh(list.iat, now(), JUST_MADE)
+            .context("the partner's list is dated wrongly; compare the clouds' clocks")?;
+        Ok(list)
+    }
+}
