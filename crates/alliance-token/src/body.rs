@@ -10,12 +10,12 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 /// Longest name or id, in bytes: four for each of the 255 characters of Keystone's columns.
-const MAX_STRING: usize = 4 * 255;
+pub(crate) const MAX_STRING: usize = 4 * 255;
 const MAX_ROLES: usize = 512;
 /// Keystone has about a dozen.
-const MAX_METHODS: usize = 16;
+pub(crate) const MAX_METHODS: usize = 16;
 /// Keystone gives one or two.
-const MAX_AUDIT_IDS: usize = 8;
+pub(crate) const MAX_AUDIT_IDS: usize = 8;
 
 /// `{"token": …}`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -56,20 +56,34 @@ impl TokenView {
     }
 }
 
+/// Reads a body that came inside of a token. Lists and objects in what is not looked at may be
+/// nested as deep as they like: they are skipped without recursion.
+pub(crate) fn read(json: &[u8]) -> Result<TokenView, &'static str> {
+    match serde_json::from_slice::<Body>(json) {
+        Ok(Body {
+            token: Some(token), ..
+        }) => token.try_into().map_err(|Unfit(why)| why),
+        Ok(Body {
+            access: Some(_), ..
+        }) => Err(
+            "it is a token of the Identity API v2.0, which knows no domains; only v3 crosses a \
+             border",
+        ),
+        _ => Err("its content is no token body of the Identity API v3"),
+    }
+}
+
+#[derive(Deserialize)]
+struct Body {
+    token: Option<TokenJson>,
+    /// Identity API v2.0.
+    access: Option<IgnoredAny>,
+}
+
 /// Why a body is none, though it is JSON of the right shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-enum Unfit {
-    #[error("a name or id is longer than {MAX_STRING} bytes, or an id is empty")]
-    String,
-    #[error("more than {MAX_ROLES} roles")]
-    Roles,
-    #[error("more than {MAX_METHODS} methods, or none")]
-    Methods,
-    #[error("more than {MAX_AUDIT_IDS} audit ids, or none: no revocation could name it")]
-    AuditIds,
-    #[error("it is bound to a Kerberos ticket or certificate, which cannot cross a border")]
-    Bound,
-}
+#[error("{0}")]
+struct Unfit(&'static str);
 
 #[derive(Deserialize)]
 struct TokenJson {
@@ -82,6 +96,8 @@ struct TokenJson {
     #[serde(default)]
     roles: Vec<Named>,
     methods: Vec<String>,
+    /// Not there before Keystone 2014.2.
+    #[serde(default)]
     audit_ids: Vec<String>,
     issued_at: Timestamp,
     expires_at: Timestamp,
@@ -143,21 +159,26 @@ impl TryFrom<TokenJson> for TokenView {
 
 impl TokenJson {
     fn check(&self) -> Result<(), Unfit> {
+        let methods = (1..=MAX_METHODS).contains(&self.methods.len());
+        let audit_ids = (1..=MAX_AUDIT_IDS).contains(&self.audit_ids.len());
         let refusals = [
-            (self.bind.is_some(), Unfit::Bound),
-            (self.roles.len() > MAX_ROLES, Unfit::Roles),
             (
-                !(1..=MAX_METHODS).contains(&self.methods.len()),
-                Unfit::Methods,
+                self.bind.is_some(),
+                "it is bound to a Kerberos ticket or certificate, which cannot cross a border",
+            ),
+            (self.roles.len() > MAX_ROLES, "it has more than 512 roles"),
+            (!methods, "it has no authentication method, or too many"),
+            (
+                !audit_ids,
+                "it has no audit id, so that no revocation could name it, or too many",
             ),
             (
-                !(1..=MAX_AUDIT_IDS).contains(&self.audit_ids.len()),
-                Unfit::AuditIds,
+                !self.strings_fit(),
+                "a name or id is longer than any of Keystone's, or an id is empty",
             ),
-            (!self.strings_fit(), Unfit::String),
         ];
         match refusals.into_iter().find(|(applies, _)| *applies) {
-            Some((_, unfit)) => Err(unfit),
+            Some((_, why)) => Err(Unfit(why)),
             None => Ok(()),
         }
     }
@@ -185,9 +206,12 @@ impl TokenJson {
 mod tests {
     use super::*;
 
+    /// As Keystone's answer and as a token's content: both ways must agree.
     fn read(json: &str) -> Result<TokenView, String> {
-        let body = serde_json::from_str::<TokenBody>(json).map_err(|e| e.to_string())?;
-        Ok(body.token)
+        let inside = super::read(json.as_bytes());
+        let body = serde_json::from_str::<TokenBody>(json).map_err(|e| e.to_string());
+        assert_eq!(inside.is_ok(), body.is_ok(), "{inside:?} {body:?}");
+        Ok(body?.token)
     }
 
     fn view(json: &str) -> TokenView {

@@ -40,7 +40,6 @@ struct Parsed {
     kind: Kind,
 }
 
-#[expect(clippy::large_enum_variant, reason = "always in an Arc")]
 enum Kind {
     Jws(ParsedPublicKey),
     Cms(Certificate),
@@ -60,7 +59,7 @@ pub(crate) struct Certificate {
 pub(crate) enum CertifiedKey {
     /// Signatures in ASN.1.
     P256(ParsedPublicKey),
-    Rsa(RsaKey),
+    Rsa(Box<RsaKey>),
 }
 
 /// The same key for each digest.
@@ -261,14 +260,14 @@ impl CertifiedKey {
         if !(2048..=8192).contains(&rsa.key_size()) {
             return Err(KeyRejected::Kind);
         }
-        Ok(Self::Rsa(RsaKey {
+        Ok(Self::Rsa(Box::new(RsaKey {
             sha1: parse(&RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, spki.raw)?,
             sha256: parse(&RSA_PKCS1_2048_8192_SHA256, spki.raw)?,
             sha384: parse(&RSA_PKCS1_2048_8192_SHA384, spki.raw)?,
             sha512: parse(&RSA_PKCS1_2048_8192_SHA512, spki.raw)?,
             modulus: rsa.modulus.to_vec(),
             exponent: rsa.exponent.to_vec(),
-        }))
+        })))
     }
 }
 

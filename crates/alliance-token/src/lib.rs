@@ -16,13 +16,17 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod body;
+mod cms;
 mod inspect;
+mod jws;
 mod keys;
+mod pkiz;
+mod signature;
 mod spelling;
 mod token;
 mod verify;
 
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Holder, Inspection, Scope, Signer, inspect};
 pub use keys::{KeyRejected, KeyRing, SigningKey};
 pub use token::{MAX_TOKEN_LEN, Malformed, Token};
 pub use verify::{BareToken, Content, Unverified, Verified, verify};

@@ -7,11 +7,13 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 /// How every PKI token starts: a DER sequence with two bytes of length (`30 82`), in base64.
-pub(crate) const PKI_START: &str = "MII";
+const PKI_START: &str = "MII";
 /// How every PKIZ token starts; no base64 of the rest.
-pub(crate) const PKIZ_START: &str = "PKIZ_";
+const PKIZ_START: &str = "PKIZ_";
 /// How every JWS starts: `{"`, in base64.
-pub(crate) const JWS_START: &str = "eyJ";
+const JWS_START: &str = "eyJ";
+/// How every Fernet token of this age starts: its version, 0x80, and zeros, in base64.
+const FERNET_START: &str = "gAAAA";
 
 /// Version byte, timestamp, IV and MAC.
 const FERNET_FRAME: usize = 1 + 8 + 16 + 32;
@@ -57,6 +59,19 @@ impl Form {
         } else {
             fernet_timestamp(inner).map(|made_at| Form::Fernet { made_at })
         }
+    }
+
+    /// The only format that `inner` can be of, by how it starts.
+    pub(crate) fn looks_like(inner: &str) -> Option<TokenFormat> {
+        let starts = [
+            (PKI_START, TokenFormat::Pki),
+            (PKIZ_START, TokenFormat::Pkiz),
+            (JWS_START, TokenFormat::Jws),
+            (FERNET_START, TokenFormat::Fernet),
+        ];
+        starts
+            .into_iter()
+            .find_map(|(start, format)| inner.starts_with(start).then_some(format))
     }
 
     pub(crate) fn format(&self) -> TokenFormat {

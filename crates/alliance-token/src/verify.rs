@@ -4,10 +4,12 @@ use alliance_core::Seconds;
 use alliance_core::admission::HomeView;
 use jiff::Timestamp;
 
-use crate::body::TokenView;
+use crate::body::{self, TokenView};
+use crate::cms::SignedData;
 use crate::keys::KeyRing;
 use crate::spelling::Form;
 use crate::token::Token;
+use crate::{jws, pkiz, signature};
 
 /// A token that a key of its issuer signed. Whether it has expired or was revoked is another
 /// question.
@@ -126,16 +128,50 @@ pub enum Unverified {
 
 /// Verifies a token by the keys of its issuer. Pure: `now` decides only which keys count.
 ///
+/// Whatever is changed in a verified token, in its spelling or in its content, it is refused
+/// afterwards, with two exceptions in which another string says the same: an ES256 signature has a
+/// twin, and a zlib stream can be compressed in more than one way. Both verify as the same content
+/// and the same audit ids.
+///
 /// # Errors
 /// See [`Unverified`].
 pub fn verify(
     token: &Token,
-    _ring: &KeyRing,
-    _allow_sha1: bool,
-    _now: Seconds,
+    ring: &KeyRing,
+    allow_sha1: bool,
+    now: Seconds,
 ) -> Result<Verified, Unverified> {
     match token.form() {
         Form::Uuid | Form::Fernet { .. } => Err(Unverified::Opaque),
-        Form::Pki(_) | Form::Pkiz(_) | Form::Jws(_) => Err(Unverified::UnknownKey),
+        Form::Pki(der) => verify_cms(der, ring, allow_sha1, now),
+        Form::Pkiz(stream) => {
+            let der = pkiz::open(stream).map_err(Unverified::Malformed)?;
+            verify_cms(&der, ring, allow_sha1, now)
+        }
+        Form::Jws(jws) => {
+            let key = jws::signer(token.inner(), jws, ring, now)?;
+            let bare = BareToken::read(&jws.claims).map_err(Unverified::Malformed)?;
+            Ok(Verified {
+                content: Content::Bare(Box::new(bare)),
+                key_id: key.id().to_owned(),
+            })
+        }
     }
+}
+
+/// The content is looked at only after its signature. It is a JSON object, so signed attributes
+/// cannot be passed off as a content that was signed without any.
+fn verify_cms(
+    der: &[u8],
+    ring: &KeyRing,
+    allow_sha1: bool,
+    now: Seconds,
+) -> Result<Verified, Unverified> {
+    let signed = SignedData::read(der).map_err(Unverified::Malformed)?;
+    let key = signature::signer(&signed, ring, allow_sha1, now)?;
+    let view = body::read(signed.content).map_err(Unverified::Malformed)?;
+    Ok(Verified {
+        content: Content::Full(Box::new(view)),
+        key_id: key.id().to_owned(),
+    })
 }

@@ -1,0 +1,10 @@
+//! Tokens that were signed by others, and what happens to them when they are tampered with.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod altered;
+mod data;
+mod foreign;
+mod hostile;
+mod round_trip;
+mod signing;
