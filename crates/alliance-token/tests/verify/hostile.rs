@@ -255,7 +255,7 @@ fn a_signed_content_must_still_be_a_token() {
         (br#"{"token": {}, "token": {}}"#, "no token body"),
         (b"\xff\xfe", "no token body"),
     ] {
-        assert_malformed(&Cms::of(&content.to_vec(), &signer).pkiz(), why);
+        assert_malformed(&Cms::of(content, &signer).pkiz(), why);
     }
     let unrevocable = String::from_utf8(BODY.to_vec()).unwrap();
     let unrevocable = unrevocable.replace(r#""audit_ids": ["a"], "#, "");

@@ -6,5 +6,6 @@ mod altered;
 mod data;
 mod foreign;
 mod hostile;
+mod inspected;
 mod round_trip;
 mod signing;
