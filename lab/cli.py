@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -12,13 +13,14 @@ import signal
 import sys
 from pathlib import Path
 
-from lab import binary, clients, orchestra, pairing, plugin
+from lab import binary, clients, orchestra, packages, pairing
 from lab.cache import Environment
 from lab.errors import LabError
 from lab.services import ALL, services_of
 from lab.services.alliance import Alliance
 from lab.services.service import Service
 from lab.state import Cloud, Lab
+from lab.words import PROVIDERS, Setting, Wish
 
 DEFAULT_CLOUDS = ("west", "east")
 
@@ -49,27 +51,40 @@ def up(argv: list[str]) -> int:
         prog="lab/up",
         description="Starts the clouds of the lab, or adds further ones, and pairs them.",
     )
-    parser.add_argument("clouds", nargs="*", metavar="CLOUD", help="default: west east")
+    parser.add_argument(
+        "clouds",
+        nargs="*",
+        metavar="CLOUD[=KIND]",
+        help="KIND: a token provider, plain (a stock cloud) or plain:PROVIDER; default: west east",
+    )
     parser.add_argument("--unpaired", action="store_true", help="leave the clouds strangers")
     parser.add_argument(
         "--without-alliance",
         action="store_true",
-        help="stock clouds for comparison: no plugin, no daemon (fixed when the lab is made)",
+        help="=plain for each: no plugin, no daemon (fixed when a cloud is made)",
     )
     parser.add_argument(
         "--token-provider",
-        choices=("fernet", "jws"),
-        help="what makes the clouds' own tokens, default fernet (fixed when the lab is made)",
+        choices=PROVIDERS,
+        help="what makes the own tokens of clouds that do not say it, fernet when they are made",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SERVICE.SECTION.OPTION=VALUE",
+        help="an option in the configuration of keystone or alliance at these clouds; "
+        "without VALUE: as the lab has it",
     )
     options = parser.parse_args(argv)
     lab = Lab()
     lab.folder.parent.mkdir(parents=True, exist_ok=True)
     with lab.locked():
         lab = Lab()
-        _settle(lab, options)
-        named = options.clouds or list(lab.clouds) or DEFAULT_CLOUDS
-        clouds = [lab.add(name) for name in dict.fromkeys(named)]
+        changed = _granted(lab, options)
+        clouds = list(changed)
         _make_software(lab)
+        orchestra.stop_all([service for services in changed.values() for service in services])
         for cloud in clouds:
             _choose_ports(cloud)
             cloud.choose_passwords(clients.users(cloud))
@@ -77,26 +92,30 @@ def up(argv: list[str]) -> int:
         lab.save()
         clients.write_clouds_yaml(lab)
         orchestra.start(clouds)
-        running = [cloud for cloud in lab.clouds.values() if Alliance(cloud).process()]
+        running = [cloud for cloud in lab.clouds.values() if cloud.alliance]
+        running = [cloud for cloud in running if Alliance(cloud).process()]
         if not options.unpaired:
             pairing.pair_all(running)
     print(f'lab in {lab.folder}; now: eval "$(lab/env {clouds[0].name})"')
     return 0
 
 
-def _settle(lab: Lab, options) -> None:
-    """How the lab is, or is to be, made."""
-    stock = options.without_alliance
-    provider = options.token_provider or lab.token_provider
-    if not lab.exists():
-        lab.alliance, lab.token_provider = not stock, provider
-    elif (stock and lab.alliance) or provider != lab.token_provider:
-        raise LabError(
-            f"the lab in {lab.folder} was made otherwise: lab/down --purge first, "
-            "or name another folder with ALLIANCE_LAB"
+def _granted(lab: Lab, options) -> dict[Cloud, list[Service]]:
+    """The clouds that are meant, as they are to be; of each, what must start anew for that."""
+    named = options.clouds or list(lab.clouds) or DEFAULT_CLOUDS
+    settings = [Setting.parse(word) for word in options.set]
+    changed: dict[Cloud, list[Service]] = {}
+    for wish in map(Wish.parse, dict.fromkeys(named)):
+        wish = dataclasses.replace(
+            wish,
+            plain=wish.plain or options.without_alliance,
+            token_provider=wish.token_provider or options.token_provider,
         )
-    elif not lab.alliance and not stock:
-        print("this lab was made with --without-alliance: stock clouds")
+        cloud, other = wish.grant(lab)
+        names = ["keystone"] if other else []
+        names += [setting.service for setting in settings if setting.grant(cloud)]
+        changed[cloud] = [_service(cloud, name) for name in dict.fromkeys(names)]
+    return changed
 
 
 def _make_software(lab: Lab) -> None:
@@ -108,8 +127,10 @@ def _make_software(lab: Lab) -> None:
     for name in dict.fromkeys(needed):
         Environment(name).ensure()
     clients.link_openstack(lab.folder / "_bin")
-    if lab.alliance:
-        plugin.install(lab)
+    clouds = lab.clouds.values()
+    for package in {package for cloud in clouds for package in packages.needed(cloud)}:
+        package.install(lab)
+    if any(cloud.alliance for cloud in clouds):
         binary.build(lab)
 
 
@@ -199,7 +220,12 @@ def status(argv: list[str]) -> int:
         rows = list(pool.map(_row, services))
         paired = dict(zip(lab.clouds, pool.map(_partners, lab.clouds.values())))
     if options.format == "json":
-        print(json.dumps({"lab": str(lab.folder), "services": rows, "partners": paired}, indent=1))
+        kinds = {
+            name: {"alliance": cloud.alliance, "token_provider": cloud.token_provider}
+            for name, cloud in lab.clouds.items()
+        }
+        told = {"lab": str(lab.folder), "clouds": kinds, "services": rows, "partners": paired}
+        print(json.dumps(told, indent=1))
     else:
         print(f"lab in {lab.folder}")
         print(f"{'CLOUD':<15} {'SERVICE':<10} {'PID':>8} {'PORT':>6} {'UP':>8}  HEALTH")
@@ -210,8 +236,9 @@ def status(argv: list[str]) -> int:
                 f"{row['port'] or '-':>6} {since:>8}  {row['health']}"
             )
         for name, known in paired.items():
-            if known:
-                print(f"{name}: " + ", ".join(f"{k} {v}" for k, v in known.items()))
+            cloud = lab.clouds[name]
+            kind = f"{'' if cloud.alliance else 'plain, '}{cloud.token_provider} tokens"
+            print(f"{name}: " + ", ".join([kind, *(f"{k} {v}" for k, v in (known or {}).items())]))
     return 0 if all(row["health"] == "ok" for row in rows) else 1
 
 
@@ -232,7 +259,7 @@ def _row(service: Service) -> dict:
 def _partners(cloud: Cloud) -> dict[str, str] | None:
     """Name and status of each partner, None when the daemon does not tell."""
     daemon = Alliance(cloud)
-    if not cloud.lab.alliance or not daemon.process():
+    if not cloud.alliance or not daemon.process():
         return None
     with contextlib.suppress(LabError, ValueError):
         return {each["name"]: each["status"] for each in daemon.ask("partner", "list", timeout=5)}

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from lab.cache import Environment
 from lab.errors import LabError
-from lab.services import services_of
+from lab.services import workers_of
 from lab.services.alliance import Alliance
 from lab.state import USERS, Cloud, Lab, write_secret
 
 
 def users(cloud: Cloud) -> dict[str, dict[str, list[str]]]:
     """People and services of a cloud, the roles of each by project."""
-    workers = [service for service in services_of(cloud) if service.user]
+    workers = workers_of(cloud)
     return {**USERS, **{service.user: {"service": list(service.roles)} for service in workers}}
 
 
@@ -59,7 +59,7 @@ def of_the_lab(lab: Lab, programs: Path) -> dict[str, str]:
 def variables(cloud: Cloud, user: str, project: str | None) -> dict[str, str]:
     """What a user, or the operator, of one cloud has."""
     found = {**login(cloud, user, project), **of_the_lab(cloud.lab, cloud.sub("bin"))}
-    if cloud.lab.alliance:
+    if cloud.alliance:
         daemon = Alliance(cloud)
         found["ALLIANCE_SOCKET"] = str(daemon.socket)
         found["ALLIANCE_CONFIG"] = str(daemon.configuration)

@@ -8,6 +8,7 @@ import urllib.request
 
 from lab.clients import users
 from lab.errors import LabError
+from lab.services import workers_of
 from lab.services.service import Service
 from lab.state import Cloud
 
@@ -110,7 +111,7 @@ class Keystone:
 def populate(cloud: Cloud, services: list[Service]) -> None:
     """The lab's people, the users of its services, and its catalog."""
     keystone = Keystone(cloud)
-    readers = {service.user for service in services if service.system_reader}
+    readers = {service.user for service in workers_of(cloud) if service.system_reader}
     keystone.ensure_users(users(cloud), readers)
     keystone.ensure_endpoints(
         [(*service.catalog, catalog_url(service)) for service in services if service.catalog]

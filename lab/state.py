@@ -1,6 +1,6 @@
 """What a lab is on disk: one folder, its clouds with their ports, users and passwords.
 
-<lab>/lab.json              how the lab was made and all that was chosen (mode 0600)
+<lab>/lab.json              how the clouds were made and all that was chosen (mode 0600)
 <lab>/clouds.yaml           for the openstack client and SDK
 <lab>/<cloud>/<service>/    a service's data and configuration
 <lab>/<cloud>/log/          its logs
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from lab.cache import cache_folder, locked
 from lab.errors import LabError
+from lab.keys import JwsKeys, PkiKeys
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 CLOUD_NAME = re.compile(r"[a-z][a-z0-9-]{0,14}")
@@ -27,6 +28,9 @@ CLOUD_NAME = re.compile(r"[a-z][a-z0-9-]{0,14}")
 LONGEST_FOLDER = 107 - len("/") - 15 - len("/alliance/alliance.sock")
 #: Below the kernel's range for outgoing connections, so that none of those is in the way.
 PORTS = range(20000, 32000)
+
+#: Token providers that Keystone has, and those of lab/tokens, which it had once.
+TODAYS, RETIRED = ("fernet", "jws"), ("uuid", "pki", "pkiz")
 
 #: People and services of each cloud: the roles of each in its projects, the first its default.
 USERS = {
@@ -71,12 +75,11 @@ def free_port(taken=frozenset()) -> int:
 
 
 class Lab:
-    """The lab of this checkout, or of $ALLIANCE_LAB. `alliance` false: stock clouds, no plugin."""
+    """The lab of this checkout, or of $ALLIANCE_LAB."""
 
     def __init__(self, folder: Path | None = None):
         self.folder = folder or lab_folder()
         self.file = self.folder / "lab.json"
-        self.alliance, self.token_provider = True, "fernet"
         self.clouds: dict[str, Cloud] = {}
         if self.exists():
             self._load()
@@ -87,21 +90,18 @@ class Lab:
     def _load(self) -> None:
         try:
             stored = json.loads(self.file.read_text())
-            self.alliance, self.token_provider = stored["alliance"], stored["token_provider"]
             for name, cloud in stored["clouds"].items():
-                self.clouds[name] = Cloud(self, name, cloud["ports"], cloud["passwords"])
+                self.clouds[name] = Cloud(self, name, **cloud)
         except (ValueError, KeyError, TypeError) as error:
             raise LabError(f"{self.file} is damaged ({error!r}): lab/down --purge") from None
 
     def save(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         stored = {
-            "alliance": self.alliance,
-            "token_provider": self.token_provider,
             "clouds": {
-                name: {"ports": cloud.ports, "passwords": cloud.passwords}
+                name: {part: getattr(cloud, part) for part in Cloud.STORED}
                 for name, cloud in self.clouds.items()
-            },
+            }
         }
         write_secret(self.file, json.dumps(stored, indent=1))
 
@@ -120,21 +120,39 @@ class Lab:
             raise LabError(f"no cloud {name!r} in this lab: it has {', '.join(self.clouds)}")
         return self.clouds[name]
 
-    def add(self, name: str) -> Cloud:
-        """A cloud of that name, new if need be."""
+    def add(self, name: str, alliance: bool = True) -> Cloud:
+        """A cloud of that name, new if need be, then with or without Alliance."""
         if not CLOUD_NAME.fullmatch(name):
             raise LabError(
                 f"cloud name {name!r}: a lower-case letter, then at most 14 letters, digits and -"
             )
-        return self.clouds.setdefault(name, Cloud(self, name, {}, {}))
+        return self.clouds.setdefault(name, Cloud(self, name, alliance))
 
 
 class Cloud:
-    """One cloud of a lab. Its region has its name."""
+    """One cloud of a lab. Its region has its name.
 
-    def __init__(self, lab: Lab, name: str, ports: dict, passwords: dict):
-        self.lab, self.name, self.ports, self.passwords = lab, name, ports, passwords
-        self.folder = lab.folder / name
+    Without `alliance` it is a stock cloud: no plugin, no daemon. `token_provider` makes its own
+    tokens. `settings`: what configuration files have besides what the lab puts there, by service,
+    section and option.
+    """
+
+    STORED = ("alliance", "token_provider", "settings", "ports", "passwords")
+
+    def __init__(
+        self,
+        lab: Lab,
+        name: str,
+        alliance: bool = True,
+        token_provider: str = "fernet",
+        settings: dict[str, dict[str, dict]] | None = None,
+        ports: dict | None = None,
+        passwords: dict | None = None,
+    ):
+        self.lab, self.name, self.folder = lab, name, lab.folder / name
+        self.alliance, self.token_provider = alliance, token_provider
+        self.settings = settings or {}
+        self.ports, self.passwords = ports or {}, passwords or {}
 
     def sub(self, name: str) -> Path:
         """A folder of this cloud, made if need be."""
@@ -155,6 +173,14 @@ class Cloud:
         self.ports[name] = free_port(taken)
         if known:
             print(f"{self.name}: port {known} of {name} is taken, now {self.ports[name]}")
+
+    @property
+    def jws_keys(self) -> JwsKeys:
+        return JwsKeys(self.folder / "keystone" / "jws")
+
+    @property
+    def pki_keys(self) -> PkiKeys:
+        return PkiKeys(self.folder / "keystone" / "pki")
 
     @property
     def auth_url(self) -> str:

@@ -14,4 +14,10 @@ ALL: list[type[Service]] = [Memcached, Keystone, Glance, Alliance]
 
 
 def services_of(cloud: Cloud) -> list[Service]:
-    return [kind(cloud) for kind in ALL if kind is not Alliance or cloud.lab.alliance]
+    return [kind(cloud) for kind in ALL if kind is not Alliance or cloud.alliance]
+
+
+def workers_of(cloud: Cloud) -> list[Service]:
+    """Services that have a user in Keystone. A stock cloud has the daemon's user too: a neighbour's
+    daemon may work as it."""
+    return [service for service in map(lambda kind: kind(cloud), ALL) if service.user]

@@ -57,36 +57,33 @@ class Alliance(Service):
 
     def _configuration(self) -> str:
         cloud, peer = self.cloud, f"127.0.0.1:{self.port}"
-        return f"""\
-[cloud]
-name = "{cloud.name}"
-state_dir = "{self.folder}/state"
-
-[delegate]
-socket = "{self.socket}"
-
-[peer]
-listen = "{peer}"
-url = "https://{peer}"
-
-[metrics]
-listen = "127.0.0.1:{cloud.ports["alliance-metrics"]}"
-
-[keystone]
-auth_url = "{cloud.auth_url}"
-username = "{self.user}"
-password = "{cloud.passwords[self.user]}"
-user_domain_name = "Default"
-project_name = "service"
-project_domain_name = "Default"
-region = "{cloud.name}"
-
-[catalog]
-allow_http = true
-
-[services]
-memcached = ["127.0.0.1:{cloud.ports["memcached"]}"]
-
-[log]
-format = "json"
-"""
+        sections: dict[str, dict] = {
+            "cloud": {"name": cloud.name, "state_dir": f"{self.folder}/state"},
+            "delegate": {"socket": str(self.socket)},
+            "peer": {"listen": peer, "url": f"https://{peer}"},
+            "metrics": {"listen": f"127.0.0.1:{cloud.ports['alliance-metrics']}"},
+            "keystone": {
+                "auth_url": cloud.auth_url,
+                "username": self.user,
+                "password": cloud.passwords[self.user],
+                "user_domain_name": "Default",
+                "project_name": "service",
+                "project_domain_name": "Default",
+                "region": cloud.name,
+            },
+            "signing": {
+                "jws_public_keys": str(cloud.jws_keys.public),
+                "pki_certificates": str(cloud.pki_keys.certificates),
+            },
+            "catalog": {"allow_http": True},
+            "services": {"memcached": [f"127.0.0.1:{cloud.ports['memcached']}"]},
+            "log": {"format": "json"},
+        }
+        for section, options in cloud.settings.get(self.name, {}).items():
+            sections.setdefault(section, {}).update(options)
+        # Strings, numbers, booleans and lists of them look the same in JSON and in TOML.
+        lines = []
+        for section, options in sections.items():
+            lines.append(f"[{section}]")
+            lines += [f"{name} = {json.dumps(value)}" for name, value in options.items()]
+        return "\n".join([*lines, ""])

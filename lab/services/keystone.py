@@ -1,11 +1,11 @@
-"""Keystone on SQLite, with the Alliance plugin unless the lab is a stock one."""
+"""Keystone on SQLite, with the Alliance plugin unless the cloud is a stock one."""
 
 import base64
 import os
 import shutil
 from pathlib import Path
 
-from lab import plugin
+from lab import packages
 from lab.cache import Environment, ensure_file
 from lab.commands import base_settings, run
 from lab.services.alliance import Alliance
@@ -41,18 +41,8 @@ class Keystone(WsgiService):
                 key = self.folder / repository / index
                 if not key.exists():
                     write_secret(key, base64.urlsafe_b64encode(os.urandom(32)).decode())
-        if self.cloud.lab.token_provider == "jws" and not (self.folder / "jws").exists():
-            self._make_jws_keys()
-
-    def _make_jws_keys(self) -> None:
-        private, public = self.folder / "jws" / "private", self.folder / "jws" / "public"
-        private.mkdir(parents=True, mode=0o700)
-        public.mkdir()
-        key, new = private / "private.pem", ["-out", private / "private.pem"]
-        curve = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]
-        run(["openssl", "genpkey", *curve, *new], "making the key of JWS tokens")
-        export = ["-pubout", "-out", public / "public.pem"]
-        run(["openssl", "pkey", "-in", key, *export], "making the key of JWS tokens")
+        self.cloud.jws_keys.ensure()
+        self.cloud.pki_keys.ensure()
 
     def _make_database(self, database: Path) -> None:
         environment = Environment(self.environment_name)
@@ -85,16 +75,19 @@ class Keystone(WsgiService):
         os.replace(fresh, database)
 
     def python_path(self) -> list:
-        return [*super().python_path(), PYTHON / "sqlite", *plugin.python_path(self.cloud.lab)]
+        return [*super().python_path(), PYTHON / "sqlite", *self.packages()]
+
+    def packages(self) -> list[Path]:
+        return [package.path(self.cloud.lab) for package in packages.needed(self.cloud)]
 
     def settings(self) -> dict[str, str]:
         return {**super().settings(), "OS_KEYSTONE_CONFIG_FILES": str(self.configuration)}
 
     def _configuration(self) -> str:
-        lab = self.cloud.lab
-        provider = "alliance" if lab.alliance else lab.token_provider
-        catalog = "alliance" if lab.alliance else "sql"
-        memcached = self.cloud.ports["memcached"]
+        cloud = self.cloud
+        provider = "alliance" if cloud.alliance else cloud.token_provider
+        catalog = "alliance" if cloud.alliance else "sql"
+        memcached = cloud.ports["memcached"]
         text = f"""\
 [DEFAULT]
 public_endpoint = {self.url}
@@ -128,11 +121,17 @@ key_repository = {self.folder}/fernet-keys
 key_repository = {self.folder}/credential-keys
 
 [jwt_tokens]
-jws_private_key_repository = {self.folder}/jws/private
-jws_public_key_repository = {self.folder}/jws/public
+jws_private_key_repository = {cloud.jws_keys.private}
+jws_public_key_repository = {cloud.jws_keys.public}
+
+[lab_tokens]
+signing_cert = {cloud.pki_keys.certificates}
+signing_key = {cloud.pki_keys.key}
+ca_certs = {cloud.pki_keys.authority}
+folder = {self.folder}/uuid-tokens
 """
-        if lab.alliance:
-            daemon = Alliance(self.cloud)
+        if cloud.alliance:
+            daemon = Alliance(cloud)
             text += f"""
 [alliance]
 socket = {daemon.socket}
@@ -140,7 +139,11 @@ snapshot = {daemon.snapshot}
 tag_tokens = true
 grant_admin_roles = true
 accept_untagged = true
-inner_provider = {lab.token_provider}
+inner_provider = {cloud.token_provider}
 worker_threads = {self.threads}
 """
+        # Of an option that stands there twice, the last counts.
+        for section, options in cloud.settings.get(self.name, {}).items():
+            lines = [f"{name} = {value}" for name, value in options.items()]
+            text += "\n".join(["", f"[{section}]", *lines, ""])
         return text

@@ -1,5 +1,7 @@
 """An OpenStack API under gunicorn."""
 
+from pathlib import Path
+
 from lab.services.service import Service, http_status
 from lab.state import CHECKOUT
 
@@ -26,12 +28,18 @@ class WsgiService(Service):
             "lab_wsgi:application",
         ]
 
+    @property
+    def seen(self) -> Path:
+        """Where it notes what it is sent, while that file is there: see python/lab_seen.py."""
+        return self.log.with_suffix(".seen")
+
     def python_path(self) -> list:
         return [PYTHON]
 
     def settings(self) -> dict[str, str]:
         return {
             "LAB_WSGI": self.module,
+            "LAB_SEEN": str(self.seen),
             "PYTHONPATH": ":".join(map(str, self.python_path())),
             "PYTHONDONTWRITEBYTECODE": "1",
         }

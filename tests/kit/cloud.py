@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
+import hashlib
 import itertools
 import json
 import os
@@ -16,11 +18,11 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import clients, orchestra
+from lab import clients, orchestra, packages
 from lab.commands import base_settings
 from lab.services import services_of
 from lab.services.alliance import Alliance
-from lab.state import Lab
+from lab.state import Lab, write_secret
 from tests.kit import http, known_secrets, people
 from tests.kit.people import Domain, Person, Project
 from tests.kit.waiting import until
@@ -40,6 +42,22 @@ class Done:
 
     def json(self):
         return json.loads(self.stdout)
+
+
+class Seen:
+    """What a service of a cloud has been sent, as its notes say: hashes only."""
+
+    def __init__(self, notes: Path):
+        self._notes = notes
+
+    def requests(self) -> list[dict]:
+        return [json.loads(line) for line in self._notes.read_text().splitlines()]
+
+    def has(self, token: str) -> bool:
+        """Whether a request had this token in it, or what follows its tag."""
+        parts = {token, token.rpartition("~")[2]}
+        hashes = {hashlib.sha256(part.encode()).hexdigest() for part in parts}
+        return any(hashes & {*request["sha256"]} for request in self.requests())
 
 
 class Cloud:
@@ -326,7 +344,7 @@ region = "{self.name}\""""
             service = self._service(name)
             if not service.process():
                 service.start(threading.Event())
-        if {"alliance", "keystone"} & {*services}:
+        if self._cloud.alliance and {"alliance", "keystone"} & {*services}:
             until(self._is_told, f"Keystone of {self} knows what its daemon knows", deadline=30)
 
     def _is_told(self) -> bool:
@@ -336,6 +354,79 @@ region = "{self.name}\""""
     def restart(self, *services: str) -> None:
         with self.stopped(*services):
             pass
+
+    @property
+    def token_provider(self) -> str:
+        return self._cloud.token_provider
+
+    @contextlib.contextmanager
+    def issuing(self, provider: str):
+        """Its own tokens are made by another provider meanwhile; tokens of the one before are
+        nothing to it."""
+        before = self.token_provider
+        self._issue(provider)
+        try:
+            yield
+        finally:
+            self._issue(before)
+
+    def _issue(self, provider: str) -> None:
+        if provider == self.token_provider:
+            return
+        self._cloud.token_provider = provider
+        if packages.TOKENS in packages.needed(self._cloud):
+            packages.TOKENS.install(self.lab)
+        self.restart("keystone")
+        self.forget()
+        self.__dict__.pop("admin", None)
+
+    @contextlib.contextmanager
+    def configured(self, **services: dict[str, dict]):
+        """Keystone or daemon with further settings, `keystone={"token": {"cache_time": 5}}`."""
+        before = copy.deepcopy(self._cloud.settings)
+        for service, sections in services.items():
+            for section, options in sections.items():
+                known = self._cloud.settings.setdefault(service, {})
+                known.setdefault(section, {}).update(options)
+        self.restart(*services)
+        try:
+            yield
+        finally:
+            self._cloud.settings = before
+            self.restart(*services)
+
+    @property
+    def signing_keys(self):
+        """Of its provider of signed tokens: `replace()` makes a new one, `retire()` takes the
+        former ones away."""
+        keys = {"jws": self._cloud.jws_keys, "pki": self._cloud.pki_keys}
+        return keys[self.token_provider.removesuffix("z")]
+
+    @contextlib.contextmanager
+    def noting(self, service: str = "keystone"):
+        """What the service is sent meanwhile; see lab/python/lab_seen.py."""
+        notes = self._service(service).seen
+        notes.write_text("")
+        try:
+            yield Seen(notes)
+        finally:
+            notes.unlink()
+
+    def as_plain(self, auth_url: str | None = None) -> tuple[str, ...]:
+        """What `alliance partner add-keystone NAME` must be told of this cloud to ask its Keystone,
+        which may be behind a proxy at `auth_url`."""
+        tests = self.lab.folder / "_tests"
+        tests.mkdir(exist_ok=True)
+        password = tests / f"{self.name}.password"
+        write_secret(password, self._cloud.passwords["alliance"])
+        user = ("--username", "alliance", "--password-file", str(password), "--project", "service")
+        public = {
+            "jws": self._cloud.jws_keys.public,
+            "pki": self._cloud.pki_keys.certificates,
+        }.get(self.token_provider.removesuffix("z"))
+        keys = ("--signing-keys", str(public)) if public else ()
+        where = ("--auth-url", auth_url or self.identity)
+        return (*where, *user, "--token-format", self.token_provider, *keys)
 
     @contextlib.contextmanager
     def frozen(self, service: str):

@@ -32,6 +32,8 @@ class Daemon:
         self.at, self.name = at, name
         self.program = at.program
         self.peer_port, self.metrics_port = free_port(), free_port()
+        #: Where others find it: another than its own port when something stands before that.
+        self.public_port = self.peer_port
         self.configuration, self.log = self.folder / "alliance.toml", self.folder / "log"
         self.socket, self.state = self.folder / "sock", self.folder / "state"
         self.database = self.state / "alliance.db"
@@ -57,7 +59,7 @@ class Daemon:
 
     @property
     def url(self) -> str:
-        return f"https://127.0.0.1:{self.peer_port}"
+        return f"https://127.0.0.1:{self.public_port}"
 
     # Its process
 

@@ -51,11 +51,11 @@ def parse(received: bytes) -> Answer:
     pairs = (line.partition(":") for line in lines)
     headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
     if headers.get("transfer-encoding") == "chunked":
-        body = _unchunk(body)
+        body = unchunk(body)
     return Answer(int(first.split()[1]), headers, body)
 
 
-def _unchunk(body: bytes) -> bytes:
+def unchunk(body: bytes) -> bytes:
     whole = b""
     while body:
         size, _, body = body.partition(b"\r\n")

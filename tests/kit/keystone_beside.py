@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab import packages
 from lab.cache import Environment
 from lab.commands import base_settings
 from lab.services.keystone import Keystone
@@ -66,8 +67,9 @@ class KeystoneBeside:
 
     def __enter__(self) -> KeystoneBeside:
         settings = {**base_settings(), **self._service.settings()}
-        path = settings["PYTHONPATH"].split(":")
-        settings["PYTHONPATH"] = ":".join([str(OURS), *(path if self._plugin else path[:2])])
+        plugin = packages.PLUGIN.path(self._service.cloud.lab)
+        path = [part for part in self._service.python_path() if self._plugin or part != plugin]
+        settings["PYTHONPATH"] = ":".join(map(str, [OURS, *path]))
         settings["LAB_WSGI"] = self._module
         files = [self._service.configuration, self._overrides]
         settings["OS_KEYSTONE_CONFIG_FILES"] = ";".join(map(str, files))

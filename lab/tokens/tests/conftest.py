@@ -13,7 +13,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "lab" / "tokens"), str(ROOT / "keystone-pl
 import keystone_host  # noqa: E402
 from lab_tokens import opaque, options, signed  # noqa: E402
 
-from lab import pki  # noqa: E402
+from lab.keys import PkiKeys  # noqa: E402
 
 PROVIDERS = keystone_host.PROVIDERS
 
@@ -24,9 +24,15 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def keystone(folder):
+def pki_keys(folder):
+    keys = PkiKeys(folder / "pki")
+    keys.ensure()
+    return keys
+
+
+@pytest.fixture(scope="session")
+def keystone(folder, pki_keys):
     keystone_host.make_keys(folder)
-    pki.make(folder / "pki")
     configuration = keystone_host.write_configuration(
         folder,
         0,
@@ -34,9 +40,9 @@ def keystone(folder):
         token={"provider": "fernet"},
         catalog={"driver": "sql"},
         lab_tokens={
-            "signing_cert": folder / "pki" / "signing_cert.pem",
-            "signing_key": folder / "pki" / "signing_key.pem",
-            "ca_certs": folder / "pki" / "ca.pem",
+            "signing_cert": pki_keys.certificates,
+            "signing_key": pki_keys.key,
+            "ca_certs": pki_keys.authority,
             "folder": folder / "uuid-tokens",
         },
     )

@@ -109,6 +109,20 @@ def test_a_signed_token_is_the_answer_of_the_login(api, name, settings):
 
 
 @pytest.mark.parametrize("name", ["pki", "pkiz"])
+def test_a_key_is_replaced_without_a_restart_and_the_former_one_counts_until_it_is_retired(
+    api, pki_keys
+):
+    former = issued(api.password())
+    pki_keys.replace()
+    token = issued(api.password())
+    for each in (former, token):
+        assert validated(api, each).status_code == 200
+    pki_keys.retire()
+    assert validated(api, former).status_code == 401
+    assert validated(api, token).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["pki", "pkiz"])
 def test_what_no_web_server_lets_through_is_not_issued(api, monkeypatch):
     # Random: nothing to compress.
     catalog = [{"id": secrets.token_hex(16), "name": secrets.token_hex(16)} for _ in range(150)]

@@ -1,0 +1,74 @@
+"""Python packages of this checkout for its Keystones: installed beside a lab, never into a cached
+environment."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from lab.cache import Environment
+from lab.commands import run
+from lab.errors import LabError
+from lab.state import CHECKOUT, RETIRED, Cloud, Lab
+
+LEFT_OUT = shutil.ignore_patterns("tests", "__pycache__", "*.egg-info", "build", ".*")
+
+
+class Package:
+    def __init__(self, source: Path, folder: str):
+        self.source, self.folder = source, folder
+
+    def install(self, lab: Lab) -> None:
+        """Installs it as it is now; Keystones that start from now on load it."""
+        if not (self.source / "pyproject.toml").is_file():
+            raise LabError(f"no package in {self.source}: lab/up west=plain is a stock cloud")
+        current = self._current(lab)
+        target = self._installed(lab)
+        fresh = current.with_name("current.new")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(target.name)
+        os.replace(fresh, current)
+
+    def path(self, lab: Lab) -> Path:
+        """What Python must look into to find it."""
+        return self._current(lab).resolve()
+
+    def _current(self, lab: Lab) -> Path:
+        return lab.folder / self.folder / "current"
+
+    def _installed(self, lab: Lab) -> Path:
+        """Named by what it was made from, so that a running Keystone keeps what it has loaded."""
+        with tempfile.TemporaryDirectory() as folder:
+            digest = hashlib.sha256()
+            copy = Path(shutil.copytree(self.source, Path(folder) / "package", ignore=LEFT_OUT))
+            for file in sorted(copy.rglob("*")):
+                if file.is_file():
+                    digest.update(f"{file.relative_to(copy)}\0".encode() + file.read_bytes())
+            target = lab.folder / self.folder / digest.hexdigest()[:12]
+            if not target.exists():
+                _install(copy, target)
+        return target
+
+
+def _install(source: Path, target: Path) -> None:
+    python = Environment("keystone").bin("python")
+    fresh = target.with_suffix(".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation"]
+    install = [python, "-m", "pip", "install", *options, "--target", fresh, source]
+    run(install, "installing a package for Keystone")
+    os.replace(fresh, target)
+
+
+PLUGIN = Package(CHECKOUT / "keystone-plugin", "_plugin")
+#: Token providers that today's Keystone has no longer.
+TOKENS = Package(CHECKOUT / "lab" / "tokens", "_tokens")
+
+
+def needed(cloud: Cloud) -> list[Package]:
+    """Those that a cloud's Keystone loads."""
+    tokens = [TOKENS] if cloud.token_provider in RETIRED else []
+    return [*tokens, PLUGIN] if cloud.alliance else tokens

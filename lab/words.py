@@ -1,0 +1,82 @@
+"""Words of `lab/up` that say how a cloud is made: `west=pkiz`, `north=plain:uuid`, `--set …`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from lab.errors import LabError
+from lab.state import RETIRED, TODAYS, Cloud, Lab
+
+PLAIN = "plain"
+PROVIDERS = TODAYS + RETIRED
+#: Services whose configuration files take settings.
+SETTABLE = ("keystone", "alliance")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What one word says of a cloud; None: nothing."""
+
+    name: str
+    plain: bool = False
+    token_provider: str | None = None
+
+    @classmethod
+    def parse(cls, word: str) -> Wish:
+        name, _, kind = word.partition("=")
+        plain = kind == PLAIN or kind.startswith(f"{PLAIN}:")
+        provider = kind.removeprefix(PLAIN).removeprefix(":") if plain else kind
+        if word not in (name, f"{name}={PLAIN}") and provider not in PROVIDERS:
+            raise LabError(
+                f"{word!r}: say CLOUD, CLOUD=PROVIDER, CLOUD={PLAIN} or CLOUD={PLAIN}:PROVIDER, "
+                f"where PROVIDER is one of {', '.join(PROVIDERS)}"
+            )
+        return cls(name, plain, provider or None)
+
+    def grant(self, lab: Lab) -> tuple[Cloud, bool]:
+        """The cloud as wished for, and whether its token provider is another now."""
+        cloud = lab.add(self.name, alliance=not self.plain)
+        if self.plain and cloud.alliance:
+            raise LabError(
+                f"{cloud.name} was made with Alliance: choose another name, or another folder with "
+                "ALLIANCE_LAB, or lab/down --purge first"
+            )
+        before = cloud.token_provider
+        cloud.token_provider = self.token_provider or before
+        return cloud, cloud.token_provider != before
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One option of a configuration file. Value None: as the lab has it."""
+
+    service: str
+    section: str
+    option: str
+    value: object
+
+    @classmethod
+    def parse(cls, word: str) -> Setting:
+        path, equals, text = word.partition("=")
+        parts = path.split(".")
+        if not equals or len(parts) != 3 or parts[0] not in SETTABLE:
+            raise LabError(
+                f"{word!r}: say SERVICE.SECTION.OPTION=VALUE, where SERVICE is one of "
+                f"{', '.join(SETTABLE)}"
+            )
+        try:
+            value = json.loads(text) if text else None
+        except ValueError:
+            value = text
+        return cls(*parts, value)
+
+    def grant(self, cloud: Cloud) -> bool:
+        """Whether that changes anything at this cloud."""
+        section = cloud.settings.setdefault(self.service, {}).setdefault(self.section, {})
+        before = section.get(self.option)
+        if self.value is None:
+            section.pop(self.option, None)
+        else:
+            section[self.option] = self.value
+        return before != self.value

@@ -1,0 +1,133 @@
+"""Between a client and a server on this machine: counts, delays and keeps what goes by."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+
+from tests.kit import http
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request of HTTP/1.1 as it went over the wire; names of headers are in lower case."""
+
+    method: str
+    target: str
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    def has(self, text: str) -> bool:
+        """Whether this stands anywhere in it."""
+        parts = (self.target, *self.headers.values(), self.body.decode("latin-1"))
+        return any(text in part for part in parts)
+
+
+class Connection:
+    def __init__(self):
+        #: From the client, and to it.
+        self.sent, self.received = bytearray(), bytearray()
+
+
+class Proxy:
+    """Passes connections on to `target`, a port of this machine. Each byte comes `delay` seconds
+    later, in each direction: a question with its answer takes twice that longer."""
+
+    def __init__(self, target: int, delay: float = 0.0):
+        self.target, self.delay = target, delay
+        self.connections: list[Connection] = []
+        self._open: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+
+    def __enter__(self) -> Proxy:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        for stream in (self._listener, *self._open):
+            _shut(stream)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def requests(self) -> list[Request]:
+        """All requests so far, of plain HTTP/1.1."""
+        found = []
+        for connection in self.connections:
+            found += parse(bytes(connection.sent))
+        return found
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self._open.append(client)
+                connection = Connection()
+                self.connections.append(connection)
+                try:
+                    server = socket.create_connection(("127.0.0.1", self.target))
+                except OSError:
+                    _shut(client)
+                    continue
+                self._open.append(server)
+                self._pump(client, server, connection.sent)
+                self._pump(server, client, connection.received)
+
+    def _pump(self, source: socket.socket, sink: socket.socket, kept: bytearray) -> None:
+        for stream in (source, sink):
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        due: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+
+        def take() -> None:
+            chunk = b"-"
+            while chunk:
+                with contextlib.suppress(OSError):
+                    chunk = b""
+                    chunk = source.recv(65536)
+                kept.extend(chunk)
+                due.put((time.monotonic() + self.delay, chunk))
+
+        def give() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    at, chunk = due.get()
+                    time.sleep(max(0.0, at - time.monotonic()))
+                    if not chunk:
+                        break
+                    sink.sendall(chunk)
+            with contextlib.suppress(OSError):
+                sink.shutdown(socket.SHUT_WR)
+
+        for work in (take, give):
+            threading.Thread(target=work, daemon=True).start()
+
+
+def _shut(stream: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        stream.shutdown(socket.SHUT_RDWR)
+    stream.close()
+
+
+def parse(sent: bytes) -> list[Request]:
+    """The whole requests of one connection."""
+    found = []
+    while b"\r\n\r\n" in sent:
+        head, _, rest = sent.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        pairs = (line.partition(":") for line in lines)
+        headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+        if headers.get("transfer-encoding") == "chunked":
+            content, _, sent = rest.partition(b"0\r\n\r\n")
+            body = http.unchunk(content)
+        else:
+            length = int(headers.get("content-length", 0))
+            body, sent = rest[:length], rest[length:]
+        method, target, _ = first.split(" ")
+        found.append(Request(method, target, headers, body))
+    return found
