@@ -25,7 +25,7 @@ class Seen:
             note = {
                 "method": environ["REQUEST_METHOD"],
                 "path": re.sub(rf"[^/]{{{SHORTEST},}}", "*", environ.get("PATH_INFO", "")),
-                "sha256": sorted(hashes(strings(environ))),
+                "sha256": sorted({*hashes(strings(environ))}),
             }
             line = json.dumps(note) + "\n"
             # One write, since several workers note at once.

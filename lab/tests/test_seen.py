@@ -54,6 +54,8 @@ def test_a_token_is_noted_with_and_without_its_tag_and_never_itself(environ, tmp
     environ["wsgi.input"].seek(0)
     lab_seen.Seen(application, str(notes))(environ, None)
     [line] = notes.read_text().splitlines()
+    hashes = json.loads(line)["sha256"]
     assert INNER not in line
-    assert {sha256(TOKEN), sha256(INNER)} <= {*json.loads(line)["sha256"]}
+    assert len(hashes) == len({*hashes})
+    assert {sha256(TOKEN), sha256(INNER)} <= {*hashes}
     assert bodies == [sent, sent]
