@@ -1,6 +1,7 @@
 //! The command line: one module for each noun.
 
 mod accept;
+mod add_keystone;
 mod agreement;
 mod ask;
 mod cloud;

@@ -2,7 +2,7 @@
 //!
 //! Errors are problem details (RFC 9457) of the form of [`Problem`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use alliance_core::Seconds;
 use alliance_core::agreement::Agreement;
 use alliance_core::cloud::CloudId;
 use alliance_core::descriptor::Region;
-use alliance_core::partner::{Partner, Role, Status};
+use alliance_core::partner::{KeystoneAccess, Partner, Role, Status};
 use alliance_core::refusal::Reason;
-use alliance_core::token::Mode;
+use alliance_core::token::{Mode, TokenFormat};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// RFC 9457 problem details. `type` is stable: `urn:alliance:problem:<code>`.
@@ -252,8 +252,8 @@ pub(crate) struct PartnerView {
     /// As stored; `status` is the effective one.
     #[serde(flatten)]
     pub partner: Partner,
-    /// The words that both sides see.
-    pub fingerprint: String,
+    /// The words that both sides see; none where the other side is a plain Keystone.
+    pub fingerprint: Option<String>,
     /// What it calls itself.
     pub calls_itself: String,
     /// Its regions, as our catalog names them.
@@ -272,10 +272,16 @@ pub(crate) struct PartnerView {
     pub agreements_given: usize,
     /// Live agreements that we got.
     pub agreements_received: usize,
+    /// How tokens are validated, for each format that it may issue.
+    pub modes: BTreeMap<TokenFormat, Mode>,
+    /// Whether its signatures over SHA-1 count.
+    pub allow_sha1: bool,
+    /// How it is asked, if it is a plain Keystone.
+    pub access: Option<KeystoneAccess>,
 }
 
 /// `PATCH /v1/partners/{name}`; absent fields stay.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PartnerChange {
     /// `null` takes the bound away.
@@ -299,6 +305,12 @@ pub(crate) struct PartnerChange {
         skip_serializing_if = "Option::is_none"
     )]
     pub max_projects: Option<Option<u32>>,
+    /// How tokens of these formats are validated.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub modes: BTreeMap<TokenFormat, Mode>,
+    /// Whether signatures over SHA-1 count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_sha1: Option<bool>,
 }
 
 /// The answer to a change of a partner or an agreement: stored, and whether Keystone knows yet.
@@ -403,6 +415,37 @@ pub(crate) struct AcceptanceView {
     pub id: String,
     /// `waiting`, `paired`, `rejected`, `expired` or `cancelled`.
     pub state: String,
+}
+
+/// `POST /v1/keystones/inspect` and `POST /v1/keystones`: a cloud without Alliance that shall become
+/// a partner.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct KeystoneRequest {
+    /// Its alias here.
+    pub name: String,
+    /// How it is asked.
+    pub access: KeystoneAccess,
+    /// When the trust ends.
+    pub trust_till: Option<Seconds>,
+    /// At most this many of its users here.
+    pub max_users: Option<u32>,
+    /// At most this many of its projects here.
+    pub max_projects: Option<u32>,
+}
+
+/// The answer to the first of the two: what was found there.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct KeystoneFound {
+    /// The id that it has here.
+    pub cloud_id: CloudId,
+    /// The version of its Identity API.
+    pub version: String,
+    /// The roles of the service user on its project.
+    pub roles: BTreeSet<String>,
+    /// The keys that the operator has of it.
+    pub signing_keys: usize,
+    /// What works, yet an operator should know.
+    pub warnings: Vec<String>,
 }
 
 /// `POST /v1/agreements`

@@ -166,15 +166,18 @@ impl Findings {
             self.note(
                 State::Ok,
                 &what,
-                format_args!("active, {}", view.fingerprint),
+                format_args!(
+                    "active, {}",
+                    view.fingerprint.as_ref().unwrap_or(&view.partner.peer_url)
+                ),
             );
         }
-        let state = match view.partner.status {
-            Status::Active => State::Fail,
-            _ => State::Warn,
-        };
         for warning in warnings {
-            self.note(state, &what, warning);
+            let state = match view.partner.status {
+                Status::Active if !warning.is_elsewhere => State::Fail,
+                _ => State::Warn,
+            };
+            self.note(state, &what, warning.text);
         }
     }
 }

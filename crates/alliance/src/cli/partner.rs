@@ -6,10 +6,12 @@ use std::str::FromStr;
 
 use alliance_core::Seconds;
 use alliance_core::label::is_alias;
-use alliance_core::partner::Role;
-use clap::{Args, Subcommand};
+use alliance_core::partner::{Kind, Role};
+use alliance_core::token::{Mode, TokenFormat, TokenPolicy};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::accept::Accept;
+use super::add_keystone::AddKeystone;
 use super::invite::Invite;
 use super::operator::Operator;
 use super::output::Format;
@@ -23,6 +25,7 @@ pub(super) use view::warnings;
 pub(super) enum PartnerCommand {
     Invite(Invite),
     Accept(Accept),
+    AddKeystone(Box<AddKeystone>),
     /// List partners
     List,
     /// Show a partner, what both sides say of it, and what is wrong
@@ -43,7 +46,7 @@ pub(super) struct Name {
     name: String,
 }
 
-/// Change a partner's limits, or when the trust ends
+/// Change a partner's limits, when the trust ends, or how its tokens are validated
 #[derive(Debug, Args)]
 pub(super) struct Set {
     /// What the partner is called here
@@ -60,6 +63,27 @@ pub(super) struct Set {
     /// At most this many of its projects here, or unlimited
     #[arg(long, value_name = "N|unlimited")]
     max_projects: Option<Bound<u32>>,
+
+    /// How its tokens of a format are validated; may be repeated
+    #[arg(long, value_name = "FORMAT=MODE", value_parser = mode, long_help = MODES)]
+    mode: Vec<(TokenFormat, Mode)>,
+
+    /// Whether its signatures over SHA-1 count: for a Keystone that nobody can upgrade
+    #[arg(long, value_name = "yes|no")]
+    allow_sha1: Option<YesNo>,
+}
+
+const MODES: &str = "\
+How its tokens of a format (uuid, fernet, pki, pkiz, jws) are validated; may be repeated. Modes:
+  hard     its cloud is asked at each use, but for what Keystone itself remembers
+  soft     its cloud's last word counts while it is fresh
+  offline  by signature and revocation list, as far as these decide; else as soft. For pki, pkiz, jws";
+
+/// An answer on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum YesNo {
+    Yes,
+    No,
 }
 
 /// End the partnership at once, also if the partner is dead
@@ -106,6 +130,20 @@ fn trust_till(text: &str) -> Result<Bound<Seconds>, when::BadTime> {
     }
 }
 
+fn mode(text: &str) -> Result<(TokenFormat, Mode), String> {
+    let (format, mode) = text
+        .split_once('=')
+        .ok_or("expected FORMAT=MODE, as pki=hard")?;
+    let format = format
+        .parse()
+        .map_err(|error| format!("the format: {error}"))?;
+    let mode = mode.parse().map_err(|error| format!("the mode: {error}"))?;
+    TokenPolicy::default()
+        .set(format, mode)
+        .map_err(|error| error.to_string())?;
+    Ok((format, mode))
+}
+
 /// Parses a name for a new partner.
 pub(super) fn alias(text: &str) -> Result<String, String> {
     if is_alias(text) {
@@ -120,6 +158,7 @@ impl PartnerCommand {
         match self {
             Self::Invite(invite) => invite.run(daemon, out).await,
             Self::Accept(accept) => accept.run(daemon, out).await,
+            Self::AddKeystone(add) => add.run(daemon, out).await,
             Self::List => {
                 let partners: Vec<PartnerView> = daemon.get(&["partners"]).send().await?;
                 view::list(&partners, out)
@@ -152,13 +191,13 @@ impl Set {
             trust_till: self.trust_till.map(|bound| bound.0),
             max_users: self.max_users.map(|bound| bound.0),
             max_projects: self.max_projects.map(|bound| bound.0),
+            modes: self.mode.into_iter().collect(),
+            allow_sha1: self.allow_sha1.map(|answer| answer == YesNo::Yes),
         };
-        if change.trust_till.is_none()
-            && change.max_users.is_none()
-            && change.max_projects.is_none()
-        {
+        if change == PartnerChange::default() {
             return Err(Failure::Usage(
-                "nothing to set: give --trust-till, --max-users or --max-projects".to_owned(),
+                "nothing to set: give --trust-till, --max-users, --max-projects, --mode or --allow-sha1"
+                    .to_owned(),
             ));
         }
         let patch = daemon.patch(&["partners", &self.name]);
@@ -178,8 +217,12 @@ impl Remove {
         let view = partner(daemon, &self.name).await?;
         let name = &view.partner.name;
         if !self.yes {
+            let back = match view.partner.kind {
+                Kind::Alliance => "only a new pairing brings it back",
+                Kind::Keystone => "only adding it anew brings it back",
+            };
             let question = format!(
-                "Remove {name} ({})? Its agreements end, its tokens stop; only a new pairing brings it back.",
+                "Remove {name} ({})? Its agreements end, its tokens stop; {back}.",
                 view.partner.cloud_id
             );
             if !ask::is_terminal() {

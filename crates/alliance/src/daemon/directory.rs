@@ -1,14 +1,14 @@
 //! The partners as the daemon works with them: the database's rows, read into memory after each
 //! change, each with its connection.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use alliance_core::agreement::Agreement;
 use alliance_core::cloud::{CloudId, Tag};
 use alliance_core::descriptor::{Descriptor, Jwk};
 use alliance_core::partner::{KeystoneAccess, Partner};
-use alliance_core::token::{TokenFormat, TokenPolicy};
+use alliance_core::token::{Mode, TokenFormat, TokenPolicy};
 use alliance_peer::client::{Deadlines, PeerClient};
 use alliance_peer::identity::Identity;
 use alliance_store::{Facts, PartnerRecord, Store};
@@ -56,6 +56,17 @@ impl Known {
             Way::Peer(_) => None,
             Way::Keystone(plain) => Some(plain),
         }
+    }
+
+    /// How its tokens are validated, for each format that it may issue: a daemon may stand beside
+    /// any Keystone.
+    pub(crate) fn modes(&self) -> BTreeMap<TokenFormat, Mode> {
+        let formats = match &self.way {
+            Way::Peer(_) => TokenFormat::ALL.into(),
+            Way::Keystone(plain) => plain.access.formats.clone(),
+        };
+        let mode = |format| (format, self.policy.mode(format));
+        formats.into_iter().map(mode).collect()
     }
 
     /// What its daemon last said of itself.
@@ -295,8 +306,7 @@ impl Directory {
 pub(crate) mod tests {
     use std::time::Duration;
 
-    use alliance_core::descriptor::Descriptor;
-    use alliance_core::partner::{Role, Status};
+    use alliance_core::partner::{Kind, Role, Status};
     use alliance_store::{NewInvitation, StoredDescriptor};
     use tempfile::TempDir;
     use uuid::Uuid;
@@ -327,6 +337,38 @@ pub(crate) mod tests {
         store.invitations().confirm(&new.id, 10).await?;
         let directory = Directory::open(store.clone(), identity).await?;
         Ok((Arc::new(directory), store, west.claims.iss, folder))
+    }
+
+    /// A plain Keystone of that name.
+    pub(crate) fn keystone(
+        name: &str,
+        formats: &[TokenFormat],
+    ) -> Result<(Partner, KeystoneAccess), Box<dyn std::error::Error>> {
+        let access = KeystoneAccess {
+            auth_url: format!("https://{name}.example:5000/v3").parse()?,
+            username: "alliance".into(),
+            user_domain_name: "Default".into(),
+            project_name: "service".into(),
+            project_domain_name: "Default".into(),
+            password_file: "/etc/alliance/password".into(),
+            ca_file: None,
+            formats: formats.iter().copied().collect(),
+            signing_keys: None,
+        };
+        let partner = Partner {
+            cloud_id: access.auth_url.cloud_id(),
+            name: name.into(),
+            kind: Kind::Keystone,
+            role: Role::Guest,
+            status: Status::Active,
+            peer_url: access.auth_url.to_string(),
+            trust_since: Some(10),
+            trust_till: None,
+            max_users: None,
+            max_projects: None,
+            created_at: 10,
+        };
+        Ok((partner, access))
     }
 
     fn descriptor(peer_url: &str) -> Result<StoredDescriptor, Box<dyn std::error::Error>> {
@@ -398,6 +440,64 @@ pub(crate) mod tests {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         assert_eq!(clients.len(), 1);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn an_untagged_token_is_the_partners_that_claims_its_format() -> Outcome {
+        let (directory, store, west, _folder) = knows_west().await?;
+        let (north, access) = keystone("north", &[TokenFormat::Uuid, TokenFormat::Pki])?;
+        store.partners().add_keystone(&north, &access).await?;
+        directory.reload().await?;
+        let partners = directory.partners();
+        let of = |format| {
+            let known = partners.by_untagged(format);
+            known.map(|known| known.partner.name.as_str())
+        };
+        assert_eq!(of(TokenFormat::Uuid), Some("north"));
+        assert_eq!(of(TokenFormat::Pki), Some("north"));
+        assert_eq!(of(TokenFormat::Fernet), None);
+
+        let west = partners.by_cloud(&west).ok_or("west is gone")?;
+        assert!(west.peer().is_some() && west.plain().is_none());
+        assert_eq!(west.modes().len(), TokenFormat::ALL.len());
+        let north = partners.by_cloud(&north.cloud_id).ok_or("north is gone")?;
+        assert!(north.peer().is_none() && north.descriptor().is_none());
+        let modes: Vec<_> = north.modes().into_iter().collect();
+        assert_eq!(
+            modes,
+            [
+                (TokenFormat::Uuid, Mode::Soft),
+                (TokenFormat::Pki, Mode::Offline)
+            ]
+        );
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_keystone_stays_logged_in_for_as_long_as_it_is_described_the_same() -> Outcome {
+        let (directory, store, _, _folder) = knows_west().await?;
+        let (north, access) = keystone("north", &[TokenFormat::Uuid])?;
+        let way = || async {
+            directory.reload().await?;
+            let partners = directory.partners();
+            let plain = partners.by_name("north").and_then(|known| known.plain());
+            Ok::<_, anyhow::Error>(plain.map(Arc::clone))
+        };
+        store.partners().add_keystone(&north, &access).await?;
+        let first = way().await?.ok_or("north is gone")?;
+        let second = way().await?.ok_or("north is gone")?;
+        assert!(Arc::ptr_eq(&first, &second));
+
+        store.partners().remove(&north.cloud_id, 20).await?;
+        assert!(way().await?.is_none());
+        let other = KeystoneAccess {
+            username: "other".into(),
+            ..access
+        };
+        store.partners().add_keystone(&north, &other).await?;
+        let third = way().await?.ok_or("north is gone")?;
+        assert_eq!(third.access, other);
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! The daemon: what runs for as long as the cloud does.
 
+mod adding;
 mod agreeing;
 mod budgets;
 mod clock;

@@ -11,6 +11,7 @@ use alliance_store::{AuditEntry, Change};
 
 use super::Daemon;
 use super::clock::now;
+use super::delegate::ApiError;
 use super::directory::Known;
 use crate::wire::{Applied, PartnerChange};
 
@@ -50,18 +51,28 @@ impl Daemon {
         self.trust_changed(known).await
     }
 
-    /// Changes a partner's bounds.
+    /// Changes a partner's bounds, and how its tokens are validated.
     pub(crate) async fn change_partner(
         self: &Arc<Self>,
         known: &Arc<Known>,
         change: &PartnerChange,
-    ) -> anyhow::Result<Applied> {
+    ) -> Result<Applied, ApiError> {
         let partner = &known.partner;
+        let may_issue = known.modes();
+        if let Some(format) = change.modes.keys().find(|f| !may_issue.contains_key(f)) {
+            let formats: Vec<_> = may_issue.keys().map(|format| format.as_str()).collect();
+            return Err(ApiError::invalid(format!(
+                "{format} tokens are none of {}'s: its formats here are {}",
+                partner.name,
+                formats.join(", ")
+            )));
+        }
         let bounds = Change {
             trust_till: change.trust_till,
             max_users: change.max_users,
             max_projects: change.max_projects,
-            ..Change::default()
+            modes: change.modes.clone(),
+            allow_sha1: change.allow_sha1,
         };
         self.store
             .partners()
@@ -74,7 +85,7 @@ impl Daemon {
             &format!("{change:?}"),
         )
         .await;
-        self.trust_changed(known).await
+        Ok(self.trust_changed(known).await?)
     }
 
     /// After any change of what a partner may: everything that remembers is told.

@@ -16,6 +16,7 @@ const COMMANDS: &[&str] = &[
     "partner",
     "partner invite",
     "partner accept",
+    "partner add-keystone",
     "partner list",
     "partner show",
     "partner suspend",
@@ -65,6 +66,13 @@ fn wrong_arguments_end_with_2() -> Result<()> {
         "partner invite west --role host --trust-till 2020-01-01",
         "agreement create west --project p",
         "agreement create west --project p --role member --till yesterday",
+        "partner set west --mode pki",
+        "partner set west --mode saml=hard",
+        "partner set west --mode uuid=offline",
+        "partner set west --allow-sha1 perhaps",
+        "partner add-keystone north --auth-url https://north.example --username u --password-file p",
+        "partner add-keystone north --auth-url https://north.example --username u --password-file p --token-format uuid,saml",
+        "partner add-keystone north --auth-url http://north.example/v2.0 --username u --password-file p --token-format uuid",
     ] {
         let words: Vec<_> = wrong.split_whitespace().collect();
         let ran = alliance(&daemon, &words, "")?;

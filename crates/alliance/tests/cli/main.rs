@@ -1,6 +1,7 @@
 //! What operators see: the command as a process, with a daemon that plays back answers.
 
 mod accepting;
+mod adding;
 mod agreements;
 mod daemon;
 mod failures;

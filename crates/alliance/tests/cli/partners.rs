@@ -18,7 +18,9 @@ pub(crate) fn west() -> Value {
         "fingerprint": "able-baker-charlie-dog-easy-fox", "calls_itself": "west", "regions": ["west", "west-2"],
         "their_status": "active", "last_seen": 0, "last_error": null,
         "keystone": {"ok": true, "detail": "domain and identity provider are in place"},
-        "domain_id": "3c403d1f458654a186ce26f020d9e9d5", "agreements_given": 2, "agreements_received": 1
+        "domain_id": "3c403d1f458654a186ce26f020d9e9d5", "agreements_given": 2, "agreements_received": 1,
+        "modes": {"uuid": "soft", "fernet": "hard", "pki": "offline", "pkiz": "offline", "jws": "offline"},
+        "allow_sha1": false, "access": null
     })
 }
 
@@ -36,6 +38,24 @@ pub(crate) fn with(mut value: Value, changes: Value) -> Value {
         object.extend(changes);
     }
     value
+}
+
+/// A partner without Alliance, and with nothing wrong.
+pub(crate) fn north() -> Value {
+    with(
+        west(),
+        json!({
+            "name": "north", "kind": "keystone", "role": "guest", "peer_url": "https://north.example:5000/v3",
+            "fingerprint": null, "calls_itself": "", "regions": [], "their_status": null,
+            "agreements_received": 0, "modes": {"uuid": "hard", "pki": "offline"}, "allow_sha1": true,
+            "access": {
+                "auth_url": "https://north.example:5000/v3", "username": "alliance", "user_domain_name": "Default",
+                "project_name": "service", "project_domain_name": "Default",
+                "password_file": "/etc/alliance/north-password", "ca_file": "/etc/ssl/north.pem",
+                "formats": ["uuid", "pki"], "signing_keys": null
+            }
+        }),
+    )
 }
 
 fn told() -> Value {
@@ -63,6 +83,7 @@ fn partners_are_listed_with_what_to_look_at() -> Result<()> {
                 west(),
                 json!({"name": "hostile", "status": "draft", "regions": [hostile], "role": "host"})
             ),
+            north(),
         ]),
     )])?;
     insta::assert_snapshot!(alliance(&daemon, &["partner", "list"], "")?);
@@ -84,6 +105,43 @@ fn no_partners_say_how_to_get_one() -> Result<()> {
 fn a_partner_is_shown_whole() -> Result<()> {
     let daemon = FakeDaemon::answering([("GET /v1/partners/west", 200, west())])?;
     insta::assert_snapshot!(alliance(&daemon, &["partner", "show", "west"], "")?);
+    Ok(())
+}
+
+#[test]
+fn a_plain_keystone_is_shown_with_how_it_is_asked() -> Result<()> {
+    let daemon = FakeDaemon::answering([("GET /v1/partners/north", 200, north())])?;
+    insta::assert_snapshot!(alliance(&daemon, &["partner", "show", "north"], "")?);
+    let ill = json!({"last_error": "the password file /etc/alliance/north-password is empty"});
+    let daemon =
+        FakeDaemon::answering([("GET /v1/partners/north", 200, with(north(), ill.clone()))])?;
+    let shown = alliance(&daemon, &["partner", "show", "north"], "")?;
+    insta::assert_snapshot!(shown.out.lines().last().unwrap_or_default());
+    Ok(())
+}
+
+#[test]
+fn modes_and_sha1_are_set_by_name() -> Result<()> {
+    let daemon = FakeDaemon::answering([("PATCH /v1/partners/west", 200, told())])?;
+    let set = [
+        "partner",
+        "set",
+        "west",
+        "--mode",
+        "pki=hard",
+        "--mode",
+        "jws=soft",
+        "--allow-sha1",
+        "yes",
+    ];
+    assert_eq!(alliance(&daemon, &set, "")?.code, Some(0));
+    assert_eq!(
+        daemon.seen(),
+        [(
+            "PATCH /v1/partners/west".to_owned(),
+            json!({"modes": {"pki": "hard", "jws": "soft"}, "allow_sha1": true})
+        )]
+    );
     Ok(())
 }
 

@@ -2,7 +2,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::daemon::FakeDaemon;
-use crate::partners::{west, west_id, with};
+use crate::partners::{north, west, west_id, with};
 use crate::run::{alliance, command, run};
 
 fn status() -> Value {
@@ -78,6 +78,23 @@ fn the_doctor_says_what_to_do() -> Result<()> {
         serde_json::from_str::<Value>(&json.out)?[0]["state"],
         json!("ok")
     );
+    Ok(())
+}
+
+#[test]
+fn a_keystone_elsewhere_that_is_away_is_no_failure_of_ours() -> Result<()> {
+    let away = with(
+        north(),
+        json!({"last_error": "Keystone at https://north.example:5000/v3 was not reached"}),
+    );
+    let daemon = FakeDaemon::answering([
+        ("GET /v1/status", 200, status()),
+        ("GET /v1/partners", 200, json!([north()])),
+        ("GET /v1/partners/north", 200, away),
+    ])?;
+    let doctor = alliance(&daemon, &["doctor"], "")?;
+    assert_eq!(doctor.code, Some(0), "{doctor}");
+    insta::assert_snapshot!(doctor.out.lines().last().unwrap_or_default());
     Ok(())
 }
 

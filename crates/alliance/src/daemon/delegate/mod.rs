@@ -5,6 +5,7 @@ mod agreements;
 mod caller;
 mod guard;
 mod invitations;
+mod keystones;
 mod partners;
 mod problem;
 mod regions;
@@ -50,6 +51,8 @@ pub(crate) fn router(daemon: Arc<Daemon>, admins: AdminUids) -> Router {
         .route("/v1/acceptances/inspect", post(acceptances::inspect))
         .route("/v1/acceptances/{id}", get(acceptances::show))
         .route("/v1/acceptances/{id}/cancel", post(acceptances::cancel))
+        .route("/v1/keystones", post(keystones::create))
+        .route("/v1/keystones/inspect", post(keystones::inspect))
         .route(
             "/v1/agreements",
             get(agreements::list).post(agreements::create),

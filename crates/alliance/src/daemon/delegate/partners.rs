@@ -149,7 +149,9 @@ impl Daemon {
         let regions = descriptor.map_or(&[][..], |told| &told.regions);
         let calls_itself = descriptor.map(|told| told.name.clone());
         PartnerView {
-            fingerprint: fingerprint(self.identity.cloud_id(), &partner.cloud_id),
+            fingerprint: known
+                .peer()
+                .map(|_| fingerprint(self.identity.cloud_id(), &partner.cloud_id)),
             calls_itself: calls_itself.unwrap_or_default(),
             regions: regions
                 .iter()
@@ -166,6 +168,9 @@ impl Daemon {
                 .filter(|agreement| agreement.is_live(at))
                 .count(),
             agreements_received: known.facts.received.len(),
+            modes: known.modes(),
+            allow_sha1: known.policy.allow_sha1,
+            access: known.plain().map(|plain| plain.access.clone()),
             partner,
         }
     }

@@ -59,11 +59,11 @@ impl From<alliance_store::Error> for ApiError {
             E::NoSuchPartner(_) | E::NoSuchInvitation(_) | E::NoSuchAgreement(_) => {
                 Self::not_found(error.to_string())
             }
+            E::NotOffline(_) => Self::invalid(error.to_string()),
             E::NameTaken { .. }
             | E::CloudTaken { .. }
             | E::TagCollision { .. }
             | E::FormatTaken { .. }
-            | E::NotOffline(_)
             | E::IllegalChange(_)
             | E::TrustIsOver { .. }
             | E::AlreadyUsed

@@ -8,6 +8,7 @@ use axum::extract::State;
 
 use crate::daemon::Daemon;
 use crate::daemon::clock::now;
+use crate::daemon::directory::Way;
 use crate::wire::{Health, StatusView};
 
 /// `GET /v1/status`
@@ -46,7 +47,12 @@ pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> 
                 known.partner.status_at(now())
             ));
         } else if let Some(error) = &known.facts.last_error {
-            warnings.push(format!("partner {name} does not answer: {error}"));
+            warnings.push(match &known.way {
+                Way::Peer(_) => format!("partner {name} does not answer: {error}"),
+                Way::Keystone(_) => {
+                    format!("the Keystone of partner {name} cannot be asked: {error}")
+                }
+            });
         } else {
             let objects = daemon.keystone_objects(known).await;
             if !objects.ok {

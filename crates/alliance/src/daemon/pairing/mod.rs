@@ -6,6 +6,7 @@
 mod acceptor;
 mod inviter;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ impl Daemon {
                 }
             };
             Some(PartnerView {
-                fingerprint: fingerprint(self.identity.cloud_id(), &cloud_id),
+                fingerprint: Some(fingerprint(self.identity.cloud_id(), &cloud_id)),
                 calls_itself: String::new(),
                 regions: Vec::new(),
                 their_status: None,
@@ -51,6 +52,9 @@ impl Daemon {
                 domain_id: keystone_id::domain(&cloud_id),
                 agreements_given: 0,
                 agreements_received: 0,
+                modes: BTreeMap::new(),
+                allow_sha1: false,
+                access: None,
                 partner: Partner {
                     cloud_id,
                     name: draft.name,
@@ -136,7 +140,7 @@ impl Daemon {
     }
 }
 
-fn require_alias(name: &str) -> Result<(), ApiError> {
+pub(super) fn require_alias(name: &str) -> Result<(), ApiError> {
     if is_alias(name) {
         Ok(())
     } else {
@@ -146,7 +150,7 @@ fn require_alias(name: &str) -> Result<(), ApiError> {
     }
 }
 
-fn require_future(trust_till: Option<i64>) -> Result<(), ApiError> {
+pub(super) fn require_future(trust_till: Option<i64>) -> Result<(), ApiError> {
     match trust_till {
         Some(till) if till <= now() => Err(ApiError::invalid("the end of trust lies in the past")),
         _ => Ok(()),
