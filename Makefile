@@ -2,7 +2,7 @@
 ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 export CARGO_TARGET_DIR ?= $(shell $(ROOT)/scripts/cargo-target)
 
-.PHONY: help demo test bench nightly fmt lint advisories
+.PHONY: help demo test bench fuzz nightly fmt lint advisories
 .NOTPARALLEL:
 
 help: ## this list
@@ -19,11 +19,17 @@ bench: ## one table of ratios; JSON=FILE: also written there
 	@$(ROOT)/scripts/prerequisites
 	@$(ROOT)/scripts/with-lab $(ROOT)/benches/run $(if $(JSON),--json $(abspath $(JSON)))
 
+fuzz: ## each parser of what strangers send, for a minute
+	@$(ROOT)/scripts/prerequisites
+	@$(ROOT)/scripts/fuzz
+
 nightly: ## what takes long: soaks, fuzzing
 	@ALLIANCE_NIGHTLY=1 $(ROOT)/scripts/test
+	@$(ROOT)/scripts/fuzz
 
 fmt: ## formats Rust and Python
 	@cd $(ROOT) && cargo fmt --all
+	@cd $(ROOT) && cargo fmt --manifest-path fuzz/Cargo.toml
 	@cd $(ROOT) && ruff=$$(lab/venv client)/bin/ruff && $$ruff check --quiet --fix && $$ruff format --quiet
 
 lint: ## formatting, clippy, cargo deny, ruff

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod altered;
+mod corpora;
 mod data;
 mod foreign;
 mod hostile;
