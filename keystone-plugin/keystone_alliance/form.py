@@ -27,10 +27,9 @@ FORMATS = frozenset([UUID, FERNET, PKI, PKIZ, JWS])
 _TAG = re.compile(r'[a-z2-7]{8}\Z')
 _INNER = re.compile(r'[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)?\Z')
 _UUID = re.compile(r'[0-9a-f]{32}\Z')
-# No string starts like two of these: a Fernet token's first byte is 0x80, a JWS header's is "{",
-# CMS is a DER sequence with two bytes of length.
+# No string starts like two of these: 0x80, the version of Fernet; "{", the header of a JWS; a DER
+# sequence with two bytes of length, which is CMS.
 _STARTS = {'PKIZ_': PKIZ, 'MII': PKI, 'gA': FERNET, 'eyJ': JWS}
-_FERNET_VERSION = 0x80
 _FERNET_FRAME = 1 + 8 + 16 + 32  # version, time, initialisation vector, signature
 _FERNET_BLOCK = 16
 _OLDEST = 14 * 24 * 3600  # no Keystone lets a token live longer, window for services included
@@ -150,7 +149,7 @@ def check_plausible(recognised, now, skew):
 def _check_padded(text, alphabet):
     """Refuse all but the one spelling with padding; ``alphabet``: what stands for 62 and 63."""
     try:
-        raw = base64.b64decode(text, alphabet, validate=True)
+        raw = base64.b64decode(text, alphabet)
     except (binascii.Error, ValueError):
         raise Refused('malformed', 'not base64 of a PKI token') from None
     if not raw or base64.b64encode(raw, alphabet).decode('ascii') != text:
@@ -160,7 +159,7 @@ def _check_padded(text, alphabet):
 def _fernet_issued_at(inner):
     raw = decode(inner)
     size = len(raw) - _FERNET_FRAME
-    if size < _FERNET_BLOCK or size % _FERNET_BLOCK or raw[0] != _FERNET_VERSION:
+    if size < _FERNET_BLOCK or size % _FERNET_BLOCK:
         raise Refused('malformed', 'not a Fernet token')
     return struct.unpack('>Q', raw[1:9])[0]
 

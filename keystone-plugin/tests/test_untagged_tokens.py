@@ -13,6 +13,7 @@ from keystone_alliance import form
 from keystone_alliance import ids
 from keystone_alliance import snapshot
 from keystone_alliance import staleness
+from keystone_alliance.refusal import Refused
 
 ALL = sorted(LIKE)
 
@@ -200,6 +201,15 @@ def test_a_token_of_west_without_its_tag_is_not_accepted_as_wests(world, api, we
     stripped = token.partition('~')[2]
     assert api.validate(stripped, admin).status_code == 404
     assert api.validate(f'{old.tag}~{stripped}', admin).status_code == 404
+
+
+def test_a_claim_that_ended_since_a_token_was_routed_does_not_let_it_in(world, old):
+    token = old.token(old.user(), old.project(), inner=uuid_like())
+    world.claim('pki')
+    with pytest.raises(Refused) as caught:
+        world.provider._admission.admit(token, old.tag, token)
+    assert caught.value.reason == 'malformed'
+    assert not world.daemon.calls
 
 
 def spellings(token):
