@@ -25,15 +25,19 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name == LAST)
 
 
+def up(*clouds: str) -> Lab:
+    command = [CHECKOUT / "lab" / "up", *clouds]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        pytest.exit(f"no lab: {done.stdout}", 2)
+    return Lab()
+
+
 @pytest.fixture(scope="session")
 def lab() -> Lab:
     if not os.environ.get("ALLIANCE_LAB"):
         pytest.exit("run scripts/test e2e: it gives the tests a lab and takes it down", 2)
-    up = [CHECKOUT / "lab" / "up", "west", "east", "north"]
-    done = subprocess.run(up, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode:
-        pytest.exit(f"no lab: {done.stdout}", 2)
-    return Lab()
+    return up("west", "east", "north")
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +53,9 @@ def east(lab) -> Cloud:
 @pytest.fixture(scope="session")
 def north(lab) -> Cloud:
     return Cloud(lab, "north")
+
+
+@pytest.fixture(scope="session")
+def old(lab) -> Cloud:
+    """A stock cloud with UUID tokens and no Alliance; nobody's partner."""
+    return Cloud(up("old=plain:uuid"), "old")

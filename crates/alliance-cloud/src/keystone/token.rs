@@ -6,7 +6,7 @@ use alliance_token::body::{TokenBody, TokenView};
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 
-use super::login::{AUTH_TOKEN, SUBJECT_TOKEN, Scope};
+use super::login::{AUTH_TOKEN, OwnToken, SUBJECT_TOKEN, Scope};
 use super::{Call, Keystone, KeystoneError};
 use crate::transport::{Answer, Question};
 
@@ -127,10 +127,17 @@ impl Keystone {
             Scope::System => &self.system,
         };
         let own = login.token(None, &self.http, &self.settings, call).await?;
-        let question = Question::get(["auth", "tokens"])
-            .query("nocatalog", "1")
-            .header(SUBJECT_TOKEN, own.header());
-        let answer = self.ask(scope, question, call).await?;
+        let about = |own: &OwnToken| {
+            Question::get(["auth", "tokens"])
+                .query("nocatalog", "1")
+                .header(SUBJECT_TOKEN, own.header())
+        };
+        let mut answer = self.ask(scope, about(&own), call).await?;
+        if answer.is_not_found() {
+            // Keystone looks for the token in question before it looks at who asks: ours has ended.
+            let next = login.token(Some(&own), &self.http, &self.settings, call);
+            answer = self.ask(scope, about(&*next.await?), call).await?;
+        }
         if answer.status != StatusCode::OK {
             return Err(self.refused(scope, &answer));
         }

@@ -285,7 +285,8 @@ impl Known {
             Way::Keystone(plain) => {
                 let by_id = keystone::ProjectQuery::Id(id);
                 let request_id = request_id.to_string();
-                plain.keystone.projects(by_id, &request_id).await?
+                let found = plain.keystone.projects(by_id, &request_id).await;
+                found.map_err(hinted)?
             }
         })
     }
@@ -309,16 +310,23 @@ impl Known {
             Way::Keystone(plain) => {
                 let by_name = keystone::ProjectQuery::Name { name, domain };
                 let request_id = request_id.to_string();
-                match plain.keystone.projects(by_name, &request_id).await {
-                    Err(error @ KeystoneError::MissingRole { .. }) => {
-                        return Err(anyhow::Error::new(error).context(
-                            "its service user may not look for projects; name the project by its id, or let the user read",
-                        ));
-                    }
-                    answer => answer?,
-                }
+                let found = plain.keystone.projects(by_name, &request_id).await;
+                found.map_err(hinted)?
             }
         })
+    }
+}
+
+/// A service user that may validate tokens and nothing else is fine, too.
+fn hinted(error: KeystoneError) -> anyhow::Error {
+    let may_not = matches!(error, KeystoneError::MissingRole { .. });
+    let error = anyhow::Error::new(error);
+    if may_not {
+        error.context(
+            "its service user may not look for projects; name the project by its id, or let the user read",
+        )
+    } else {
+        error
     }
 }
 
