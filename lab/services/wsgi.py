@@ -22,7 +22,7 @@ class WsgiService(Service):
             *("--worker-class", "gthread"),
             *("--workers", self.workers, "--threads", self.threads),
             *("--bind", f"127.0.0.1:{self.port}"),
-            *("--timeout", 120, "--graceful-timeout", 5, "--keep-alive", 75),
+            *("--timeout", 120, "--graceful-timeout", 1, "--keep-alive", 75),
             *("--access-logfile", self.log.with_suffix(".access.log")),
             *("--access-logformat", ACCESS),
             "lab_wsgi:application",
