@@ -119,12 +119,13 @@ def test_its_projects_are_found_by_name_and_by_id(east, old, added):
 
 
 def test_a_user_that_may_not_look_for_projects_takes_ids(east, old, access):
-    """Old Keystones know no readers of the whole system."""
+    """Old Keystones know no readers of the whole system. It is said before."""
     user = old.person(roles=("service",))
     password = east.folder.parent / "_tests" / "plain.password"
     write_secret(password, user.password)
     as_user = {"username": user.name, "project": user.project.name}
-    add(east, *spelled(access, password_file=str(password), **as_user))
+    added = add(east, *spelled(access, password_file=str(password), **as_user))
+    assert "the service user may not read there" in added.stderr
     try:
         project = old.project()
         create = ("agreement", "create", ALIAS, "--role", "member", "--project")

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use alliance_cloud::keystone::{KeystoneError, read_password};
+use alliance_cloud::keystone::{KeystoneError, ProjectQuery, read_password};
 use alliance_core::partner::{AuthUrl, KeystoneAccess, Kind, Partner, Role, Status};
 use alliance_peer::request_id::RequestId;
 use alliance_token::KeyRing;
@@ -42,6 +42,15 @@ impl Daemon {
         let version = plain.keystone.version(&request_id).await.map_err(asked)?;
         let roles = plain.keystone.service_roles(&request_id).await;
         let roles = roles.map_err(asked)?;
+        let own_project = ProjectQuery::Name {
+            name: &access.project_name,
+            domain: None,
+        };
+        let reads = match plain.keystone.projects(own_project, &request_id).await {
+            Ok(_) => true,
+            Err(KeystoneError::MissingRole { .. }) => false,
+            Err(error) => return Err(asked(error)),
+        };
         // By whatever URL it is reached: our own Keystone knows the token that was issued there.
         let shared = self
             .keystone
@@ -57,7 +66,7 @@ impl Daemon {
         Ok(KeystoneFound {
             cloud_id: access.auth_url.cloud_id(),
             version,
-            warnings: self.unwise(access, &roles, &ring),
+            warnings: self.unwise(access, &roles, reads, &ring),
             roles,
             signing_keys: ring.keys().len(),
         })
@@ -117,6 +126,7 @@ impl Daemon {
         &self,
         access: &KeystoneAccess,
         roles: &BTreeSet<String>,
+        reads: bool,
         ring: &KeyRing,
     ) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -141,6 +151,12 @@ impl Daemon {
                 access.user_domain_name,
                 access.project_name,
                 access.project_domain_name,
+            ));
+        }
+        if !reads {
+            warnings.push(format!(
+                "the service user may not read there: projects are found by their id only, and native tokens that its users buy here with theirs are refused as soon as they have to be confirmed; there, if it is of 2018 or later: openstack role add --user {:?} --user-domain {:?} --system all reader",
+                access.username, access.user_domain_name,
             ));
         }
         let unkeyed: Vec<_> = access
