@@ -1,6 +1,7 @@
 //! Whether a token may cross: home decides whether it may leave, the host whether it may enter.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::agreement::{Agreement, covering};
 use crate::cloud::CloudId;
@@ -62,6 +63,46 @@ pub fn may_leave(view: &HomeView) -> Result<(), Reason> {
     }
 }
 
+/// What of a token decides whether it may enter. Small: a host remembers one for each token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entrant {
+    /// The user's id at home.
+    pub user_id: Box<str>,
+    /// Whether the user is a native one of the issuer, and no guest or federated one there.
+    pub native: bool,
+    /// The project's id at home, none if the token is unscoped.
+    pub project_id: Option<Box<str>>,
+    /// Role names in that project. Many tokens share one set.
+    pub roles: Arc<BTreeSet<String>>,
+    /// When it was issued.
+    pub issued_at: Seconds,
+    /// When it expires.
+    pub expires_at: Seconds,
+}
+
+impl Entrant {
+    /// What the issuer says of a valid token.
+    ///
+    /// # Errors
+    /// [`Reason::NotFound`] if it says that the token is not valid.
+    pub fn of(facts: &TokenFacts, issuer: &CloudId) -> Result<Self, Reason> {
+        if !facts.active {
+            return Err(Reason::NotFound);
+        }
+        Ok(Self {
+            user_id: facts.sub.as_str().into(),
+            native: facts.origin.as_ref() == Some(issuer),
+            project_id: facts
+                .project
+                .as_ref()
+                .map(|project| project.id.as_str().into()),
+            roles: Arc::new(facts.roles.clone()),
+            issued_at: facts.issued_at.as_second(),
+            expires_at: facts.expires_at.as_second(),
+        })
+    }
+}
+
 /// What a guest gets at the host for one token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admission {
@@ -76,28 +117,24 @@ pub enum Admission {
     },
 }
 
-/// Whether the host lets in what a (verified) passport describes.
+/// Whether the host lets in a token of `issuer` that is valid.
 ///
-/// `agreements` are those with the passport's issuer. `admin_roles` are the names of roles that
-/// open a whole cloud; a user that holds one is refused unless an agreement names it.
+/// `agreements` are those with its issuer. `admin_roles` are the names of roles that open a whole
+/// cloud; a user that holds one is refused unless an agreement names it.
 ///
 /// # Errors
 /// The reason why not.
 pub fn may_enter(
-    facts: &TokenFacts,
-    issuer: &CloudId,
+    token: &Entrant,
     agreements: &[Agreement],
     admin_roles: &BTreeSet<String>,
     now: Seconds,
 ) -> Result<Admission, Reason> {
-    if !facts.active {
-        return Err(Reason::NotFound);
-    }
-    if facts.issued_at.as_second() > now + CLOCK_SKEW {
+    if token.issued_at > now + CLOCK_SKEW {
         return Err(Reason::NotYetValid);
     }
-    let transitive = facts.origin.as_ref() != Some(issuer);
-    let Some(project) = &facts.project else {
+    let transitive = !token.native;
+    let Some(project_id) = &token.project_id else {
         let welcome = agreements
             .iter()
             .any(|a| a.is_live(now) && (!transitive || a.transitive));
@@ -108,15 +145,15 @@ pub fn may_enter(
         };
     };
     let roles = allowed_roles(
-        &project.id,
-        &facts.roles,
+        project_id,
+        &token.roles,
         agreements,
         admin_roles,
         transitive,
         now,
     )?;
     Ok(Admission::Project {
-        project_id: project.id.clone(),
+        project_id: project_id.to_string(),
         roles,
     })
 }
@@ -227,7 +264,7 @@ mod tests {
     }
 
     fn enter(facts: &TokenFacts, agreements: &[Agreement]) -> Result<Admission, Reason> {
-        may_enter(facts, &west(), agreements, &admins(), 15)
+        may_enter(&Entrant::of(facts, &west())?, agreements, &admins(), 15)
     }
 
     #[test]
@@ -292,6 +329,15 @@ mod tests {
             ..member("*")
         };
         assert!(enter(&guest, &[transitive]).is_ok());
+    }
+
+    #[test]
+    fn a_token_of_which_home_says_no_is_none() {
+        let ended = TokenFacts {
+            active: false,
+            ..facts(&["member"])
+        };
+        assert_eq!(enter(&ended, &[member("p")]), Err(Reason::NotFound));
     }
 
     #[test]

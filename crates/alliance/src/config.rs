@@ -146,6 +146,9 @@ section! {
         max_revocation_age: Duration = default(value::seconds, "300"),
         /// Seconds between two readings of a partner's revocation list.
         revocation_refresh: Duration = default(value::seconds, "15"),
+        /// How many partners' tokens are remembered at most, the least used going first. Each takes
+        /// about 2 KB, most of it what its home signed.
+        remembered: usize = default(value::count, "200000"),
         /// Names of roles that mean power over a cloud. Tokens that hold one are refused abroad
         /// unless an agreement names that role, and never see partner regions.
         admin_roles: Vec<String> = default(value::words, r#"["admin"]"#),

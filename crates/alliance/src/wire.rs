@@ -3,9 +3,8 @@
 //! Errors are problem details (RFC 9457) of the form of [`Problem`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Deref;
-use std::sync::Arc;
 
+use alliance_answers::Signed;
 use alliance_core::Seconds;
 use alliance_core::agreement::Agreement;
 use alliance_core::cloud::CloudId;
@@ -13,7 +12,7 @@ use alliance_core::descriptor::Region;
 use alliance_core::partner::{KeystoneAccess, Partner, Role, Status};
 use alliance_core::refusal::Reason;
 use alliance_core::token::{Mode, TokenFormat};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// RFC 9457 problem details. `type` is stable: `urn:alliance:problem:<code>`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -115,31 +114,6 @@ pub(crate) enum Verdict {
     },
 }
 
-/// A signed statement (JWS) as it came. Copies share it: one is in every answer from memory.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(from = "String")]
-pub(crate) struct Signed(Arc<str>);
-
-impl From<String> for Signed {
-    fn from(jws: String) -> Self {
-        Self(jws.into())
-    }
-}
-
-impl Deref for Signed {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Serialize for Signed {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self)
-    }
-}
-
 /// How a verdict came about.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Path {
@@ -187,6 +161,17 @@ impl Via {
             Via::Cache => "cache",
             Via::Asked => "asked",
             Via::Shared => "shared",
+        }
+    }
+}
+
+impl From<alliance_answers::Via> for Via {
+    fn from(via: alliance_answers::Via) -> Self {
+        match via {
+            alliance_answers::Via::Cache => Via::Cache,
+            alliance_answers::Via::Shared => Via::Shared,
+            alliance_answers::Via::Asked => Via::Asked,
+            alliance_answers::Via::Refused => Via::Local,
         }
     }
 }

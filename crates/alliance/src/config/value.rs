@@ -15,6 +15,8 @@ use super::{InvalidBudget, LogFormat};
 
 /// The longest path that `sockaddr_un` holds, with its final NUL left out.
 const MAX_SOCKET_PATH: usize = 107;
+/// No machine remembers more.
+const MOST: usize = 100_000_000;
 const LONGEST_DURATION: f64 = 86_400.0 * 366.0;
 
 pub(super) fn word(value: &DeValue<'_>) -> Result<String, String> {
@@ -81,6 +83,14 @@ pub(super) fn uids(value: &DeValue<'_>) -> Result<Vec<u32>, String> {
         id.and_then(|id| u32::try_from(id).ok())
             .ok_or_else(|| expected("a user id (a number from 0 to 4294967295)", value))
     })
+}
+
+pub(super) fn count(value: &DeValue<'_>) -> Result<usize, String> {
+    let number = value.as_integer().and_then(integer);
+    number
+        .and_then(|number| usize::try_from(number).ok())
+        .filter(|number| (1..=MOST).contains(number))
+        .ok_or_else(|| expected("a number from 1 to 100000000", value))
 }
 
 pub(super) fn listen(value: &DeValue<'_>) -> Result<SocketAddr, String> {

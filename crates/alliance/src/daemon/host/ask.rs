@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use alliance_answers::{Kept, Outcome, Word};
 use alliance_cloud::keystone::{UserGrants, Validation};
-use alliance_core::admission::may_leave;
+use alliance_core::admission::{Entrant, may_leave};
 use alliance_core::cloud::CloudId;
 use alliance_core::refusal::Reason;
 use alliance_core::statement::{
@@ -20,8 +21,8 @@ use alliance_token::Token;
 use alliance_token::body::TokenView;
 use serde::de::DeserializeOwned;
 
-use super::answers::{Kept, Outcome, Word};
 use super::notary::Notary;
+use super::role_sets::RoleSets;
 use crate::daemon::budgets::Budgets;
 use crate::daemon::clock::now;
 use crate::daemon::directory::{Directory, Known, Way};
@@ -38,11 +39,12 @@ pub(super) struct Question {
     pub budgets: Arc<Budgets>,
     pub metrics: Arc<Metrics>,
     pub notary: Arc<Notary>,
+    pub role_sets: Arc<RoleSets>,
     pub request_id: RequestId,
 }
 
 /// Asks the issuer about a token.
-pub(super) async fn about_token(question: Question, token: Token) -> Outcome<TokenFacts> {
+pub(super) async fn about_token(question: Question, token: Token) -> Outcome<Entrant> {
     let asked_at = Instant::now();
     let outcome = match &question.known.way {
         Way::Peer(client) => question.passport(client, &token, asked_at).await,
@@ -109,7 +111,7 @@ impl Question {
         client: &PeerClient,
         token: &Token,
         asked_at: Instant,
-    ) -> Outcome<TokenFacts> {
+    ) -> Outcome<Entrant> {
         let answer = client.introspect(self.request_id, token).await;
         let answer = answer.map(|answer| match answer {
             Introspection::Active { passport } => Ok(passport),
@@ -121,7 +123,7 @@ impl Question {
                 tracing::error!(request_id = %self.request_id, partner = self.known.partner.name, %token, "the partner's passport is about another token");
                 Outcome::Inactive(Reason::WrongStatement)
             }
-            Ok((word, passport)) => active(word, passport.token_introspection, asked_at),
+            Ok((word, passport)) => self.entrant(word, &passport.token_introspection, asked_at),
             Err(outcome) => outcome.into(),
         }
     }
@@ -153,7 +155,7 @@ impl Question {
         plain: &PlainKeystone,
         token: &Token,
         asked_at: Instant,
-    ) -> Outcome<TokenFacts> {
+    ) -> Outcome<Entrant> {
         let id = self.request_id.to_string();
         let answer = plain
             .ask(plain.keystone.validate(token.expose(), &id))
@@ -171,8 +173,18 @@ impl Question {
         let issuer = &self.known.partner.cloud_id;
         let facts = facts(token, issuer, *view);
         match self.notary.token(issuer, &facts) {
-            Ok(word) => active(word, facts, asked_at),
+            Ok(word) => self.entrant(word, &facts, asked_at),
             Err(reason) => Outcome::Failed(reason),
+        }
+    }
+
+    fn entrant(&self, word: Word, facts: &TokenFacts, asked_at: Instant) -> Outcome<Entrant> {
+        match Entrant::of(facts, &self.known.partner.cloud_id) {
+            Ok(mut entrant) => {
+                entrant.roles = self.role_sets.one(entrant.roles);
+                active(word, entrant, asked_at)
+            }
+            Err(reason) => Outcome::Inactive(reason),
         }
     }
 

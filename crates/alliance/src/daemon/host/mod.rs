@@ -1,10 +1,10 @@
 //! This cloud as a host: whether a foreign token opens anything here.
 
-mod answers;
 mod ask;
 mod lists;
 mod notary;
 mod offline;
+mod role_sets;
 mod trace;
 
 pub(crate) use self::lists::{Lists, ReadList};
@@ -13,24 +13,25 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alliance_core::admission::{Admission, may_enter, may_keep};
+use alliance_answers::{Answers, Key, Outcome, Word};
+use alliance_core::admission::{Entrant, may_enter, may_keep};
 use alliance_core::cloud::CloudId;
 use alliance_core::partner::Kind;
 use alliance_core::refusal::Reason;
-use alliance_core::statement::{Grants, TokenFacts};
+use alliance_core::statement::Grants;
 use alliance_core::token::Mode;
 use alliance_core::{CLOCK_SKEW, Seconds};
 use alliance_peer::identity::Identity;
 use alliance_peer::request_id::RequestId;
 use alliance_store::{SeenToken, Store};
-use alliance_token::{Token, Verified};
-use moka::sync::Cache;
+use alliance_token::Token;
+use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
-use self::answers::{Answers, Key, Outcome, Word};
 use self::notary::Notary;
-use self::offline::Offline;
+use self::offline::{Attested, Offline};
+use self::role_sets::RoleSets;
 use self::trace::Trace;
 use super::budgets::Budgets;
 use super::clock::now;
@@ -47,22 +48,20 @@ const OLDEST_TOKEN: Seconds = 14 * 24 * 3600;
 /// How long a request waits for the database to note its token.
 const NOTE_WAIT: Duration = Duration::from_millis(300);
 
-/// How many verified signatures are remembered, and for how long.
-const SIGNATURES: u64 = 200_000;
-const SIGNATURE_KEPT: Duration = Duration::from_secs(3600);
-
 /// Decides about foreign tokens and guests.
 pub(crate) struct Host {
     directory: Arc<Directory>,
     store: Store,
     metrics: Arc<Metrics>,
     notary: Arc<Notary>,
+    role_sets: Arc<RoleSets>,
     admin_roles: BTreeSet<String>,
     max_staleness: Duration,
     max_revocation_age: Duration,
-    passports: Answers<TokenFacts>,
+    passports: Answers<Entrant>,
     grants: Answers<Grants>,
-    signatures: Cache<Key, Arc<Verified>>,
+    /// Tokens that were validated here, and what our Keystone was told of them.
+    attested: Cache<Key, Arc<Attested>>,
     lists: Lists,
     wishes: Wishes,
     budgets: Arc<Budgets>,
@@ -97,15 +96,13 @@ impl Host {
             store,
             metrics,
             notary: Arc::new(Notary(identity)),
+            role_sets: Arc::default(),
             admin_roles: tokens.admin_roles.iter().cloned().collect(),
             max_staleness,
             max_revocation_age: tokens.max_revocation_age,
-            passports: Answers::new(max_staleness, negative_ttl),
-            grants: Answers::new(max_staleness, negative_ttl),
-            signatures: Cache::builder()
-                .max_capacity(SIGNATURES)
-                .time_to_live(SIGNATURE_KEPT)
-                .build(),
+            passports: Answers::new(tokens.remembered, negative_ttl),
+            grants: Answers::new(tokens.remembered, negative_ttl),
+            attested: Cache::new(tokens.remembered),
             lists: Lists::default(),
             wishes: Wishes::default(),
             budgets: Arc::new(Budgets::new(&tokens.invalid_budget)),
@@ -117,7 +114,7 @@ impl Host {
     pub(crate) fn forget_answers(&self) {
         self.passports.forget_all();
         self.grants.forget_all();
-        self.signatures.invalidate_all();
+        self.attested.clear();
     }
 
     /// Partners' revocation lists.
@@ -198,9 +195,9 @@ impl Host {
         if mode == Mode::Offline {
             let offline = self.offline(known, token, asked, at).await;
             match offline {
-                Offline::Valid { facts, first } => {
+                Offline::Valid { attested, first } => {
                     let entered = self
-                        .enter(known, token, &facts, first, asked.request_id)
+                        .enter(known, token, &attested, first, asked.request_id)
                         .await;
                     return (entered, Via::Offline);
                 }
@@ -246,6 +243,7 @@ impl Host {
                 || ask::about_token(self.question(known, asked.request_id), token.clone()),
             )
             .await;
+        let via = via.into();
         let kept = match outcome {
             Outcome::Active(kept) => kept,
             Outcome::Inactive(reason) | Outcome::Failed(reason) => return (Err(reason), via),
@@ -273,15 +271,14 @@ impl Host {
         &self,
         known: &Arc<Known>,
         token: &Token,
-        facts: &TokenFacts,
+        attested: &Attested,
         first: bool,
         request_id: RequestId,
     ) -> Result<(Word, Seconds), Reason> {
-        let word = self.notary.token(&known.partner.cloud_id, facts)?;
-        let decided = self.judge(known, &word, facts);
+        let decided = self.judge(known, &attested.word, &attested.entrant);
         match &decided {
             Ok(_) if first => {
-                self.note_guest(&known.partner.cloud_id, token.sha256(), facts)
+                self.note_guest(&known.partner.cloud_id, token.sha256(), &attested.entrant)
                     .await;
             }
             Err(reason) if first => {
@@ -296,20 +293,19 @@ impl Host {
         &self,
         known: &Known,
         word: &Word,
-        facts: &TokenFacts,
+        entrant: &Entrant,
     ) -> Result<(Word, Seconds), Reason> {
-        let cloud_id = &known.partner.cloud_id;
-        may_enter(facts, cloud_id, &known.given, &self.admin_roles, now())
-            .map(|_| (word.clone(), facts.expires_at.as_second()))
+        may_enter(entrant, &known.given, &self.admin_roles, now())
+            .map(|_| (word.clone(), entrant.expires_at))
     }
 
-    async fn note_guest(&self, cloud_id: &CloudId, token_sha256: &str, facts: &TokenFacts) {
+    async fn note_guest(&self, cloud_id: &CloudId, token_sha256: &str, entrant: &Entrant) {
         self.note(SeenToken {
             token_sha256: token_sha256.to_owned(),
             cloud_id: cloud_id.clone(),
-            user_id: facts.sub.clone(),
-            project_id: facts.project.as_ref().map(|project| project.id.clone()),
-            expires_at: facts.expires_at.as_second(),
+            user_id: entrant.user_id.to_string(),
+            project_id: entrant.project_id.as_deref().map(str::to_owned),
+            expires_at: entrant.expires_at,
         })
         .await;
     }
@@ -394,14 +390,16 @@ impl Host {
             budgets: Arc::clone(&self.guest_budgets),
             ..self.question(known, request_id)
         };
-        self.grants
+        let (outcome, via) = self
+            .grants
             .answer(
                 guest_key(cloud_id, user_id, project_id),
                 max_age,
                 || self.guest_budgets.may_ask(cloud_id),
                 || ask::about_guest(question, user_id.to_owned(), project_id.map(str::to_owned)),
             )
-            .await
+            .await;
+        (outcome, via.into())
     }
 
     /// Remembers that a token was let in, for the day when it must leave the services' caches. A
@@ -425,6 +423,7 @@ impl Host {
             budgets: Arc::clone(&self.budgets),
             metrics: Arc::clone(&self.metrics),
             notary: Arc::clone(&self.notary),
+            role_sets: Arc::clone(&self.role_sets),
             request_id,
         }
     }
@@ -533,6 +532,7 @@ pub(crate) mod tests {
     pub(crate) fn five_guesses() -> Tokens {
         Tokens {
             max_staleness: Duration::from_secs(60),
+            remembered: 1000,
             max_revocation_age: Duration::from_secs(300),
             revocation_refresh: Duration::from_secs(15),
             negative_ttl: Duration::from_secs(10),

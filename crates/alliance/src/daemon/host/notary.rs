@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use alliance_answers::Word;
 use alliance_core::cloud::CloudId;
 use alliance_core::refusal::Reason;
 use alliance_core::statement::{
@@ -12,7 +13,6 @@ use alliance_peer::statement;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::answers::Word;
 use crate::daemon::clock::now;
 
 /// Signs attestations.

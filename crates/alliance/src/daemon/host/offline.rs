@@ -2,29 +2,30 @@
 //! carries no roles a fresh word of its home about them.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
-use alliance_core::admission::may_leave;
+use alliance_answers::{Kept, Outcome, Word};
+use alliance_core::admission::{Entrant, may_leave};
 use alliance_core::refusal::Reason;
-use alliance_core::revocation::Revocable;
+use alliance_core::revocation::{Revocable, Revocations};
 use alliance_core::statement::{Grants, TokenFacts};
 use alliance_core::token::{Mode, TokenFormat};
 use alliance_core::{CLOCK_SKEW, Seconds};
 use alliance_token::body::TokenView;
-use alliance_token::{BareToken, Content, Token, Unverified, Verified, verify};
+use alliance_token::{BareToken, Content, SigningKey, Token, Unverified, verify};
 
-use super::answers::{Kept, Outcome};
-use super::ask;
-use super::{Host, Validate, guest_key};
+use super::lists::ReadList;
+use super::{Host, Validate, ask, guest_key};
 use crate::daemon::directory::Known;
 
 /// What signature and list say.
 pub(super) enum Offline {
     /// It is valid.
     Valid {
-        /// What it says.
-        facts: Box<TokenFacts>,
-        /// Whether its signature was verified for the first time.
+        /// What our Keystone is told.
+        attested: Arc<Attested>,
+        /// Whether it was validated for the first time.
         first: bool,
     },
     /// It is not, whoever is asked.
@@ -33,6 +34,46 @@ pub(super) enum Offline {
     Open(Reason),
     /// The same, and its issuer has just been asked something and did not answer.
     Silent(Reason),
+}
+
+/// For so long the same attestation is handed out again: our Keystone takes none that is old.
+const REUSED_FOR: Duration = Duration::from_secs(5);
+
+/// A token that was validated here.
+pub(super) struct Attested {
+    /// What our Keystone is told.
+    pub word: Word,
+    /// What decides whether it may enter.
+    pub entrant: Entrant,
+    key: SigningKey,
+    /// The list that it was compared with.
+    list: Weak<Revocations>,
+    /// The roles that it was given.
+    statement: Option<Weak<Kept<Grants>>>,
+    made_at: Instant,
+}
+
+impl Attested {
+    /// Whether nothing that it was made from has changed.
+    fn still_holds(
+        &self,
+        known: &Known,
+        list: &ReadList,
+        statement: Option<&Arc<Kept<Grants>>>,
+        at: Seconds,
+    ) -> bool {
+        let same_statement = match (&self.statement, statement) {
+            (Some(then), Some(now)) => then.ptr_eq(&Arc::downgrade(now)),
+            (None, None) => true,
+            _ => false,
+        };
+        same_statement
+            && self.list.ptr_eq(&Arc::downgrade(&list.revocations))
+            && self.made_at.elapsed() < REUSED_FOR
+            && at < self.entrant.expires_at
+            && known.ring.keys().contains(&self.key)
+            && self.key.retired_at.is_none_or(|retired| at < retired)
+    }
 }
 
 impl Host {
@@ -45,9 +86,32 @@ impl Host {
         asked: &mut Validate<'_>,
         at: Seconds,
     ) -> Offline {
-        let (verified, first) = match self.verified(known, token, at) {
+        let partner = &known.partner.cloud_id;
+        let bound = self.max_revocation_age.saturating_sub(asked.held_for);
+        let list = self.lists.of(partner).filter(|list| list.age() <= bound);
+        let last = self.attested.get(token.digest());
+        // A token that carries its roles needs nothing else.
+        if let (Some(last), Some(list)) = (&last, &list)
+            && last.statement.is_none()
+            && last.still_holds(known, list, None, at)
+        {
+            asked.trace.step("validated lately");
+            let attested = Arc::clone(last);
+            return Offline::Valid {
+                attested,
+                first: false,
+            };
+        }
+        let verified = match verify(token, &known.ring, known.policy.allow_sha1, at) {
             Ok(verified) => verified,
-            Err(undecided) => return undecided,
+            Err(why) => {
+                self.attested.remove(token.digest());
+                let (undecided, may_be_news) = judge(&why, token);
+                if may_be_news {
+                    self.wishes.wish(partner);
+                }
+                return undecided;
+            }
         };
         asked.trace.step("signature");
         let content = &verified.content;
@@ -59,7 +123,7 @@ impl Host {
             return Offline::Open(Reason::Expired);
         }
         if let Err(reason) = may_leave(&content.home_view()) {
-            if first {
+            if last.is_none() {
                 ask::report(
                     self.question(known, asked.request_id),
                     token.clone(),
@@ -68,19 +132,17 @@ impl Host {
             }
             return Offline::Refused(reason);
         }
-        let partner = &known.partner.cloud_id;
-        let bound = self.max_revocation_age.saturating_sub(asked.held_for);
-        let Some(list) = self.lists.of(partner).filter(|list| list.age() <= bound) else {
+        let Some(list) = list else {
             return Offline::Open(Reason::ListTooOld);
         };
-        let (facts, ended) = match content {
+        let (facts, statement, ended) = match content {
             Content::Full(view) => {
                 if list.revocations.is_guest_domain(&view.user.domain.id) {
                     // Whose guest it is, only home knows.
                     return Offline::Open(Reason::Transitive);
                 }
                 let ended = list.revocations.ends(&of_view(view));
-                (ask::facts(token, partner, (**view).clone()), ended)
+                (ask::facts(token, partner, (**view).clone()), None, ended)
             }
             Content::Bare(bare) => {
                 let grants = match self.grants_for(known, bare, asked).await {
@@ -88,47 +150,58 @@ impl Host {
                     Err(undecided) => return undecided,
                 };
                 asked.trace.step("grant statement");
+                if let Some(last) = &last
+                    && last.still_holds(known, &list, Some(&grants), at)
+                {
+                    let attested = Arc::clone(last);
+                    return Offline::Valid {
+                        attested,
+                        first: false,
+                    };
+                }
                 let ended = list.revocations.ends(&of_bare(bare, &grants.claims));
-                (facts_of_bare(token, known, bare, &grants.claims), ended)
+                let facts = facts_of_bare(token, known, bare, &grants.claims);
+                (facts, Some(grants), ended)
             }
         };
         asked.trace.step("revocation list");
         if ended {
             return Offline::Refused(Reason::Revoked);
         }
-        Offline::Valid {
-            facts: Box::new(facts),
-            first,
+        let attested = self.attest(known, &facts, &verified.key_id, &list, statement.as_ref());
+        match attested {
+            Ok(attested) => {
+                let attested = Arc::new(attested);
+                self.attested.insert(*token.digest(), Arc::clone(&attested));
+                Offline::Valid {
+                    attested,
+                    first: last.is_none(),
+                }
+            }
+            Err(reason) => Offline::Open(reason),
         }
     }
 
-    fn verified(
+    fn attest(
         &self,
         known: &Known,
-        token: &Token,
-        at: Seconds,
-    ) -> Result<(Arc<Verified>, bool), Offline> {
-        if let Some(verified) = self.signatures.get(token.digest())
-            && still_counts(known, &verified, at)
-        {
-            return Ok((verified, false));
-        }
-        match verify(token, &known.ring, known.policy.allow_sha1, at) {
-            Ok(verified) => {
-                let verified = Arc::new(verified);
-                self.signatures
-                    .insert(*token.digest(), Arc::clone(&verified));
-                Ok((verified, true))
-            }
-            Err(why) => {
-                self.signatures.invalidate(token.digest());
-                let (undecided, may_be_news) = judge(&why, token);
-                if may_be_news {
-                    self.wishes.wish(&known.partner.cloud_id);
-                }
-                Err(undecided)
-            }
-        }
+        facts: &TokenFacts,
+        key_id: &str,
+        list: &ReadList,
+        statement: Option<&Arc<Kept<Grants>>>,
+    ) -> Result<Attested, Reason> {
+        let partner = &known.partner.cloud_id;
+        let key = known.ring.keys().iter().find(|key| key.id() == key_id);
+        let mut entrant = Entrant::of(facts, partner)?;
+        entrant.roles = self.role_sets.one(entrant.roles);
+        Ok(Attested {
+            word: self.notary.token(partner, facts)?,
+            entrant,
+            key: key.ok_or(Reason::UnknownKey)?.clone(),
+            list: Arc::downgrade(&list.revocations),
+            statement: statement.map(Arc::downgrade),
+            made_at: Instant::now(),
+        })
     }
 
     /// The roles of the user of a token that carries none.
@@ -160,15 +233,6 @@ impl Host {
             Outcome::Failed(reason) => Err(Offline::Open(reason)),
         }
     }
-}
-
-/// Whether the key that signed it is still the partner's.
-fn still_counts(known: &Known, verified: &Verified, at: Seconds) -> bool {
-    known
-        .ring
-        .keys()
-        .iter()
-        .any(|key| key.id() == verified.key_id && key.retired_at.is_none_or(|retired| at < retired))
 }
 
 /// What a failed verification means, and whether it may be that the partner has a new key.

@@ -1,28 +1,27 @@
-//! What partners answered lately: one question however many wait for it, fresh answers kept,
-//! definite refusals kept briefly, failures not at all.
+//! One question however many wait for its answer; a *yes* kept while it is fresh, a *no* briefly, a
+//! failure not at all.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use alliance_core::refusal::Reason;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 
-use crate::wire::{Signed, Via};
+use crate::Word;
 
-/// How many answers of each kind are kept.
-const CAPACITY: u64 = 200_000;
 /// How long a subject of a good answer is asked about again whatever others make up.
 const FAMILIAR: Duration = Duration::from_secs(3600);
 
 /// What is asked about: a SHA-256 that names it.
-pub(crate) type Key = [u8; 32];
+pub type Key = [u8; 32];
 
 /// An answer to a question.
 #[derive(Debug)]
-pub(crate) enum Outcome<T> {
+pub enum Outcome<T> {
     /// Yes, in signed form and read.
     Active(Arc<Kept<T>>),
     /// No.
@@ -41,53 +40,72 @@ impl<T> Clone for Outcome<T> {
     }
 }
 
-/// Who signed what our Keystone is told.
-#[derive(Debug, Clone)]
-pub(crate) enum Word {
-    /// The partner: its passport or grant statement, as it came.
-    Theirs(Signed),
-    /// We, about a partner that signs none, or about a token whose own signature is enough.
-    Ours(Signed),
-}
-
 /// A signed answer, verified.
 #[derive(Debug)]
-pub(crate) struct Kept<T> {
+pub struct Kept<T> {
     /// What our Keystone is told.
     pub word: Word,
-    /// What it says.
+    /// What of it is needed here.
     pub claims: T,
     /// When the question left: its age counts from here.
     pub asked_at: Instant,
 }
 
+/// How an answer came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// A kept one.
+    Cache,
+    /// That of a question which was under way.
+    Shared,
+    /// That of a new question.
+    Asked,
+    /// Asking was not allowed.
+    Refused,
+}
+
 type Flight<T> = Shared<BoxFuture<'static, Outcome<T>>>;
 
+/// A *yes*, and since how many calls of [`Answers::forget_all`] it counts.
+struct Entry<T> {
+    kept: Arc<Kept<T>>,
+    epoch: u64,
+}
+
+impl<T> Clone for Entry<T> {
+    fn clone(&self) -> Self {
+        Self {
+            kept: Arc::clone(&self.kept),
+            epoch: self.epoch,
+        }
+    }
+}
+
 /// The answers about one kind of thing.
-pub(crate) struct Answers<T> {
-    active: Cache<Key, Arc<Kept<T>>>,
-    inactive: Cache<Key, Reason>,
-    /// What was answered with yes lately.
-    familiar: Cache<Key, ()>,
+pub struct Answers<T> {
+    memory: Arc<Memory<T>>,
     flights: Arc<Mutex<HashMap<Key, Flight<T>>>>,
 }
 
+struct Memory<T> {
+    /// The last *yes* about each subject, fresh or not: who had one lately is familiar.
+    active: Cache<Key, Entry<T>>,
+    inactive: Cache<Key, (Reason, Instant, u64)>,
+    epoch: AtomicU64,
+    negative_ttl: Duration,
+}
+
 impl<T: Send + Sync + 'static> Answers<T> {
-    /// Nothing known. Active answers are kept for `max_age`, refusals for `negative_ttl`.
-    pub(crate) fn new(max_age: Duration, negative_ttl: Duration) -> Self {
+    /// Nothing known. Remembers at most `capacity` answers of each kind; a *no* counts for
+    /// `negative_ttl`, a *yes* as long as who asks says.
+    pub fn new(capacity: usize, negative_ttl: Duration) -> Self {
         Self {
-            active: Cache::builder()
-                .max_capacity(CAPACITY)
-                .time_to_live(max_age)
-                .build(),
-            inactive: Cache::builder()
-                .max_capacity(CAPACITY)
-                .time_to_live(negative_ttl)
-                .build(),
-            familiar: Cache::builder()
-                .max_capacity(CAPACITY)
-                .time_to_live(FAMILIAR)
-                .build(),
+            memory: Arc::new(Memory {
+                active: Cache::new(capacity),
+                inactive: Cache::new(capacity),
+                epoch: AtomicU64::new(0),
+                negative_ttl,
+            }),
             flights: Arc::default(),
         }
     }
@@ -96,7 +114,7 @@ impl<T: Send + Sync + 'static> Answers<T> {
     /// that of a new one, `ask`, if `may_ask` allows it or the last answer was a yes: who floods us
     /// with strings that are no tokens shall not shut out those that are. A question that has left
     /// is finished and its answer kept even if everybody who waits goes away.
-    pub(crate) async fn answer<F>(
+    pub async fn answer<F>(
         &self,
         key: Key,
         max_age: Duration,
@@ -106,22 +124,22 @@ impl<T: Send + Sync + 'static> Answers<T> {
     where
         F: Future<Output = Outcome<T>> + Send + 'static,
     {
-        if let Some(known) = self.known(&key, max_age) {
+        if let Some(known) = self.memory.known(&key, max_age) {
             return (known, Via::Cache);
         }
         let (flight, via) = {
             let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
             // A flight may have landed between the look above and the lock.
-            if let Some(known) = self.known(&key, max_age) {
+            if let Some(known) = self.memory.known(&key, max_age) {
                 return (known, Via::Cache);
             }
             match flights.get(&key) {
                 Some(flight) => (flight.clone(), Via::Shared),
                 None => {
                     if let Err(reason) = may_ask()
-                        && !self.familiar.contains_key(&key)
+                        && !self.memory.is_familiar(&key)
                     {
-                        return (Outcome::Failed(reason), Via::Local);
+                        return (Outcome::Failed(reason), Via::Refused);
                     }
                     let flight = self.launch(key, ask());
                     flights.insert(key, flight.clone());
@@ -132,23 +150,16 @@ impl<T: Send + Sync + 'static> Answers<T> {
         (flight.await, via)
     }
 
-    /// Forgets all answers: what a partner said before it was suspended does not count after.
-    pub(crate) fn forget_all(&self) {
-        self.active.invalidate_all();
-        self.inactive.invalidate_all();
-    }
-
     /// A kept *yes* that is not older than `max_age`.
-    pub(crate) fn fresh(&self, key: &Key, max_age: Duration) -> Option<Arc<Kept<T>>> {
-        let kept = self.active.get(key)?;
-        (kept.asked_at.elapsed() <= max_age).then_some(kept)
+    pub fn fresh(&self, key: &Key, max_age: Duration) -> Option<Arc<Kept<T>>> {
+        self.memory.fresh(key, max_age)
     }
 
-    fn known(&self, key: &Key, max_age: Duration) -> Option<Outcome<T>> {
-        match self.fresh(key, max_age) {
-            Some(kept) => Some(Outcome::Active(kept)),
-            None => self.inactive.get(key).map(Outcome::Inactive),
-        }
+    /// From now on no answer counts that was asked for before: what a partner said before it was
+    /// suspended does not count after.
+    pub fn forget_all(&self) {
+        self.memory.epoch.fetch_add(1, Ordering::SeqCst);
+        self.memory.inactive.clear();
     }
 
     fn launch(
@@ -156,24 +167,11 @@ impl<T: Send + Sync + 'static> Answers<T> {
         key: Key,
         ask: impl Future<Output = Outcome<T>> + Send + 'static,
     ) -> Flight<T> {
-        let (active, inactive) = (self.active.clone(), self.inactive.clone());
-        let familiar = self.familiar.clone();
+        let (memory, epoch) = (Arc::clone(&self.memory), self.memory.now());
         let flights = Arc::clone(&self.flights);
         let task = tokio::spawn(async move {
             let outcome = ask.await;
-            match &outcome {
-                Outcome::Active(kept) => {
-                    inactive.invalidate(&key);
-                    active.insert(key, Arc::clone(kept));
-                    familiar.insert(key, ());
-                }
-                Outcome::Inactive(reason) => {
-                    active.invalidate(&key);
-                    familiar.invalidate(&key);
-                    inactive.insert(key, *reason);
-                }
-                Outcome::Failed(_) => {}
-            }
+            memory.keep(key, &outcome, epoch);
             flights
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -199,6 +197,47 @@ impl<T: Send + Sync + 'static> Answers<T> {
     }
 }
 
+impl<T> Memory<T> {
+    fn now(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    fn fresh(&self, key: &Key, max_age: Duration) -> Option<Arc<Kept<T>>> {
+        let entry = self.active.get(key)?;
+        let fresh = entry.epoch == self.now() && entry.kept.asked_at.elapsed() <= max_age;
+        fresh.then_some(entry.kept)
+    }
+
+    fn known(&self, key: &Key, max_age: Duration) -> Option<Outcome<T>> {
+        if let Some(kept) = self.fresh(key, max_age) {
+            return Some(Outcome::Active(kept));
+        }
+        let (reason, since, epoch) = self.inactive.get(key)?;
+        let counts = epoch == self.now() && since.elapsed() < self.negative_ttl;
+        counts.then_some(Outcome::Inactive(reason))
+    }
+
+    fn is_familiar(&self, key: &Key) -> bool {
+        let entry = self.active.get(key);
+        entry.is_some_and(|entry| entry.kept.asked_at.elapsed() < FAMILIAR)
+    }
+
+    fn keep(&self, key: Key, outcome: &Outcome<T>, epoch: u64) {
+        match outcome {
+            Outcome::Active(kept) => {
+                self.inactive.remove(&key);
+                let kept = Arc::clone(kept);
+                self.active.insert(key, Entry { kept, epoch });
+            }
+            Outcome::Inactive(reason) => {
+                self.active.remove(&key);
+                self.inactive.insert(key, (*reason, Instant::now(), epoch));
+            }
+            Outcome::Failed(_) => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -218,7 +257,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_thousand_requests_for_one_token_are_one_question() {
-        let answers = Arc::new(Answers::<()>::new(MINUTE, MINUTE));
+        let answers = Arc::new(Answers::<()>::new(1000, MINUTE));
         let asked = Arc::new(AtomicUsize::new(0));
         let (release, gate) = tokio::sync::watch::channel(false);
         let requests: Vec<_> = (0..1000)
@@ -253,7 +292,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_older_than_asked_for_is_not_served() {
-        let answers = Answers::<()>::new(MINUTE, MINUTE);
+        let answers = Answers::<()>::new(1000, MINUTE);
         answers
             .answer(KEY, MINUTE, || Ok(()), || async { active() })
             .await;
@@ -269,7 +308,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_no_replaces_a_yes_and_a_failure_replaces_nothing() {
-        let answers = Answers::<()>::new(MINUTE, MINUTE);
+        let answers = Answers::<()>::new(1000, MINUTE);
         answers
             .answer(KEY, MINUTE, || Ok(()), || async { active() })
             .await;
@@ -287,7 +326,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_may_not_be_asked_is_not_asked() {
-        let answers = Answers::<()>::new(MINUTE, MINUTE);
+        let answers = Answers::<()>::new(1000, MINUTE);
         let (outcome, _) = answers
             .answer(KEY, MINUTE, || Err(Reason::Budget), || async { active() })
             .await;
@@ -296,7 +335,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_flood_does_not_shut_out_what_was_good_until_now() {
-        let answers = Answers::<()>::new(MINUTE, Duration::ZERO);
+        let answers = Answers::<()>::new(1000, Duration::ZERO);
         let spent = || Err(Reason::Budget);
         answers
             .answer(KEY, MINUTE, || Ok(()), || async { active() })
@@ -307,5 +346,33 @@ mod tests {
         assert!(matches!(outcome, Outcome::Inactive(Reason::NotFound)));
         let (outcome, _) = answers.answer(KEY, Duration::ZERO, spent, no).await;
         assert!(matches!(outcome, Outcome::Failed(Reason::Budget)));
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_before_everything_was_forgotten_does_not_count_after() {
+        let answers = Arc::new(Answers::<()>::new(1000, MINUTE));
+        let (release, mut gate) = tokio::sync::watch::channel(false);
+        let asking = Arc::clone(&answers);
+        let under_way = tokio::spawn(async move {
+            let slow = || async move {
+                let _ = gate.wait_for(|open| *open).await;
+                active()
+            };
+            asking.answer(KEY, MINUTE, || Ok(()), slow).await
+        });
+        while answers
+            .flights
+            .lock()
+            .is_ok_and(|flights| flights.is_empty())
+        {
+            tokio::task::yield_now().await;
+        }
+        answers.forget_all();
+        release.send_replace(true);
+        assert!(matches!(
+            under_way.await,
+            Ok((Outcome::Active(_), Via::Asked))
+        ));
+        assert!(answers.fresh(&KEY, MINUTE).is_none());
     }
 }
