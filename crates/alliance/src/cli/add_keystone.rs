@@ -194,7 +194,7 @@ fn meaning(request: &KeystoneRequest) -> String {
     format!(
         "{name} becomes a guest: its users may come here as far as agreements that you make allow, none for now. \
          Its tokens have no tag that says whose they are. So every untagged token of the formats {} that is shown \
-         to this cloud is taken to be one of {name}'s and sent to {}, whosever it is. Tokens are bearer tokens: this \
+         to this cloud is taken to be one of {name}'s and sent to {}, whoever's it is. Tokens are bearer tokens: this \
          cloud sees those of {name} and could use them there, as those users, until they expire.",
         formats(access),
         access.auth_url,
