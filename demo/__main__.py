@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
+from demo import clouds
+from demo.formats import Formats
 from demo.proofs import Proofs
-from demo.terminal import CHECKOUT, Dialogue, NotAsTold, Terminal, coloured, say
+from demo.terminal import (
+    CHECKOUT,
+    IMAGES,
+    PROJECTS,
+    Dialogue,
+    NotAsTold,
+    Terminal,
+    chapter,
+    say,
+)
 
-STATUS = "curl -sS -m 30 -o /dev/null -w '%{http_code}\\n'"
 INVITATION = r"(alliance1-[\w-]+)"
 
 SDK = """\
@@ -24,13 +31,6 @@ print("west:", *[image.name for image in west.image.images()])
 print("east:", *[image.name for image in east.image.images()])
 """
 SDK_SHOWS = ("west: west-tides", "east: east-tides")
-
-
-def chapter(title: str, *lines: str) -> None:
-    say()
-    say(coloured(f"── {title} " + "─" * max(3, 96 - len(title)), "bold"))
-    for line in lines:
-        say(f"   {line}")
 
 
 class Story:
@@ -46,6 +46,7 @@ class Story:
         self.no_agreement()
         self.suspension()
         self.identity_provider()
+        Formats(self.east, self.ann, self.proofs).tell()
 
     def set_up(self) -> None:
         chapter(
@@ -53,22 +54,17 @@ class Story:
             "Each is a Keystone, a Glance, a memcached and an alliance daemon of its own,",
             "with its own users. Nobody knows anybody.",
         )
-        say(f"{coloured('$', 'bold', 'cyan')} {coloured('lab/up --unpaired west east', 'bold')}")
-        began = time.monotonic()
-        if subprocess.run([CHECKOUT / "lab" / "up", "--unpaired", "west", "east"]).returncode:
-            raise NotAsTold("lab/up --unpaired west east: the clouds did not start")
-        self.proofs.add("two separate clouds run", time.monotonic() - began)
+        started = clouds.lab("up", "--unpaired", "west", "east", whole=True)
+        self.proofs.add("two separate clouds run", started)
         self.west = Terminal("west", "west")
         self.east = Terminal("east", "east")
         self.ann = Terminal("ann@west", "west", "ann")
         self.bob = Terminal("bob@west", "west", "bob", "bio")
         self.local = Terminal("ann@east", "east", "ann")
-        lab = json.loads((Path(os.environ["ALLIANCE_LAB"]) / "lab.json").read_text())
-        ports = lab["clouds"]["east"]["ports"]
         sdk = subprocess.check_output([CHECKOUT / "lab" / "venv", "client"], text=True).strip()
         for person in (self.ann, self.bob):
             person.variables["EAST"] = self.east.variables["OS_AUTH_URL"]
-            person.variables["EAST_IMAGE"] = f"http://127.0.0.1:{ports['glance']}"
+            person.variables["EAST_IMAGE"] = clouds.image_url("east")
             person.variables["PATH"] = f"{sdk}/bin:{person.variables['PATH']}"
         say(f"   $EAST is east's Keystone, {self.ann.variables['EAST']};")
         say(f"   $EAST_IMAGE its Glance, {self.ann.variables['EAST_IMAGE']}.")
@@ -76,12 +72,8 @@ class Story:
     def strangers(self) -> None:
         chapter("Strangers", "A token of west is worth nothing at east, and nobody is asked.")
         self.ann.types("openstack token issue -f value -c id", into="TOKEN")
-        answer = self.projects_at_east(self.ann, "401")
+        answer = self.ann.sends("$TOKEN", PROJECTS, "401")
         self.proofs.add("a stranger's token is refused", answer.seconds)
-
-    def projects_at_east(self, person: Terminal, status: str, retry: float = 0):
-        command = f'{STATUS} -H "X-Auth-Token: $TOKEN" $EAST/auth/projects'
-        return person.types(command, shows=(status,), retry=retry)
 
     def pairing(self) -> None:
         chapter(
@@ -112,13 +104,13 @@ class Story:
             "An agreement",
             "Paired clouds still grant each other nothing: the host says what, to which project.",
         )
-        refused = self.projects_at_east(self.ann, "401")
+        refused = self.ann.sends("$TOKEN", PROJECTS, "401")
         self.proofs.add("a partner's token is refused without an agreement", refused.seconds)
         self.east.types("alliance agreement create west --project science --role member")
         self.east.types("alliance agreement list", shows=("science", "member"))
-        used = self.projects_at_east(self.ann, "200")
+        used = self.ann.sends("$TOKEN", PROJECTS, "200")
         self.proofs.add("the first use of a west token at east", used.seconds)
-        self.projects_at_east(self.ann, "200")
+        self.ann.sends("$TOKEN", PROJECTS, "200")
 
     def images(self) -> None:
         chapter(
@@ -155,34 +147,30 @@ class Story:
         refused = self.bob.types(listing, ends="badly", hides=("east-tides",))
         self.proofs.add("in a project without agreement there is no east", refused.seconds)
         self.bob.types("openstack token issue -f value -c id", into="TOKEN")
-        refused = self.images_at_east(self.bob, "401")
-        self.proofs.add("nor is there by the bare token", refused)
+        refused = self.bob.sends("$TOKEN", IMAGES, "401")
+        self.proofs.add("nor is there by the bare token", refused.seconds)
         self.east.variables["TOKEN"] = self.bob.variables["TOKEN"]
         ask = 'alliance token validate - <<< "$TOKEN"'
         self.east.types(ask, ends="badly", shows=("no_agreement",))
-
-    def images_at_east(self, person: Terminal, status: str) -> float:
-        command = f'{STATUS} -H "X-Auth-Token: $TOKEN" $EAST_IMAGE/v2/images'
-        return person.types(command, shows=(status,)).seconds
 
     def suspension(self) -> None:
         chapter(
             "Cut off",
             "East suspends west. Its Keystone and its Glance have ann's token in their caches.",
         )
-        self.images_at_east(self.ann, "200")
-        self.projects_at_east(self.ann, "200")
+        self.ann.sends("$TOKEN", IMAGES, "200")
+        self.ann.sends("$TOKEN", PROJECTS, "200")
         began = time.monotonic()
         self.east.types("alliance partner suspend west")
-        self.images_at_east(self.ann, "401")
-        self.projects_at_east(self.ann, "401")
+        self.ann.sends("$TOKEN", IMAGES, "401")
+        self.ann.sends("$TOKEN", PROJECTS, "401")
         self.proofs.add("the next request is refused, at Glance too", time.monotonic() - began)
         listed = self.local.types("openstack image list -f value -c Name")
         self.proofs.add("east's own users notice nothing", listed.seconds)
         began = time.monotonic()
         self.east.types("alliance partner resume west")
-        self.projects_at_east(self.ann, "200")
-        self.images_at_east(self.ann, "200")
+        self.ann.sends("$TOKEN", PROJECTS, "200")
+        self.ann.sends("$TOKEN", IMAGES, "200")
         self.proofs.add("after resume the same token works again", time.monotonic() - began)
 
     def identity_provider(self) -> None:
@@ -191,8 +179,8 @@ class Story:
             "East's operator disables the identity provider west in Keystone itself.",
         )
         self.east.types("openstack identity provider set --disable west")
-        self.images_at_east(self.ann, "401")
-        refused = self.projects_at_east(self.ann, "401")
+        self.ann.sends("$TOKEN", IMAGES, "401")
+        refused = self.ann.sends("$TOKEN", PROJECTS, "401")
         self.proofs.add("with its identity provider disabled: refused", refused.seconds)
         self.east.types("alliance partner show west", shows=("disabled",))
 

@@ -20,6 +20,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 DEADLINE = 120.0
 #: Longest line of a command's output that is shown whole.
 WIDTH = 150
+#: What is asked with a bare token: east's Glance and east's Keystone.
+IMAGES, PROJECTS = "$EAST_IMAGE/v2/images", "$EAST/auth/projects"
 COLOURS = {"bold": "1", "dim": "2", "red": "31", "green": "32", "cyan": "36"}
 #: What a person at a fresh terminal would not have.
 FOREIGN = ("OS_", "ALLIANCE_SOCKET", "ALLIANCE_CONFIG", "ALLIANCE_PID", "PYTHON", "VIRTUAL_ENV")
@@ -37,6 +39,13 @@ def coloured(text: str, *names: str) -> str:
 
 def say(text: str = "") -> None:
     print(text, flush=True)
+
+
+def chapter(title: str, *lines: str) -> None:
+    say()
+    say(coloured(f"── {title} " + "─" * max(3, 96 - len(title)), "bold"))
+    for line in lines:
+        say(f"   {line}")
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,11 @@ class Terminal:
         if wrong:
             raise NotAsTold(f"{self.prompt} {command}: {wrong}")
         return answer
+
+    def sends(self, token: str, url: str, status: str, *, retry: float = 0) -> Answer:
+        """Asks with a bare token, and must be answered `status`."""
+        command = f"curl -sS -m 30 -o /dev/null -w '%{{http_code}}\\n' -H \"X-Auth-Token: {token}\""
+        return self.types(f"{command} {url}", shows=(status,), retry=retry)
 
     def _run(self, command: str) -> Answer:
         began = time.monotonic()
