@@ -39,6 +39,7 @@ pub fn recognise(data: &[u8]) {
             assert_eq!(seen.format, Some(token.format()));
             assert_eq!(token.expose(), text);
             assert!(text.ends_with(token.inner()));
+            assert!(!token.inner().trim_end_matches('=').contains('='));
             let shown = format!("{token} {token:?} {}", Token::parse(text).is_ok());
             assert!(!shown.contains(token.inner()));
             judge(text);

@@ -10,6 +10,8 @@ use miniz_oxide::inflate::core::inflate_flags::{
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 use zeroize::Zeroizing;
 
+use crate::spelling::padded;
+
 /// Longest PEM in a PKIZ token, in bytes. The ids in a catalog do not compress: of those that fit
 /// into a header compressed, none is much longer than half of this.
 const MAX_INFLATED: usize = 128 << 10;
@@ -42,7 +44,7 @@ fn from_pem(pem: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
             None => return None,
         });
     }
-    BASE64.decode(&base64).ok().map(Zeroizing::new)
+    padded(&BASE64, &base64)
 }
 
 /// Inflates a zlib stream (RFC 1950) that is the whole of `stream`. Nothing is inflated beyond
@@ -116,6 +118,7 @@ mod tests {
             &[&line, "AA"],
             &[&line, "AB=="],
             &[&line, " AAA"],
+            &[&line, "AA==AAA="],
             &["AAAA\r"],
         ] {
             assert_eq!(pem(wrong), None, "{wrong:?}");

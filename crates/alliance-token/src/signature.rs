@@ -102,15 +102,11 @@ impl RsaKey {
     fn made(&self, signature: &[u8]) -> bool {
         let modulus = BigUint::from_bytes_be(&self.modulus);
         let exponent = BigUint::from_bytes_be(&self.exponent);
-        let signature = BigUint::from_bytes_be(signature);
-        if signature >= modulus {
-            return false;
-        }
-        let block = signature.modpow(&exponent, &modulus).to_bytes_be();
-        // The first byte of the block is 0, hence not there.
-        let size = usize::try_from(modulus.bits().div_ceil(8)).unwrap_or(usize::MAX);
-        let padding = block.iter().skip(1).take_while(|byte| **byte == 0xff);
-        block.len() + 1 == size && block.first() == Some(&1) && padding.count() >= 8
+        let block = BigUint::from_bytes_be(signature).modpow(&exponent, &modulus);
+        // One byte shorter than the modulus, since the block starts with a 0.
+        let block = block.to_bytes_be();
+        block.len() + 1 == modulus.to_bytes_be().len()
+            && block.starts_with(b"\x01\xff\xff\xff\xff\xff\xff\xff\xff")
     }
 }
 

@@ -2,7 +2,7 @@
 //! so is every spelling but the canonical one. No string fits two formats.
 
 use alliance_core::token::TokenFormat;
-use data_encoding::{BASE64, BASE64URL, BASE64URL_NOPAD};
+use data_encoding::{BASE64, BASE64URL, BASE64URL_NOPAD, Encoding};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -52,8 +52,8 @@ impl Form {
         } else if inner.starts_with(PKI_START) {
             pki_base64(inner).map(Form::Pki)
         } else if let Some(encoded) = inner.strip_prefix(PKIZ_START) {
-            let stream = BASE64URL.decode(encoded.as_bytes()).ok()?;
-            (!stream.is_empty()).then(|| Form::Pkiz(Zeroizing::new(stream)))
+            let stream = padded(&BASE64URL, encoded.as_bytes())?;
+            (!stream.is_empty()).then_some(Form::Pkiz(stream))
         } else if inner.starts_with(JWS_START) {
             Jws::recognise(inner).map(Form::Jws)
         } else {
@@ -122,7 +122,14 @@ fn pki_base64(inner: &str) -> Option<Zeroizing<Vec<u8>>> {
         return None;
     }
     let standard = Zeroizing::new(inner.replace('-', "/"));
-    BASE64.decode(standard.as_bytes()).ok().map(Zeroizing::new)
+    padded(&BASE64, standard.as_bytes())
+}
+
+/// Decodes base64 with padding, at the end and nowhere else: `data_encoding` takes several encoded
+/// strings one after another for one.
+pub(crate) fn padded(encoding: &Encoding, text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let bytes = Zeroizing::new(encoding.decode(text).ok()?);
+    (encoding.encode_len(bytes.len()) == text.len()).then_some(bytes)
 }
 
 /// When a canonical Fernet token was made, in seconds. `None` if `inner` is no canonical Fernet
@@ -226,6 +233,9 @@ mod tests {
             pkiz.replace('_', "/"),
             pkiz.trim_end_matches('=').to_owned(),
             "PKIZ_".to_owned(),
+            // The bytes of MIIAAAAA and of AAAA, with padding in between.
+            "MII=AAAAAA==".to_owned(),
+            "PKIZ_AA==AAA=".to_owned(),
         ] {
             assert_eq!(format(&wrong), None, "{wrong:?}");
         }

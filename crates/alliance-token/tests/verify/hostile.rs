@@ -223,6 +223,14 @@ fn content_and_signed_attributes_belong_together() {
         let cms = Cms::with_attributes(BODY, attributes, &signer);
         assert_malformed(&cms.pki(), why);
     }
+    let of_other_type = |kind: &[u8]| {
+        let kind = der(0x06, &[kind]);
+        let contents = attribute(b"\x2a\x86\x48\x86\xf7\x0d\x01\x09\x03", &[&kind]);
+        Cms::with_attributes(BODY, &[contents, usual[1].clone()], &signer).pki()
+    };
+    assert!(judge(&of_other_type(b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01")).is_ok());
+    let signed_data = b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
+    assert_malformed(&of_other_type(signed_data), "type of the content");
     // Two digests, each in a place of its own in DER's order.
     let digest = |byte: u8| {
         attribute(
@@ -324,6 +332,25 @@ fn the_claims_of_a_jws_are_those_that_are_known() {
         (content.project_id(), content.home_view().trust),
         (None, false)
     );
+}
+
+#[test]
+fn each_claim_that_limits_a_jws_is_seen_alone() {
+    let key = file("test-only-keys/jws.key.pem");
+    let view = |claim: &str, value: &str| {
+        let limited = format!(r#""{claim}":{value},"sub""#);
+        let token = jws(HEADER, &CLAIMS.replacen(r#""sub""#, &limited, 1), &key);
+        judge(&token).unwrap().content.home_view()
+    };
+    assert!(view("openstack_system", r#""all""#).system_scope);
+    assert!(view("openstack_domain_id", r#""d""#).domain_scope);
+    assert!(view("openstack_trust_id", r#""t""#).trust);
+    assert!(view("openstack_access_token_id", r#""a""#).oauth);
+    assert!(view("openstack_thumbprint", r#""t""#).oauth);
+    assert!(view("openstack_app_cred_id", r#""c""#).application_credential);
+    assert!(view("openstack_group_ids", "[]").guest);
+    assert!(view("openstack_idp_id", r#""i""#).guest);
+    assert!(view("openstack_protocol_id", r#""p""#).guest);
 }
 
 #[test]
