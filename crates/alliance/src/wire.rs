@@ -8,7 +8,7 @@ use alliance_answers::Signed;
 use alliance_core::Seconds;
 use alliance_core::agreement::Agreement;
 use alliance_core::cloud::CloudId;
-use alliance_core::descriptor::Region;
+use alliance_core::descriptor::{Region, SignatureFamily};
 use alliance_core::partner::{KeystoneAccess, Partner, Role, Status};
 use alliance_core::refusal::Reason;
 use alliance_core::token::{Mode, TokenFormat};
@@ -261,8 +261,34 @@ pub(crate) struct PartnerView {
     pub modes: BTreeMap<TokenFormat, Mode>,
     /// Whether its signatures over SHA-1 count.
     pub allow_sha1: bool,
+    /// The keys that may sign its tokens.
+    pub signing_keys: Vec<KeyView>,
+    /// Its revocation list, if some of its tokens are validated here by their signature.
+    pub revocation_list: Option<ListView>,
     /// How it is asked, if it is a plain Keystone.
     pub access: Option<KeystoneAccess>,
+}
+
+/// A key that signs tokens.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct KeyView {
+    /// What it signs.
+    pub family: SignatureFamily,
+    /// Hex SHA-256 of its DER.
+    pub id: String,
+    /// When its tokens stop counting, if it is not used any more.
+    pub retired_at: Option<Seconds>,
+}
+
+/// A partner's revocation list as it was last read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ListView {
+    /// How old what it says may be, in seconds; `None` if it was never read since the daemon started.
+    pub age: Option<f64>,
+    /// How old it may be to be relied on.
+    pub max_age: f64,
+    /// How many events it lists.
+    pub events: usize,
 }
 
 /// `PATCH /v1/partners/{name}`; absent fields stay.

@@ -29,7 +29,7 @@ impl Known {
     }
 
     /// Whether some of its tokens are validated by signature and revocation list.
-    fn is_read_offline(&self) -> bool {
+    pub(crate) fn is_read_offline(&self) -> bool {
         self.partner.role.is_guest()
             && TokenFormat::ALL.into_iter().any(|format| {
                 self.policy.mode(format) == Mode::Offline

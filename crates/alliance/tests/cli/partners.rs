@@ -20,7 +20,12 @@ pub(crate) fn west() -> Value {
         "keystone": {"ok": true, "detail": "domain and identity provider are in place"},
         "domain_id": "3c403d1f458654a186ce26f020d9e9d5", "agreements_given": 2, "agreements_received": 1,
         "modes": {"uuid": "soft", "fernet": "hard", "pki": "offline", "pkiz": "offline", "jws": "offline"},
-        "allow_sha1": false, "access": null
+        "allow_sha1": false, "access": null,
+        "signing_keys": [
+            {"family": "jws", "id": "0123456789abcdef".repeat(4), "retired_at": null},
+            {"family": "jws", "id": "fedcba9876543210".repeat(4), "retired_at": 1_795_000_300}
+        ],
+        "revocation_list": {"age": 7.4, "max_age": 300.0, "events": 12}
     })
 }
 
@@ -48,6 +53,7 @@ pub(crate) fn north() -> Value {
             "name": "north", "kind": "keystone", "role": "guest", "peer_url": "https://north.example:5000/v3",
             "fingerprint": null, "calls_itself": "", "regions": [], "their_status": null,
             "agreements_received": 0, "modes": {"uuid": "hard", "pki": "offline"}, "allow_sha1": true,
+            "signing_keys": [], "revocation_list": null,
             "access": {
                 "auth_url": "https://north.example:5000/v3", "username": "alliance", "user_domain_name": "Default",
                 "project_name": "service", "project_domain_name": "Default",
@@ -105,6 +111,21 @@ fn no_partners_say_how_to_get_one() -> Result<()> {
 fn a_partner_is_shown_whole() -> Result<()> {
     let daemon = FakeDaemon::answering([("GET /v1/partners/west", 200, west())])?;
     insta::assert_snapshot!(alliance(&daemon, &["partner", "show", "west"], "")?);
+    Ok(())
+}
+
+#[test]
+fn a_revocation_list_that_is_not_to_be_relied_on_is_told() -> Result<()> {
+    for (age, told) in [
+        (json!(299.0), false),
+        (json!(301.0), true),
+        (Value::Null, true),
+    ] {
+        let list = json!({"revocation_list": {"age": age, "max_age": 300.0, "events": 0}});
+        let daemon = FakeDaemon::answering([("GET /v1/partners/west", 200, with(west(), list))])?;
+        let shown = alliance(&daemon, &["partner", "show", "west"], "")?;
+        assert_eq!(shown.out.contains("warning:"), told, "{shown}");
+    }
     Ok(())
 }
 

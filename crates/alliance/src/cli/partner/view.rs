@@ -4,13 +4,13 @@ use std::path::Path;
 
 use alliance_core::label::clean;
 use alliance_core::partner::{KeystoneAccess, Kind, PROTOCOL, Status};
-use alliance_core::token::Mode;
+use alliance_core::token::{Mode, TokenFormat};
 
 use crate::cli::add_keystone::{asked_as, formats};
 use crate::cli::output::Format;
 use crate::cli::table::{card, listing};
 use crate::cli::{Failure, Output, when};
-use crate::wire::PartnerView;
+use crate::wire::{KeyView, ListView, PartnerView};
 
 pub(super) fn list(partners: &[PartnerView], out: &mut Output) -> Result<(), Failure> {
     if out.format == Format::Json {
@@ -144,12 +144,12 @@ fn by_keystone(view: &PartnerView, access: &KeystoneAccess) -> Vec<Property> {
 
 /// How its tokens are validated.
 fn tokens(view: &PartnerView) -> Vec<Property> {
-    let keyless = view
-        .access
-        .as_ref()
-        .is_some_and(|access| access.signing_keys.is_none());
+    let keyless = |format: &TokenFormat| {
+        let signs = |family| view.signing_keys.iter().any(|key| key.family == family);
+        !format.family().is_some_and(signs)
+    };
     let modes = view.modes.iter().map(|(format, mode)| match mode {
-        Mode::Offline if keyless => format!("{format} {mode} (no signing keys: as soft)"),
+        Mode::Offline if keyless(format) => format!("{format} {mode} (no key known: as soft)"),
         mode => format!("{format} {mode}"),
     });
     let sha1 = if view.allow_sha1 { "count" } else { "refused" };
@@ -157,11 +157,36 @@ fn tokens(view: &PartnerView) -> Vec<Property> {
         ("tokens", modes.collect::<Vec<_>>().join(", ")),
         ("signatures over SHA-1", sha1.to_owned()),
     ];
+    if !view.signing_keys.is_empty() {
+        let keys: Vec<String> = view.signing_keys.iter().map(key).collect();
+        properties.push(("token keys", keys.join(", ")));
+    }
+    if let Some(list) = &view.revocation_list {
+        properties.push(("revocation list", revocation_list(list)));
+    }
     if let Some(access) = &view.access {
         let untagged = format!("all of {} are taken to be its", formats(access));
         properties.push(("untagged tokens", untagged));
     }
     properties
+}
+
+fn key(key: &KeyView) -> String {
+    let retired = match key.retired_at {
+        None => String::new(),
+        Some(at) => format!(" (retired at {})", when::rfc3339(at)),
+    };
+    format!("{} {:.16}{retired}", key.family, key.id)
+}
+
+fn revocation_list(list: &ListView) -> String {
+    match list.age {
+        None => "not read yet".to_owned(),
+        Some(age) => format!(
+            "{} events, {age:.0} s old; counts until it is {:.0} s old",
+            list.events, list.max_age
+        ),
+    }
 }
 
 /// Something that keeps a partner from working.
@@ -226,6 +251,18 @@ pub(crate) fn warnings(view: &PartnerView) -> Vec<Warning> {
                 ),
                 is_elsewhere: true,
             },
+        });
+    }
+    if let Some(list) = &view.revocation_list
+        && view.partner.status == Status::Active
+        && list.age.is_none_or(|age| age > list.max_age)
+    {
+        warnings.push(Warning {
+            text: format!(
+                "the revocation list of {name} is {}: its signed tokens are asked about instead of validated here; see the daemon's log for why it is not read",
+                revocation_list(list)
+            ),
+            is_elsewhere: true,
         });
     }
     warnings

@@ -6,6 +6,7 @@ use std::time::Duration;
 use alliance_core::cloud::fingerprint;
 use alliance_core::partner::Status;
 use alliance_core::snapshot::region_name;
+use alliance_token::SigningKey;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
@@ -14,7 +15,7 @@ use super::problem::ApiError;
 use crate::daemon::Daemon;
 use crate::daemon::clock::now;
 use crate::daemon::directory::Known;
-use crate::wire::{Applied, Health, PartnerChange, PartnerView};
+use crate::wire::{Applied, Health, KeyView, ListView, PartnerChange, PartnerView};
 
 type Answer<T> = Result<Json<T>, ApiError>;
 
@@ -170,9 +171,23 @@ impl Daemon {
             agreements_received: known.facts.received.len(),
             modes: known.modes(),
             allow_sha1: known.policy.allow_sha1,
+            signing_keys: known.ring.keys().iter().map(key_view).collect(),
+            revocation_list: self.list_view(known),
             access: known.plain().map(|plain| plain.access.clone()),
             partner,
         }
+    }
+
+    fn list_view(&self, known: &Known) -> Option<ListView> {
+        if !known.is_read_offline() {
+            return None;
+        }
+        let list = self.host.lists().of(&known.partner.cloud_id);
+        Some(ListView {
+            age: list.as_ref().map(|list| list.age().as_secs_f64()),
+            max_age: self.config.tokens.max_revocation_age.as_secs_f64(),
+            events: list.map_or(0, |list| list.revocations.len()),
+        })
     }
 
     /// Whether our Keystone still has, and has enabled, what this partner's guests need. What an
@@ -223,5 +238,13 @@ impl Daemon {
                 "{wrong}. If that was not on purpose, `alliance partner repair {name}` makes and enables it again"
             ),
         }
+    }
+}
+
+fn key_view(key: &SigningKey) -> KeyView {
+    KeyView {
+        family: key.format_family(),
+        id: key.id().to_owned(),
+        retired_at: key.retired_at,
     }
 }

@@ -54,6 +54,8 @@ impl Daemon {
                 agreements_received: 0,
                 modes: BTreeMap::new(),
                 allow_sha1: false,
+                signing_keys: Vec::new(),
+                revocation_list: None,
                 access: None,
                 partner: Partner {
                     cloud_id,
