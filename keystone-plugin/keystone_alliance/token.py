@@ -87,10 +87,22 @@ class Provider(base.Provider):
         if tag is not None:
             with _Answering(token_id, self._source, refusal.not_found, tag=tag):
                 form.check_length(token_id)
+                if self._is_own_without_tag(token_id):
+                    raise Refused('malformed', 'a token of this cloud whose tag is missing')
                 return self._admission.admit(token_id, tag, token_id)
         if not self._settings.accept_untagged:
             raise refusal.not_found()
         return self._validate_own(token_id, token_id)
+
+    def _is_own_without_tag(self, token_id):
+        """Whether the inner provider made this: a partner must not see it, whatever it claims."""
+        if form.looks_like(token_id) != self._settings.inner_provider:
+            return False
+        try:
+            self._inner.validate_token(token_id)
+        except exception.Error:
+            return False
+        return True
 
     def _validate_own(self, token_id, inner):
         values = self._inner.validate_token(inner)

@@ -196,6 +196,17 @@ def test_a_plain_keystones_token_with_a_tag_is_a_second_spelling_and_refused(
     assert f'Refused (malformed): token {old.tag}~#' in world.log()
 
 
+def test_a_token_of_this_cloud_without_its_tag_is_shown_to_no_partner(world, api, old, admin):
+    world.configure(accept_untagged=False)
+    world.claim('fernet')
+    own = admin.partition('~')[2]
+    assert api.validate(own, admin).status_code == 404
+    assert asked_about(world) == []
+    theirs = old.token(old.user(), old.project(), inner=fernet_like())
+    assert api.validate(theirs, admin).status_code == 200
+    assert asked_about(world) == [theirs]
+
+
 def test_a_token_of_west_without_its_tag_is_not_accepted_as_wests(world, api, west, old, admin):
     token = west.token(west.user(), west.project(), inner=uuid_like())
     stripped = token.partition('~')[2]
