@@ -160,6 +160,8 @@ OTHERS = {
     ("auth", "methods"),
     ("cache", "enabled"),
     ("federation", "assertion_prefix"),
+    ("jwt_tokens", "jws_public_key_repository"),
+    ("revoke", "cache_time"),
     ("keystone_authtoken", "token_cache_time"),
     ("keystone_authtoken", "memcached_servers"),
 }
