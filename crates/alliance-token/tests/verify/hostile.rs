@@ -182,6 +182,14 @@ fn the_signer_is_who_it_says_it_is() {
     let mut other = rsa.clone();
     other.signature_algorithm = ec.signature_algorithm.clone();
     assert_eq!(judge(&other.pki()), Err(Unverified::UnknownKey));
+    // ECDSA names its digest twice.
+    let mut other = ec.clone();
+    other.digest_algorithm = der(
+        0x30,
+        &[&der(0x06, &[b"\x60\x86\x48\x01\x65\x03\x04\x02\x02"])],
+    );
+    other.digest_algorithms = der(0x31, &[&other.digest_algorithm]);
+    assert_malformed(&other.pki(), "another digest");
     // A signature that is no number below the modulus, or of another length.
     for signature in [
         vec![0xff; 256],
