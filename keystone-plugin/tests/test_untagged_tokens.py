@@ -57,7 +57,8 @@ def test_an_untagged_token_goes_to_the_partner_that_claims_its_format(
     assert response.json['token']['user']['domain']['id'] == old.domain_id
     assert {role['name'] for role in response.json['token']['roles']} == {'member', 'reader'}
     assert asked_about(world) == [token]
-    assert token not in inner
+    # Except whether it is one of this cloud's whose tag is missing.
+    assert (token in inner) == (token_format == 'fernet')
 
 
 @pytest.mark.parametrize('token_format', ['uuid', 'pki', 'pkiz'])
@@ -139,7 +140,8 @@ def test_the_format_of_the_inner_provider_stays_this_clouds_while_untagged_is_ac
     world.configure(inner_provider=provider, accept_untagged=False)
     token = LIKE[provider]()
     ask(world, token)
-    assert token not in inner
+    # It could be one of this cloud's whose tag is missing; it is not.
+    assert token in inner
     assert token in asked_about(world)
 
 
