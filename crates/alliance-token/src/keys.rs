@@ -163,12 +163,9 @@ impl SigningKey {
         if der.len() > MAX_LEN {
             return Err(KeyRejected::TooLong);
         }
-        let (rest, spki) = SubjectPublicKeyInfo::from_der(der).map_err(|_| rejected)?;
+        let (rest, _) = SubjectPublicKeyInfo::from_der(der).map_err(|_| rejected)?;
         if !rest.is_empty() {
             return Err(rejected);
-        }
-        if !is_p256(&spki) {
-            return Err(KeyRejected::Kind);
         }
         let key = parse(&ECDSA_P256_SHA256_FIXED, der)?;
         Ok(Self::new(der, Kind::Jws(key)))

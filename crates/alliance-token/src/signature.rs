@@ -103,10 +103,10 @@ impl RsaKey {
         let modulus = BigUint::from_bytes_be(&self.modulus);
         let exponent = BigUint::from_bytes_be(&self.exponent);
         let block = BigUint::from_bytes_be(signature).modpow(&exponent, &modulus);
-        // One byte shorter than the modulus, since the block starts with a 0.
-        let block = block.to_bytes_be();
-        block.len() + 1 == modulus.to_bytes_be().len()
-            && block.starts_with(b"\x01\xff\xff\xff\xff\xff\xff\xff\xff")
+        // Its first byte is a 0, hence not there.
+        block
+            .to_bytes_be()
+            .starts_with(b"\x01\xff\xff\xff\xff\xff\xff\xff\xff")
     }
 }
 

@@ -5,6 +5,8 @@ use alliance_token::{
     Content, KeyRejected, KeyRing, Malformed, SigningKey, Token, Unverified, Verified, verify,
 };
 
+use x509_parser::pem::Pem;
+
 use crate::data::{NOW, cms_to_token, file, key, parse, partner, ring, token};
 
 const SHA1: bool = true;
@@ -272,6 +274,19 @@ fn keys_of_other_kinds_are_refused_when_they_are_pinned() {
     assert_eq!(jws(""), Some(KeyRejected::Pem));
     assert_eq!(jws(&read("jws.pub").repeat(2)), Some(KeyRejected::Pem));
     assert_eq!(jws(&"-".repeat(1 << 20)), Some(KeyRejected::TooLong));
+    for (name, why) in [
+        ("ec", None),
+        ("p384", Some(KeyRejected::Kind)),
+        ("rsa", Some(KeyRejected::Kind)),
+    ] {
+        let pem = read(&format!("{name}.cert"));
+        let pem = Pem::iter_from_buffer(pem.as_bytes()).next();
+        let block = pem.unwrap().unwrap();
+        let spki = block.parse_x509().unwrap().tbs_certificate.subject_pki;
+        assert_eq!(SigningKey::jws_from_spki_der(spki.raw).err(), why, "{name}");
+        let longer = [spki.raw, b"\0"].concat();
+        assert!(SigningKey::jws_from_spki_der(&longer).is_err());
+    }
     let both = read("jws.pub") + "between\n" + &read("rsa.cert");
     let keys = SigningKey::all_from_pem(both.as_bytes()).unwrap();
     assert_eq!(keys, [key("jws"), key("rsa")]);
