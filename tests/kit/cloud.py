@@ -251,6 +251,11 @@ class Cloud:
         """The JSON of an `alliance` command."""
         return self.alliance("--format", "json", *words).json()
 
+    def judge(self, token: str, *options: str) -> dict:
+        """What `alliance token validate` says of a token, whatever it is."""
+        command = ("--format", "json", "token", "validate", "-", *options)
+        return self.alliance(*command, status=None, stdin=token).json()
+
     def orders(self, *words: str):
         """A command that changes who may come in, and is in force when this returns."""
         done = self.alliance("--format", "json", *words, status=None)
@@ -364,13 +369,14 @@ region = "{self.name}\""""
         """Its own tokens are made by another provider meanwhile; tokens of the one before are
         nothing to it."""
         before = self.token_provider
-        self._issue(provider)
+        self.issue(provider)
         try:
             yield
         finally:
-            self._issue(before)
+            self.issue(before)
 
-    def _issue(self, provider: str) -> None:
+    def issue(self, provider: str) -> None:
+        """From now on its own tokens are made by this provider; see `issuing`."""
         if provider == self.token_provider:
             return
         self._cloud.token_provider = provider
@@ -440,15 +446,16 @@ region = "{self.name}\""""
             os.killpg(group, signal.SIGCONT)
 
     @contextlib.contextmanager
-    def killed(self, service: str):
-        """Kills all processes of a service, as kill -9 does, and starts it again afterwards."""
-        pid = self.pid(service)
-        os.killpg(os.getpgid(pid), signal.SIGKILL)
-        until(lambda: not self._service(service).process(), f"{service} of {self} is dead")
+    def killed(self, *services: str):
+        """Kills all processes of services, as kill -9 does, and starts them again afterwards."""
+        for service in services:
+            os.killpg(os.getpgid(self.pid(service)), signal.SIGKILL)
+        for service in services:
+            until(lambda: not self._service(service).process(), f"{service} of {self} is dead")
         try:
             yield
         finally:
-            self.start(service)
+            self.start(*services)
 
     @contextlib.contextmanager
     def broken_database(self):
