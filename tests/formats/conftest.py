@@ -1,0 +1,53 @@
+"""All tests here run once for each format that west issues, format by format: a change starts a
+Keystone anew."""
+
+import pytest
+
+from tests.formats.terms import (
+    CACHE_TIME,
+    OPAQUE,
+    REFRESH,
+    REVOCATION_AGE,
+    SIGNED,
+    STALENESS,
+)
+from tests.kit.waiting import until
+
+
+@pytest.fixture(scope="package")
+def hasty(east):
+    """East, with small bounds."""
+    keystone = {
+        "token": {"cache_time": CACHE_TIME},
+        "alliance": {"max_staleness": STALENESS},
+    }
+    tokens = {
+        "max_staleness": STALENESS,
+        "max_revocation_age": REVOCATION_AGE,
+        "revocation_refresh": REFRESH,
+    }
+    with east.configured(keystone=keystone, alliance={"tokens": tokens}):
+        yield east
+
+
+@pytest.fixture(scope="package")
+def home(west):
+    """West, which will issue what it issues now when all is over."""
+    with west.issuing(west.token_provider):
+        yield west
+
+
+@pytest.fixture(scope="package", params=OPAQUE + SIGNED)
+def issued(request, home, hasty):
+    """The format of west's tokens."""
+    home.issue(request.param)
+    return request.param
+
+
+@pytest.fixture(scope="package")
+def guest(issued, home, hasty):
+    person = home.person(roles=("member", "reader"))
+    hasty.agree("west", person.project, ("member", "reader"))
+    known = f"east takes {issued} tokens"
+    until(lambda: hasty.judge(person.login())["status"] == "valid", known, deadline=20)
+    return person
