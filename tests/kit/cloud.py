@@ -448,10 +448,10 @@ region = "{self.name}\""""
     @contextlib.contextmanager
     def killed(self, *services: str):
         """Kills all processes of services, as kill -9 does, and starts them again afterwards."""
+        chosen = [self._service(name) for name in services]
         for service in services:
             os.killpg(os.getpgid(self.pid(service)), signal.SIGKILL)
-        for service in services:
-            until(lambda: not self._service(service).process(), f"{service} of {self} is dead")
+        until(lambda: not any(each.process() for each in chosen), f"{services} of {self} are dead")
         try:
             yield
         finally:
