@@ -10,8 +10,8 @@ use crate::Seconds;
 use crate::cloud::CloudId;
 use crate::statement::Statement;
 
-/// More events than this are not listed; the tokens are asked about then.
-pub const MAX_EVENTS: usize = 20_000;
+/// Longer lists are not told; the tokens are asked about then.
+pub const MAX_LISTED: usize = 20_000;
 
 /// One of Keystone's revocation events (`/v3/OS-REVOKE/events`). What is `None` matches anything;
 /// each of the others must be the token's.
@@ -139,11 +139,29 @@ pub struct RevocationList {
 /// What a [`RevocationList`] lists.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revoked {
-    /// Keystone's events, at most [`MAX_EVENTS`].
+    /// Keystone's events.
     pub events: Vec<RevocationEvent>,
     /// Home's domains whose users are guests there: their tokens are not home's own.
     #[serde(default)]
     pub guest_domains: BTreeSet<String>,
+    /// Home's projects that are disabled: Keystone stores no event for that.
+    #[serde(default)]
+    pub disabled_projects: BTreeSet<String>,
+    /// Home's domains that are disabled: no token of their users, or for their projects, counts.
+    #[serde(default)]
+    pub disabled_domains: BTreeSet<String>,
+}
+
+impl Revoked {
+    /// How many things are listed: events and disabled projects and domains.
+    pub fn len(&self) -> usize {
+        self.events.len() + self.disabled_projects.len() + self.disabled_domains.len()
+    }
+
+    /// Whether nothing is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 impl Statement for RevocationList {
@@ -170,12 +188,16 @@ pub struct Revocations {
     by_user: HashMap<String, Vec<RevocationEvent>>,
     other: Vec<RevocationEvent>,
     guest_domains: BTreeSet<String>,
+    disabled_projects: BTreeSet<String>,
+    disabled_domains: BTreeSet<String>,
 }
 
 impl From<Revoked> for Revocations {
     fn from(revoked: Revoked) -> Self {
         let mut arranged = Self {
             guest_domains: revoked.guest_domains,
+            disabled_projects: revoked.disabled_projects,
+            disabled_domains: revoked.disabled_domains,
             ..Self::default()
         };
         for event in revoked.events {
@@ -193,8 +215,19 @@ impl From<Revoked> for Revocations {
 }
 
 impl Revocations {
-    /// Whether an event ends `token`.
+    /// Whether an event ends `token`, or its project or a domain of its is disabled.
     pub fn ends(&self, token: &Revocable<'_>) -> bool {
+        let domains = [token.user_domain_id, token.project_domain_id];
+        let is_disabled = token
+            .project_id
+            .is_some_and(|id| self.disabled_projects.contains(id))
+            || domains
+                .into_iter()
+                .flatten()
+                .any(|id| self.disabled_domains.contains(id));
+        if is_disabled {
+            return true;
+        }
         let by_audit_id = token
             .audit_ids
             .iter()
@@ -331,10 +364,34 @@ mod tests {
                 .collect();
             let arranged = Revocations::from(Revoked {
                 events: events.clone(),
-                guest_domains: BTreeSet::new(),
+                ..Revoked::default()
             });
             assert_eq!(arranged.len(), events.len());
             assert_eq!(arranged.ends(&token(&ours)), about, "{event:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_disabled_ends_all_tokens_in_it() {
+        let ours = ours();
+        let set = |id: &str| BTreeSet::from([id.to_owned()]);
+        for (projects, domains, ended) in [
+            (set("science"), BTreeSet::new(), true),
+            (set("bio"), BTreeSet::new(), false),
+            (BTreeSet::new(), set("default"), true),
+            (BTreeSet::new(), set("labs"), true),
+            (BTreeSet::new(), set("other"), false),
+        ] {
+            let arranged = Revocations::from(Revoked {
+                disabled_projects: projects.clone(),
+                disabled_domains: domains.clone(),
+                ..Revoked::default()
+            });
+            assert_eq!(
+                arranged.ends(&token(&ours)),
+                ended,
+                "{projects:?} {domains:?}"
+            );
         }
     }
 

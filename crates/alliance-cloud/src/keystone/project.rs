@@ -1,6 +1,6 @@
 //! Finding projects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alliance_core::keystone_id::is_id;
 use alliance_core::statement::{Named, Project};
@@ -75,6 +75,28 @@ impl Keystone {
                 wanted(domain).then(|| project.within(domain.clone()))
             })
             .collect())
+    }
+
+    /// The ids of projects and of domains that are disabled: their tokens do not count, and Keystone
+    /// stores no revocation event for that.
+    ///
+    /// # Errors
+    /// If Keystone does not say.
+    pub async fn disabled(
+        &self,
+        request_id: &str,
+    ) -> Result<(BTreeSet<String>, BTreeSet<String>), KeystoneError> {
+        let call = self.call(request_id);
+        let projects = Question::list(["projects"]).query("enabled", "false");
+        let domains = Question::list(["domains"]).query("enabled", "false");
+        let (projects, domains): (Projects, Domains) =
+            tokio::try_join!(self.list(projects, call), self.list(domains, call))?;
+        let projects = projects.projects.into_iter().filter(|each| !each.enabled);
+        let domains = domains.domains.into_iter().filter(|each| !each.enabled);
+        Ok((
+            projects.map(|project| project.id).collect(),
+            domains.map(|domain| domain.id).collect(),
+        ))
     }
 
     async fn enabled_domains(

@@ -6,6 +6,7 @@ use alliance_cloud::keystone::{
     Keystone, KeystoneError, ProjectQuery, Settings, UserGrants, Validation,
 };
 use alliance_core::refusal::Reason;
+use alliance_core::revocation::{Revocable, Revocations, Revoked};
 use alliance_core::statement::Grants;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -68,6 +69,49 @@ async fn tokens_are_validated_and_revoke_themselves() {
         );
     }
     keystone.ring("ring~nobodyknowsthis", R).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_has_ended_is_listed() {
+    let admin = Admin::new().await;
+    let keystone = admin.keystone().await;
+    let (user, project, _) = member(&admin).await;
+    let token = admin
+        .token(&user, json!({"project": {"id": project}}))
+        .await;
+    let Validation::Valid(view) = keystone.validate(&token, R).await.unwrap() else {
+        unreachable!("{token}");
+    };
+    let ended = async || {
+        let revocations = Revocations::from(Revoked {
+            events: keystone.revocation_events(R).await.unwrap(),
+            ..Revoked::default()
+        });
+        revocations.ends(&Revocable {
+            user_id: &view.user.id,
+            user_domain_id: Some(&view.user.domain.id),
+            project_id: Some(&project),
+            project_domain_id: None,
+            role_ids: &view.role_ids,
+            audit_ids: &view.audit_ids,
+            issued_at: view.issued_at,
+            expires_at: view.expires_at,
+        })
+    };
+    assert!(!ended().await);
+    keystone.revoke_with_itself(&token, R).await.unwrap();
+    assert!(ended().await);
+
+    let (projects, domains) = keystone.disabled(R).await.unwrap();
+    assert!(!projects.contains(&project) && !domains.contains("default"));
+    admin
+        .patch(
+            &format!("/projects/{project}"),
+            json!({"project": {"enabled": false}}),
+        )
+        .await;
+    let (projects, domains) = keystone.disabled(R).await.unwrap();
+    assert!(projects.contains(&project) && !domains.contains("default"));
 }
 
 #[tokio::test]

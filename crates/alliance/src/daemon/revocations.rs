@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use alliance_cloud::keystone::{Keystone, KeystoneError};
 use alliance_core::cloud::CloudId;
 use alliance_core::revocation::{RevocationList, Revocations, Revoked};
 use alliance_core::statement::require_fresh;
@@ -98,15 +99,8 @@ impl Daemon {
                 }
             }
             Way::Keystone(plain) => {
-                let events = plain
-                    .keystone
-                    .revocation_events(&request_id.to_string())
-                    .await
-                    .context("asking for revocation events")?;
-                let revoked = Revoked {
-                    events,
-                    ..Revoked::default()
-                };
+                let revoked = plain_list(&plain.keystone, &request_id.to_string()).await;
+                let revoked = revoked.context("asking for revocation events")?;
                 ReadList::new(
                     String::new(),
                     Arc::new(Revocations::from(revoked)),
@@ -141,4 +135,22 @@ impl Daemon {
             .context("the partner's list is dated wrongly; compare the clouds' clocks")?;
         Ok(list)
     }
+}
+
+/// What a Keystone without a daemon says has ended. Its service user may not be allowed to see what is
+/// disabled there; its tokens then count until they expire, as they do for that Keystone's own offline
+/// readers.
+async fn plain_list(keystone: &Keystone, request_id: &str) -> Result<Revoked, KeystoneError> {
+    let events = keystone.revocation_events(request_id).await?;
+    let (disabled_projects, disabled_domains) = match keystone.disabled(request_id).await {
+        Ok(disabled) => disabled,
+        Err(KeystoneError::MissingRole { .. }) => Default::default(),
+        Err(error) => return Err(error),
+    };
+    Ok(Revoked {
+        events,
+        disabled_projects,
+        disabled_domains,
+        ..Revoked::default()
+    })
 }

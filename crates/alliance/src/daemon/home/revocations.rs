@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use alliance_core::Seconds;
 use alliance_core::refusal::Reason;
-use alliance_core::revocation::{MAX_EVENTS, RevocationList, Revoked};
+use alliance_core::revocation::{MAX_LISTED, RevocationList, Revoked};
 use alliance_peer::request_id::RequestId;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
@@ -57,22 +57,25 @@ impl Home {
             return Ok(Arc::clone(list));
         }
         let (read, iat) = (Instant::now(), now());
-        let events = self
-            .keystone
-            .revocation_events(&request_id.to_string())
-            .await
-            .map_err(|error| {
-                tracing::error!(%request_id, %error, "our Keystone did not say which tokens have ended");
-                Reason::HomeError
-            })?;
-        if events.len() > MAX_EVENTS {
-            tracing::error!(%request_id, events = events.len(), limit = MAX_EVENTS, "our Keystone has more revocation events than are told to hosts; they ask about each token instead");
-            return Err(Reason::HomeError);
-        }
+        let id = request_id.to_string();
+        let asked = async {
+            let events = self.keystone.revocation_events(&id);
+            tokio::try_join!(events, self.keystone.disabled(&id))
+        };
+        let (events, (disabled_projects, disabled_domains)) = asked.await.map_err(|error| {
+            tracing::error!(%request_id, %error, "our Keystone did not say which tokens have ended");
+            Reason::HomeError
+        })?;
         let revoked = Revoked {
             events,
             guest_domains: self.directory.guest_domains(),
+            disabled_projects,
+            disabled_domains,
         };
+        if revoked.len() > MAX_LISTED {
+            tracing::error!(%request_id, found = revoked.len(), limit = MAX_LISTED, "our Keystone has more revocation events and disabled projects than are told to hosts; they ask about each token instead");
+            return Err(Reason::HomeError);
+        }
         let text = serde_json::to_vec(&revoked).map_err(|error| {
             tracing::error!(%error, "the revocation list cannot be written as JSON");
             Reason::HomeError
