@@ -8,6 +8,8 @@ OPAQUE, SIGNED = ("uuid", "fernet"), ("pki", "pkiz", "jws")
 #: [token] cache_time and [alliance] max_staleness of east's Keystone, [tokens] of its daemon, in
 #: seconds. Small, so that tests see them pass.
 CACHE_TIME, STALENESS, REVOCATION_AGE, REFRESH = 1, 8, 11, 1
+#: [signing] key_overlap of west's daemon, in seconds.
+KEY_OVERLAP = 3
 #: What a machine under test may add to what is waited for, in seconds.
 SLACK = 15
 
