@@ -17,7 +17,8 @@ LISTING = "openstack --os-region-name east image list -f value -c Name"
 ASKED, READ = "by asking the partner", "by signature and revocation list"
 #: What west's Keystone issues in turn, and how east decides.
 FORMATS = {"fernet": ASKED, "uuid": ASKED, "jws": READ, "pkiz": READ, "pki": READ}
-#: Seconds within which east's daemon has read west's revocation list, or noticed that west is back.
+#: Seconds within which daemons notice: east's, what west has revoked and that it is back; west's,
+#: after a start, what its own catalog has.
 SOON = 30
 
 
@@ -40,7 +41,7 @@ class Formats:
             "West's Keystone issues one format after the other; ann logs in and uses east.",
             "uuid, pkiz and pki are made by a package for labs: no Keystone of today has them.",
         )
-        self.east.types("alliance partner repair west | grep repaired", shows=("enabled",))
+        self.east.types("alliance partner repair west | grep '^  Keystone  '", shows=("enabled",))
         for token_format, how in FORMATS.items():
             say()
             lab("up", "--unpaired", f"west={token_format}")
@@ -85,7 +86,8 @@ class Formats:
         adding.ends_well()
         self.proofs.add("a plain Keystone is a partner by one command", time.monotonic() - began)
         create = "alliance agreement create north --project science --role member"
-        self.east.types(f"{create} | grep agreed", shows=("holds from now on",))
+        rows = "grep -E '^  (project|roles|state) '"
+        self.east.types(f"{create} | {rows}", shows=("science", "member", "live"))
         ann.types(LOGIN, into="TOKEN")
         ann.variables["EAST"] = self.ann.variables["EAST"]
         say("   North's catalog knows no east: ann names its Keystone, and the project there.")
@@ -128,5 +130,5 @@ class Formats:
         lab("up", "--unpaired", "west=fernet")
         self.ann.sends("$KEPT", PROJECTS, "200", retry=SOON)
         self.ann.sends("$TOKEN", IMAGES, "200")
-        self.ann.types(LISTING, shows=("east-tides",))
+        self.ann.types(LISTING, shows=("east-tides",), retry=SOON)
         self.proofs.add("west is back, and all of it works again", time.monotonic() - began)
