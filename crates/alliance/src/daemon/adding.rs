@@ -231,9 +231,7 @@ fn require_files(access: &KeystoneAccess) -> Result<KeyRing, ApiError> {
 }
 
 fn ring(path: &Path) -> anyhow::Result<KeyRing> {
-    let keys = key_files::read(path)?;
-    anyhow::ensure!(!keys.is_empty(), "there is no key in {}", path.display());
-    Ok(KeyRing::new(keys)?)
+    Ok(KeyRing::new(key_files::read(path)?)?)
 }
 
 fn own_keystone(url: &AuthUrl) -> ApiError {

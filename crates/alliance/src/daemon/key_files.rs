@@ -12,7 +12,8 @@ const LARGEST: u64 = 64 << 10;
 /// The keys in a file, or in the files of a folder; those whose names begin with a dot are left out.
 ///
 /// # Errors
-/// Which file cannot be read or holds no key.
+/// Which file cannot be read or holds no key, or that there is none: a folder may be empty since a
+/// file system is not mounted.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<SigningKey>> {
     let mut keys = Vec::new();
     for file in files(path).with_context(|| format!("reading {}", path.display()))? {
@@ -21,6 +22,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<SigningKey>> {
             .with_context(|| format!("reading a key in {}", file.display()))?;
         keys.extend(found);
     }
+    anyhow::ensure!(!keys.is_empty(), "there is no key in {}", path.display());
     Ok(keys)
 }
 

@@ -181,6 +181,8 @@ mod tests {
             fs::remove_file(jws.join(name))?;
         }
         fs::remove_file(jws.join("key.pem"))?;
+        assert!(keys.read(30).await.is_err());
+        assert_eq!(keys.current(), before);
         fs::remove_dir(jws)?;
         assert!(keys.read(30).await.is_err());
         assert_eq!(keys.current(), before);
