@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::agreement::{Agreement, covering};
 use crate::cloud::CloudId;
+use crate::keystone_id::is_foreign_id;
 use crate::refusal::Reason;
 use crate::statement::{Grants, TokenFacts};
 use crate::{CLOCK_SKEW, Seconds};
@@ -84,18 +85,20 @@ impl Entrant {
     /// What the issuer says of a valid token.
     ///
     /// # Errors
-    /// [`Reason::NotFound`] if it says that the token is not valid.
+    /// [`Reason::NotFound`] if it says that the token is not valid, [`Reason::Malformed`] if its user
+    /// or project has no id that could be a Keystone's: no table has room for it.
     pub fn of(facts: &TokenFacts, issuer: &CloudId) -> Result<Self, Reason> {
         if !facts.active {
             return Err(Reason::NotFound);
         }
+        let project_id = facts.project.as_ref().map(|project| &project.id);
+        if !is_foreign_id(&facts.sub) || project_id.is_some_and(|id| !is_foreign_id(id)) {
+            return Err(Reason::Malformed);
+        }
         Ok(Self {
             user_id: facts.sub.as_str().into(),
             native: facts.origin.as_ref() == Some(issuer),
-            project_id: facts
-                .project
-                .as_ref()
-                .map(|project| project.id.as_str().into()),
+            project_id: project_id.map(|id| id.as_str().into()),
             roles: Arc::new(facts.roles.clone()),
             issued_at: facts.issued_at.as_second(),
             expires_at: facts.expires_at.as_second(),
@@ -338,6 +341,20 @@ mod tests {
             ..facts(&["member"])
         };
         assert_eq!(enter(&ended, &[member("p")]), Err(Reason::NotFound));
+    }
+
+    #[test]
+    fn what_is_no_id_enters_nowhere() {
+        let long = "a".repeat(65);
+        let user = TokenFacts {
+            sub: long.clone(),
+            ..facts(&["member"])
+        };
+        let mut project = facts(&["member"]);
+        project.project.iter_mut().for_each(|p| p.id = long.clone());
+        for facts in [user, project] {
+            assert_eq!(enter(&facts, &[member("*")]), Err(Reason::Malformed));
+        }
     }
 
     #[test]

@@ -34,6 +34,12 @@ pub fn is_id(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
+/// Whether `text` may be an id in a partner's Keystone: what the columns for ids take, here and there.
+/// An old Keystone may use names of LDAP for ids. The plugin's rule is the same.
+pub fn is_foreign_id(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +65,10 @@ mod tests {
     #[test]
     fn only_ids_are_ids() {
         assert!(is_id("default"));
+        assert!(is_foreign_id("ann.smith@west") && is_foreign_id(&"a".repeat(64)));
+        for wrong in ["", "ann smith", "\u{e4}nn", "a\n", &"a".repeat(65)] {
+            assert!(!is_foreign_id(wrong), "{wrong:?}");
+        }
         assert!(!is_id("") && !is_id("a/b") && !is_id(&"a".repeat(65)) && !is_id("a\n"));
     }
 }
