@@ -2,7 +2,8 @@
 //! so is every spelling but the canonical one. No string fits two formats.
 
 use alliance_core::token::TokenFormat;
-use data_encoding::{BASE64, BASE64URL, BASE64URL_NOPAD, Encoding};
+use data_encoding::{BASE64URL, BASE64URL_NOPAD, Encoding};
+use data_encoding_macro::new_encoding;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -14,6 +15,12 @@ const PKIZ_START: &str = "PKIZ_";
 const JWS_START: &str = "eyJ";
 /// How every Fernet token of this age starts: its version, 0x80, and zeros, in base64.
 const FERNET_START: &str = "gAAAA";
+
+/// Standard base64 with `-` in place of `/`: `cms_to_token` of `keystoneclient.common.cms`.
+const PKI_BASE64: Encoding = new_encoding! {
+    symbols: "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-",
+    padding: '=',
+};
 
 /// Version byte, timestamp, IV and MAC.
 const FERNET_FRAME: usize = 1 + 8 + 16 + 32;
@@ -50,7 +57,7 @@ impl Form {
         if is_uuid(inner) {
             Some(Form::Uuid)
         } else if inner.starts_with(PKI_START) {
-            pki_base64(inner).map(Form::Pki)
+            padded(&PKI_BASE64, inner.as_bytes()).map(Form::Pki)
         } else if let Some(encoded) = inner.strip_prefix(PKIZ_START) {
             let stream = padded(&BASE64URL, encoded.as_bytes())?;
             (!stream.is_empty()).then_some(Form::Pkiz(stream))
@@ -115,16 +122,6 @@ fn is_uuid(inner: &str) -> bool {
             .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
-/// Decodes standard base64 with `-` in place of `/`: `cms_to_token` of
-/// `keystoneclient.common.cms`.
-fn pki_base64(inner: &str) -> Option<Zeroizing<Vec<u8>>> {
-    if inner.contains('/') {
-        return None;
-    }
-    let standard = Zeroizing::new(inner.replace('-', "/"));
-    padded(&BASE64, standard.as_bytes())
-}
-
 /// Decodes base64 with padding, at the end and nowhere else: `data_encoding` takes several encoded
 /// strings one after another for one.
 pub(crate) fn padded(encoding: &Encoding, text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
@@ -168,14 +165,10 @@ mod tests {
         BASE64URL_NOPAD.encode(&bytes)
     }
 
-    fn pki_text(der: &[u8]) -> String {
-        BASE64.encode(der).replace('/', "-")
-    }
-
     fn pki(len: usize) -> String {
         let mut der = vec![0x30, 0x82, 0x00, 0xff, 0xfe];
         der.resize(len, 0xfb);
-        pki_text(&der)
+        PKI_BASE64.encode(&der)
     }
 
     fn format(inner: &str) -> Option<TokenFormat> {
@@ -251,7 +244,7 @@ mod tests {
         let pkiz = format!("PKIZ_{}", BASE64URL.encode(&[7; 31]));
         for (whole, alphabet) in [
             (fernet(4), BASE64URL_NOPAD),
-            (pki, BASE64),
+            (pki, PKI_BASE64),
             (pkiz, BASE64URL),
         ] {
             let end = whole.trim_end_matches('=').len() - 1;
@@ -274,7 +267,7 @@ mod tests {
         fn what_is_recognised_is_its_only_spelling(text in "(MII|PKIZ_|eyJhbGciOiJFUzI1NiJ9\\.|gAAAAA)?[A-Za-z0-9_+.=-]{0,120}") {
             let again = match Form::recognise(&text) {
                 None => None,
-                Some(Form::Pki(der)) => Some(pki_text(&der)),
+                Some(Form::Pki(der)) => Some(PKI_BASE64.encode(&der)),
                 Some(Form::Pkiz(stream)) => Some(format!("PKIZ_{}", BASE64URL.encode(&stream))),
                 Some(Form::Jws(jws)) => Some(
                     [&jws.header, &jws.claims, &*jws.signature]
