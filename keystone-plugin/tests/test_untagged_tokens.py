@@ -198,8 +198,11 @@ def test_a_plain_keystones_token_with_a_tag_is_a_second_spelling_and_refused(
     assert f'Refused (malformed): token {old.tag}~#' in world.log()
 
 
-def test_a_token_of_this_cloud_without_its_tag_is_shown_to_no_partner(world, api, old, admin):
-    world.configure(accept_untagged=False)
+@pytest.mark.parametrize('provider', ['fernet', 'homegrown'])
+def test_a_token_of_this_cloud_without_its_tag_is_shown_to_no_partner(
+    world, api, old, admin, provider
+):
+    world.configure(accept_untagged=False, inner_provider=provider)
     world.claim('fernet')
     own = admin.partition('~')[2]
     assert api.validate(own, admin).status_code == 404
