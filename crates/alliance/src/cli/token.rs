@@ -8,7 +8,7 @@ use alliance_core::label::clean;
 use alliance_core::refusal::Reason;
 use alliance_core::statement::TokenFacts;
 use alliance_core::token::Mode;
-use alliance_token::MAX_TOKEN_LEN;
+use alliance_token::{MAX_TOKEN_LEN, Malformed, Token};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use data_encoding::BASE64URL_NOPAD;
@@ -169,7 +169,11 @@ impl Validate {
                     properties.extend(way(path));
                     out.line(card(properties));
                 }
-                Err(Failure::refused(explain(*reason)))
+                Err(match Token::parse(&token) {
+                    // That is no matter of its spelling.
+                    Err(why @ Malformed::TooLong) => Failure::refused(why.to_string()),
+                    _ => Failure::refused(explain(*reason)),
+                })
             }
         }
     }

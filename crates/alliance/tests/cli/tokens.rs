@@ -50,6 +50,17 @@ fn a_valid_token_is_shown_with_who_and_how() -> Result<()> {
 }
 
 #[test]
+fn a_token_that_no_web_server_lets_through_is_told_the_limit_and_a_way_out() -> Result<()> {
+    let daemon = FakeDaemon::answering([])?;
+    let token = format!("k3v3q2xa~MII{}", "A".repeat(9000));
+    let said = alliance(&daemon, &["token", "validate", "-"], &token)?;
+    assert!(said.err.contains("longer than 8190 bytes"), "{}", said.err);
+    assert!(said.err.contains("PKIZ"), "{}", said.err);
+    assert!(daemon.seen().is_empty());
+    Ok(())
+}
+
+#[test]
 fn how_it_is_validated_can_be_chosen() -> Result<()> {
     let answer = json!({"status": "valid", "partner": {"cloud_id": west_id(), "name": "west"}, "attestation": passport(),
     "path": {"via": "offline", "took_ms": 0.25, "steps": [
