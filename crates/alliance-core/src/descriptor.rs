@@ -1,6 +1,7 @@
 //! A cloud's signed self-description, and what of it may be believed.
 
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 use url::{Host, Url};
 
 use crate::Seconds;
@@ -49,7 +50,7 @@ pub struct Descriptor {
     /// Keys that sign its passports and grant statements.
     pub signing_keys: Vec<Jwk>,
     /// Keys with which its Keystone signs tokens, if it does.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "understood")]
     pub token_keys: Vec<TokenKey>,
     /// What it offers.
     pub regions: Vec<Region>,
@@ -84,6 +85,22 @@ pub struct TokenKey {
     /// When its tokens stop counting: it is not used any more. `None`: it is.
     #[serde(default)]
     pub retired_at: Option<Seconds>,
+}
+
+/// Those keys that this version understands: a newer cloud may have others.
+fn understood<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<TokenKey>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Key {
+        Understood(TokenKey),
+        Other(IgnoredAny),
+    }
+    let keys: Vec<Key> = Vec::deserialize(deserializer)?;
+    let understood = keys.into_iter().filter_map(|key| match key {
+        Key::Understood(key) => Some(key),
+        Key::Other(_) => None,
+    });
+    Ok(understood.collect())
 }
 
 /// How a token is signed.
@@ -192,6 +209,28 @@ pub fn require_fit(url: &str, allow_http: bool, allow_local: bool) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_of_a_kind_that_is_unknown_here_spoils_no_descriptor() {
+        #[derive(Deserialize)]
+        struct Keys {
+            #[serde(default, deserialize_with = "understood")]
+            keys: Vec<TokenKey>,
+        }
+        let read = |json: &str| {
+            serde_json::from_str::<Keys>(json)
+                .map(|keys| keys.keys.len())
+                .ok()
+        };
+        let jws = r#"{"family": "jws", "der": "AA==", "retired_at": null}"#;
+        let newer = r#"{"family": "paseto", "der": "AA=="}"#;
+        assert_eq!(
+            read(&format!(r#"{{"keys": [{jws}, {newer}, 7, {jws}]}}"#)),
+            Some(2)
+        );
+        assert_eq!(read("{}"), Some(0));
+        assert_eq!(read(r#"{"keys": 7}"#), None);
+    }
 
     #[test]
     fn only_https_to_elsewhere_is_fit() {

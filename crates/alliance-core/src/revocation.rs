@@ -89,6 +89,17 @@ pub struct Revocable<'a> {
 }
 
 impl RevocationEvent {
+    /// Keystone writes events to the second, and PKI tokens to the microsecond. An event about one
+    /// session can end no other, so that a second decides; after a new password, a login in the same
+    /// second counts.
+    fn is_late_enough(&self, issued_at: Timestamp) -> bool {
+        if self.audit_id.is_some() || self.audit_chain_id.is_some() {
+            self.issued_before.as_second() >= issued_at.as_second()
+        } else {
+            self.issued_before >= issued_at
+        }
+    }
+
     /// Whether it ends `token` (`keystone/models/revoke_model.py`, `matches`).
     pub fn is_about(&self, token: &Revocable<'_>) -> bool {
         let is = |wanted: &Option<String>, found: Option<&str>| {
@@ -102,7 +113,7 @@ impl RevocationEvent {
             && self.consumer_id.is_none()
             && self.access_token_id.is_none()
             && self.domain_scope_id.is_none()
-            && self.issued_before >= token.issued_at
+            && self.is_late_enough(token.issued_at)
             && self
                 .expires_at
                 .is_none_or(|at| at.as_second() == token.expires_at.as_second())
@@ -369,6 +380,26 @@ mod tests {
             assert_eq!(arranged.len(), events.len());
             assert_eq!(arranged.ends(&token(&ours)), about, "{event:?}");
         }
+    }
+
+    #[test]
+    fn a_logout_in_the_second_of_the_login_is_one() {
+        let ours = ours();
+        let later = at(100) + jiff::SignedDuration::from_millis(300);
+        let token = Revocable {
+            issued_at: later,
+            ..token(&ours)
+        };
+        let logout = RevocationEvent {
+            audit_id: some("own"),
+            ..event()
+        };
+        assert!(logout.is_about(&token));
+        let new_password = RevocationEvent {
+            user_id: some("ann"),
+            ..event()
+        };
+        assert!(!new_password.is_about(&token));
     }
 
     #[test]

@@ -64,8 +64,8 @@ impl TokenFormat {
     }
 }
 
-/// How a token of a partner is validated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How a token of a partner is validated; the strictest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// The issuer is asked each time.
@@ -90,12 +90,18 @@ pub struct TokenPolicy {
 }
 
 impl TokenPolicy {
-    /// How tokens of this format are validated.
+    /// How tokens of this format are validated. Who has a PKI token can compress it, and the reverse:
+    /// what was set for one of the two holds for the other.
     pub fn mode(&self, format: TokenFormat) -> Mode {
-        self.modes
-            .get(&format)
-            .copied()
-            .unwrap_or_else(|| format.default_mode())
+        let set = |format| self.modes.get(&format).copied();
+        match format {
+            TokenFormat::Pki | TokenFormat::Pkiz => {
+                let set = [set(TokenFormat::Pki), set(TokenFormat::Pkiz)];
+                set.into_iter().flatten().min()
+            }
+            other => set(other),
+        }
+        .unwrap_or_else(|| format.default_mode())
     }
 
     /// Sets a mode. An opaque token cannot be validated offline.
@@ -106,10 +112,16 @@ impl TokenPolicy {
         if mode == Mode::Offline && !format.is_signed() {
             return Err(NotOffline(format));
         }
-        if mode == format.default_mode() {
-            self.modes.remove(&format);
-        } else {
-            self.modes.insert(format, mode);
+        let twins: &[TokenFormat] = match format {
+            TokenFormat::Pki | TokenFormat::Pkiz => &[TokenFormat::Pki, TokenFormat::Pkiz],
+            _ => &[format],
+        };
+        for twin in twins {
+            if mode == twin.default_mode() {
+                self.modes.remove(twin);
+            } else {
+                self.modes.insert(*twin, mode);
+            }
         }
         Ok(())
     }
@@ -139,7 +151,8 @@ mod tests {
         let mut policy = TokenPolicy::default();
         assert_eq!(policy.set(TokenFormat::Pki, Mode::Hard), Ok(()));
         assert_eq!(policy.mode(TokenFormat::Pki), Mode::Hard);
-        assert_eq!(policy.mode(TokenFormat::Pkiz), Mode::Offline);
+        // Who has the one can make the other of it.
+        assert_eq!(policy.mode(TokenFormat::Pkiz), Mode::Hard);
         assert_eq!(policy.set(TokenFormat::Pki, Mode::Offline), Ok(()));
         assert_eq!(policy, TokenPolicy::default());
         assert_eq!(

@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 
 /// Longest name or id, in bytes: four for each of the 255 characters of Keystone's columns.
 pub(crate) const MAX_STRING: usize = 4 * 255;
-const MAX_ROLES: usize = 512;
+const MAX_ROLES: usize = 256;
 /// Keystone has about a dozen.
 pub(crate) const MAX_METHODS: usize = 16;
 /// Keystone gives one or two.
@@ -166,7 +166,7 @@ impl TokenJson {
                 self.bind.is_some(),
                 "it is bound to a Kerberos ticket or certificate, which cannot cross a border",
             ),
-            (self.roles.len() > MAX_ROLES, "it has more than 512 roles"),
+            (self.roles.len() > MAX_ROLES, "it has more than 256 roles"),
             (!methods, "it has no authentication method, or too many"),
             (
                 !audit_ids,

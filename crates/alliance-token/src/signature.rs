@@ -55,7 +55,7 @@ fn in_use(key: &SigningKey, certificate: &Certificate, now: Seconds) -> Result<(
         return Err(Unverified::UnknownKey);
     }
     if certificate.not_after < now {
-        return Err(Unverified::RetiredKey);
+        return Err(Unverified::ExpiredCertificate);
     }
     not_retired(key, now)
 }

@@ -115,9 +115,12 @@ pub enum Unverified {
     /// None of the partner's keys made this signature.
     #[error("none of the partner's keys made its signature")]
     UnknownKey,
-    /// Signed by a key of the partner that is no longer used, or whose certificate has expired.
-    #[error("its key is retired, or the key's certificate has expired")]
+    /// Signed by a key of the partner that is no longer used.
+    #[error("its key is retired")]
     RetiredKey,
+    /// Signed by a key of the partner whose certificate has expired. Its Keystone may still know it.
+    #[error("the certificate of its key has expired")]
+    ExpiredCertificate,
     /// A key of the partner signed something else: content and signature do not belong together.
     #[error("it was altered: its content is not what was signed")]
     BadSignature,

@@ -1,5 +1,7 @@
 //! Which tokens have ended before their time.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use alliance_core::revocation::RevocationEvent;
 use reqwest::StatusCode;
 use serde::Deserialize;
@@ -17,7 +19,12 @@ impl Keystone {
         &self,
         request_id: &str,
     ) -> Result<Vec<RevocationEvent>, KeystoneError> {
-        let question = Question::list(["OS-REVOKE", "events"]);
+        // Keystone remembers its answer for up to an hour ([revoke] cache_time), by this parameter, in
+        // each process.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let micros = now.unwrap_or_default().subsec_micros();
+        let since = format!("1970-01-01T00:00:00.{micros:06}Z");
+        let question = Question::list(["OS-REVOKE", "events"]).query("since", &since);
         let answer = self
             .ask(Scope::Project, question, self.call(request_id))
             .await?;

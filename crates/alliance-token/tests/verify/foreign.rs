@@ -122,7 +122,10 @@ fn a_key_counts_until_it_is_retired_and_a_certificate_while_it_is_valid() {
         );
     }
     let expired = ring(&["expired"]);
-    assert_eq!(judge("pki-expired", &expired), Err(Unverified::RetiredKey));
+    assert_eq!(
+        judge("pki-expired", &expired),
+        Err(Unverified::ExpiredCertificate)
+    );
     let in_2013 = 1_370_000_000;
     assert!(verify(&parse(&token("pki-expired")), &expired, NO_SHA1, in_2013).is_ok());
     let future = ring(&["future"]);
@@ -369,7 +372,7 @@ mod python_keystoneclient {
         let at = |now| judge("6.0.0", "auth_v3_token_scoped.pem", NO_SHA1, now).err();
         assert_eq!(at(1_600_000_000), Some(Unverified::UnknownKey));
         assert_eq!(at(1_650_000_000), None);
-        assert_eq!(at(3_500_000_000), Some(Unverified::RetiredKey));
+        assert_eq!(at(3_500_000_000), Some(Unverified::ExpiredCertificate));
     }
 
     #[test]

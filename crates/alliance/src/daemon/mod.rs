@@ -45,7 +45,7 @@ use self::directory::Directory;
 use self::home::{Home, OwnTokenKeys, PeerSide};
 use self::host::Host;
 use self::metrics::Metrics;
-use self::own_catalog::OwnCatalog;
+use self::own_catalog::{OWN_CATALOG, OwnCatalog};
 use self::publish::{Publisher, SNAPSHOT};
 use self::sync::Pulls;
 use crate::config::Config;
@@ -165,7 +165,7 @@ impl Daemon {
         let keystone = Arc::new(Keystone::new(keystone_settings(&config))?);
         let directory = Arc::new(Directory::open(store.clone(), Arc::clone(&identity)).await?);
         let metrics = Arc::new(Metrics::new());
-        let catalog = Arc::new(OwnCatalog::default());
+        let catalog = Arc::new(OwnCatalog::open(state_dir.join(OWN_CATALOG)));
         let publisher = Publisher::new(
             Arc::clone(&directory),
             store.clone(),
@@ -196,6 +196,13 @@ impl Daemon {
             &config.tokens,
         );
         let token_keys = OwnTokenKeys::new(config.signing.clone(), store.clone());
+        // Before anybody asks for our descriptor.
+        if let Err(error) = token_keys.read(now()).await {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the keys of [signing] were not read; partners ask about signed tokens"
+            );
+        }
         Ok(Arc::new(Self {
             config,
             identity,

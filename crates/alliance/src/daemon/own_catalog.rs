@@ -1,12 +1,19 @@
-//! What this cloud itself offers, as last read from its Keystone.
+//! What this cloud itself offers, as last read from its Keystone. Kept in a file, so that a daemon that
+//! starts while Keystone is away goes on telling what it told before.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::{fs, io};
 
 use alliance_core::descriptor::Region;
+use serde::{Deserialize, Serialize};
+
+/// The file's name in the state directory.
+pub(crate) const OWN_CATALOG: &str = "own-catalog.json";
 
 /// Regions and service types.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Offer {
     /// Regions with public endpoints.
     pub regions: Vec<Region>,
@@ -17,10 +24,28 @@ pub(crate) struct Offer {
 /// The last [`Offer`].
 #[derive(Default)]
 pub(crate) struct OwnCatalog {
+    /// `None`: not kept.
+    path: Option<PathBuf>,
     current: RwLock<Arc<Offer>>,
 }
 
 impl OwnCatalog {
+    /// As the file has it; empty if there is none, or none that can be read.
+    pub(crate) fn open(path: PathBuf) -> Self {
+        let current = match read(&path) {
+            Ok(offer) => offer,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Offer::default(),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "the last own catalog cannot be read; until Keystone is asked, partners see no regions of ours");
+                Offer::default()
+            }
+        };
+        Self {
+            path: Some(path),
+            current: RwLock::new(Arc::new(current)),
+        }
+    }
+
     /// As last read; empty before the first time.
     pub(crate) fn current(&self) -> Arc<Offer> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
@@ -31,8 +56,49 @@ impl OwnCatalog {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         let changed = **current != offer;
         if changed {
+            if let Some(path) = &self.path
+                && let Err(error) = write(path, &offer)
+            {
+                tracing::warn!(path = %path.display(), %error, "the own catalog was not kept; it is read from Keystone after the next start");
+            }
             *current = Arc::new(offer);
         }
         changed
+    }
+}
+
+fn read(path: &Path) -> io::Result<Offer> {
+    Ok(serde_json::from_slice(&fs::read(path)?)?)
+}
+
+fn write(path: &Path, offer: &Offer) -> io::Result<()> {
+    let fresh = path.with_extension("json.new");
+    fs::write(&fresh, serde_json::to_vec(offer)?)?;
+    fs::rename(fresh, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer() -> Offer {
+        Offer {
+            regions: Vec::new(),
+            service_types: ["image".to_owned()].into(),
+        }
+    }
+
+    #[test]
+    fn a_daemon_that_starts_knows_what_it_knew() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join(OWN_CATALOG);
+        let catalog = OwnCatalog::open(path.clone());
+        assert_eq!(*catalog.current(), Offer::default());
+        assert!(catalog.replace(offer()));
+        assert!(!catalog.replace(offer()));
+        assert_eq!(*OwnCatalog::open(path.clone()).current(), offer());
+        fs::write(&path, "{")?;
+        assert_eq!(*OwnCatalog::open(path).current(), Offer::default());
+        Ok(())
     }
 }

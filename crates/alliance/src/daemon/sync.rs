@@ -29,6 +29,8 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// How long a partner's next poke waits for the last one's pull: each may change the snapshot, and
 /// then Keystone drops what it has cached, of local users too.
 const BETWEEN_PULLS: Duration = Duration::from_millis(500);
+/// How long wishes for a partner's news wait for the last one: anybody can cause them.
+const BETWEEN_WISHES: Duration = Duration::from_secs(5);
 /// How long before its start a daemon looks for agreements that ended while it was away: services
 /// remember tokens for less. Seconds.
 const LOOK_BACK: Seconds = 900;
@@ -172,7 +174,7 @@ impl Daemon {
             for cloud_id in self.host.wishes().next().await {
                 self.pull_soon(&cloud_id);
             }
-            tokio::time::sleep(BETWEEN_PULLS).await;
+            tokio::time::sleep(BETWEEN_WISHES).await;
         }
     }
 

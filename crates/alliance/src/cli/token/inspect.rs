@@ -39,6 +39,7 @@ impl Inspect {
                 let value = serde_json::to_value(&inspection).context("describing the token")?;
                 let mut rows = Vec::new();
                 flatten("", &value, &mut rows);
+                rows.sort_by_key(|(name, _)| rank(name));
                 out.line(card(
                     rows.iter()
                         .map(|(name, text)| (name.as_str(), text.clone())),
@@ -53,6 +54,17 @@ impl Inspect {
             ))
         }
     }
+}
+
+/// What a person looks for first.
+const ORDER: [&str; 12] = [
+    "format", "problems", "tag", "length", "signer", "user", "scope", "roles", "methods", "issued",
+    "expires", "audit",
+];
+
+fn rank(name: &str) -> usize {
+    let place = ORDER.iter().position(|first| name.starts_with(first));
+    place.unwrap_or(ORDER.len())
 }
 
 /// One row for each value that is there; lists are joined, what is inside something is named by the

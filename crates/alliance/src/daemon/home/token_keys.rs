@@ -63,7 +63,10 @@ impl OwnTokenKeys {
             found.len()
         );
         let overlap = i64::try_from(self.settings.key_overlap.as_secs()).unwrap_or(i64::MAX);
-        let keys = self.store.token_keys().see(&found, now, TOLD_FOR).await?;
+        let mut keys = self.store.token_keys().see(&found, now, TOLD_FOR).await?;
+        // Those in use first, then those that went last: a host has room for so many.
+        keys.sort_by_key(|key| (key.gone_at.is_some(), key.gone_at.map(std::cmp::Reverse)));
+        keys.truncate(MOST_KEYS);
         let keys: Vec<TokenKey> = keys
             .into_iter()
             .map(|key| TokenKey {

@@ -5,8 +5,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::revocation::Revocations;
+
+use crate::daemon::clock::now;
 
 /// A partner may tell us what it told another one up to a second ago.
 const TOLD_BEFORE: Duration = Duration::from_secs(1);
@@ -19,6 +22,8 @@ pub(crate) struct ReadList {
     /// The content.
     pub revocations: Arc<Revocations>,
     asked_at: Instant,
+    /// The same by the wall clock, which goes on while a machine sleeps.
+    asked: Seconds,
 }
 
 impl ReadList {
@@ -28,12 +33,17 @@ impl ReadList {
             digest,
             revocations,
             asked_at,
+            asked: now(),
         }
     }
 
     /// How old what it says may be.
     pub(crate) fn age(&self) -> Duration {
-        self.asked_at.elapsed() + TOLD_BEFORE
+        let by_the_clock = u64::try_from(now() - self.asked).unwrap_or_default();
+        self.asked_at
+            .elapsed()
+            .max(Duration::from_secs(by_the_clock))
+            + TOLD_BEFORE
     }
 }
 

@@ -305,7 +305,7 @@ impl Host {
             cloud_id: cloud_id.clone(),
             user_id: entrant.user_id.to_string(),
             project_id: entrant.project_id.as_deref().map(str::to_owned),
-            expires_at: entrant.expires_at,
+            expires_at: entrant.expires_at.min(now() + OLDEST_TOKEN),
         })
         .await;
     }
@@ -482,7 +482,11 @@ enum Subject {
 fn more_telling(open: Option<Reason>, asked: Reason) -> Reason {
     match (open, asked) {
         (Some(reason), Reason::NotFound) if reason.is_definite() => reason,
-        (Some(reason), Reason::Unreachable) if !reason.is_definite() => reason,
+        (Some(reason), Reason::Unreachable)
+            if !reason.is_definite() || reason.is_too_powerful() =>
+        {
+            reason
+        }
         (_, asked) => asked,
     }
 }

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use alliance_answers::{Kept, Outcome, Word};
 use alliance_core::admission::{Entrant, may_leave};
+use alliance_core::partner::Status;
 use alliance_core::refusal::Reason;
 use alliance_core::revocation::{Revocable, Revocations};
 use alliance_core::statement::{Grants, TokenFacts};
-use alliance_core::token::{Mode, TokenFormat};
+use alliance_core::token::Mode;
 use alliance_core::{CLOCK_SKEW, Seconds};
 use alliance_token::body::TokenView;
 use alliance_token::{BareToken, Content, SigningKey, Token, Unverified, verify};
@@ -106,8 +107,8 @@ impl Host {
             Ok(verified) => verified,
             Err(why) => {
                 self.attested.remove(token.digest());
-                let (undecided, may_be_news) = judge(&why, token);
-                if may_be_news {
+                let (undecided, may_be_news) = meaning(&why);
+                if may_be_news && known.peer().is_some() && self.budgets.may_ask(partner).is_ok() {
                     self.wishes.wish(partner);
                 }
                 return undecided;
@@ -122,15 +123,20 @@ impl Host {
             // Work that was begun in time may be finished; only home knows for how long.
             return Offline::Open(Reason::Expired);
         }
-        if let Err(reason) = may_leave(&content.home_view()) {
-            if last.is_none() {
-                ask::report(
-                    self.question(known, asked.request_id),
-                    token.clone(),
-                    reason,
-                );
+        match may_leave(&content.home_view()) {
+            Ok(()) => {}
+            // Only home can revoke what a stranger should not have seen, and only home knows whose
+            // guests may travel.
+            Err(reason) if reason.is_too_powerful() || reason == Reason::Transitive => {
+                return Offline::Open(reason);
             }
-            return Offline::Refused(reason);
+            Err(reason) => return Offline::Refused(reason),
+        }
+        if let Some(status) = known.facts.their_status
+            && status != Status::Active
+        {
+            // Home wants nothing to do with us; it may have changed its mind.
+            return Offline::Open(Reason::PartnerSuspended);
         }
         let Some(list) = list else {
             return Offline::Open(Reason::ListTooOld);
@@ -228,7 +234,8 @@ impl Host {
             .await;
         match outcome {
             Outcome::Active(kept) => Ok(kept),
-            Outcome::Inactive(reason) => Err(Offline::Refused(reason)),
+            // It makes grant statements about its native users only.
+            Outcome::Inactive(reason) => Err(Offline::Open(reason)),
             Outcome::Failed(Reason::Unreachable) => Err(Offline::Silent(Reason::NoGrantStatement)),
             Outcome::Failed(reason) => Err(Offline::Open(reason)),
         }
@@ -236,19 +243,16 @@ impl Host {
 }
 
 /// What a failed verification means, and whether it may be that the partner has a new key.
-fn judge(why: &Unverified, token: &Token) -> (Offline, bool) {
+fn meaning(why: &Unverified) -> (Offline, bool) {
     match why {
         Unverified::Opaque => (Offline::Open(Reason::NoKeys), false),
         // A newer Keystone may write what is not understood here; it understands itself.
         Unverified::Malformed(_) => (Offline::Open(Reason::Malformed), false),
         Unverified::RetiredKey => (Offline::Refused(Reason::RetiredKey), false),
+        Unverified::ExpiredCertificate => (Offline::Open(Reason::RetiredKey), true),
         Unverified::WeakAlgorithm => (Offline::Refused(Reason::WeakAlgorithm), false),
         Unverified::WrongIssuer => (Offline::Open(Reason::WrongIssuer), true),
         Unverified::UnknownKey => (Offline::Open(Reason::UnknownKey), true),
-        // A JWS does not name its key: it may be a new one.
-        Unverified::BadSignature if token.format() == TokenFormat::Jws => {
-            (Offline::Open(Reason::BadSignature), true)
-        }
         Unverified::BadSignature => (Offline::Refused(Reason::BadSignature), false),
     }
 }
