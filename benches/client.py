@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
-
-from lab.cache import locked
-from lab.errors import LabError
-from lab.state import CHECKOUT
 
 #: Longest time that one call of the program may take.
 LONGEST = 180.0
@@ -64,10 +59,10 @@ def _text(method: str, target: str, host: str, headers: dict[str, str], body) ->
 
 
 class Sender:
-    """The program `alliance-load` of this checkout."""
+    """The program `alliance-load`."""
 
-    def __init__(self):
-        self._program = _build()
+    def __init__(self, program: Path):
+        self._program = program
 
     def in_order(self, requests: list[Request]) -> Answers:
         """One after the other, on one kept-alive connection to each address."""
@@ -130,16 +125,3 @@ class Running:
     def end(self) -> None:
         self._process.kill()
         self._process.communicate()
-
-
-def _build() -> Path:
-    profile = os.environ.get("ALLIANCE_PROFILE", "release")
-    # Both in one call, so that cargo compiles what they share once.
-    packages = ["alliance-load", *([] if os.environ.get("ALLIANCE_BIN") else ["alliance"])]
-    words = [word for package in packages for word in ("--package", package)]
-    target = CHECKOUT / os.environ.get("CARGO_TARGET_DIR", "target")
-    with locked(target / "alliance-lab.lock", f"another build in {target}", deadline=2400):
-        build = ["cargo", "build", "--quiet", "--locked", "--profile", profile, *words]
-        if subprocess.run(build, cwd=CHECKOUT, stdin=subprocess.DEVNULL).returncode:
-            raise LabError("the programs do not build (above)")
-    return target / ("debug" if profile == "dev" else profile) / "alliance-load"

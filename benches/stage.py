@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 import struct
 import subprocess
 import time
 from base64 import urlsafe_b64encode
 
+from benches import programs
 from benches.client import Request, Sender, to_cloud, to_daemon
 from lab.errors import LabError
 from lab.services.alliance import Alliance
 from lab.state import CHECKOUT, Lab, lab_folder
+from tests.kit import http
 from tests.kit.cloud import Cloud
 from tests.kit.people import Person
 from tests.kit.waiting import until
@@ -32,7 +35,8 @@ class Stage:
     one is made at the other."""
 
     def __init__(self):
-        self.sender = Sender()
+        self.programs = programs.build()
+        self.sender = Sender(self.programs / "alliance-load")
         here = lab_folder()
         beside = here.with_name(here.name + "-stock")
         _up(here, "west", "east")
@@ -89,6 +93,24 @@ class Stage:
         headers["x-openstack-request-id"] = "req-00000000-0000-4000-8000-000000000000"
         body = {"token": token, "max_age": max_age}
         return to_daemon(self.daemon.socket, "POST", "/v1/tokens/validate", headers, body)
+
+    def told_by_daemon(self, token: str) -> dict:
+        """What east's daemon answers to that question."""
+        request = self.asks_daemon(token, 60, Connection="close")
+        with socket.socket(socket.AF_UNIX) as stream:
+            stream.settimeout(http.DEADLINE)
+            stream.connect(str(self.daemon.socket))
+            stream.sendall(request.text.encode())
+            received = bytearray()
+            while chunk := stream.recv(65536):
+                received += chunk
+        answer = http.parse(bytes(received))
+        assert answer.status == 200, f"east's daemon: {answer.status} {answer.body!r}"
+        return answer.json()
+
+    def lets_west_issue(self, provider: str) -> None:
+        """West's own tokens are of another format from now on; former ones count nowhere."""
+        _up(lab_folder(), f"west={provider}")
 
     def questions(self) -> int:
         """How often east has asked west so far."""

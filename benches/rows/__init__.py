@@ -1,9 +1,25 @@
 """The rows of the table, in the order in which they are measured.
 
-`again` comes last: what `first` used must have left Keystone's cache by then.
+`again` comes late: what `first` used
+must have left Keystone's cache by then. `signed` comes last: tokens that west issued before count
+nowhere after it.
 """
 
-from benches.rows import again, answer, border, first, halted, issue, junk, many, start, warm
+from benches.rows import (
+    again,
+    answer,
+    border,
+    first,
+    halted,
+    issue,
+    junk,
+    many,
+    remembered,
+    signed,
+    start,
+    verification,
+    warm,
+)
 
 ALL = {
     "warm": warm.measure,
@@ -11,11 +27,14 @@ ALL = {
     "many": many.measure,
     "issue": issue.measure,
     "answer": answer.measure,
+    "remembered": remembered.measure,
+    "verification": verification.measure,
     "junk": junk.measure,
     "halted": halted.measure,
     "border": border.measure,
     "start": start.measure,
     "again": again.measure,
+    "signed": signed.measure,
 }
 #: Rows that are computed from others need these.
-NEEDED = {"again": ("warm", "first")}
+NEEDED = {"again": ("warm", "first"), "signed": ("first",)}

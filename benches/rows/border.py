@@ -2,48 +2,80 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import threading
 
 from benches.rows.start import serving
-from benches.samples import P50, Row, Series, Target, figure
+from benches.samples import P50, Row, Series, Target, figure, quantile
 from benches.stage import Stage
 from lab.state import write_secret
+from tests.kit.proxy import Connection, Proxy
 from tests.kit.waiting import until
 
 ROUNDS, QUESTIONS = 6, 10
-ROUND_TRIP = 0.05
+#: Milliseconds.
+ROUND_TRIP = 50.0
 
 
 def measure(stage: Stage) -> list[Row]:
-    near, far = Series("hard validation"), Series("hard validation, far")
-    trips = Series(f"round trips of a hard validation, {ROUND_TRIP * 1000:.0f} ms each", "")
+    near, far = Series("hard validation without distance"), Series("hard validation, 50 ms away")
+    own = Series("of it the issuer's own time")
+    rest = Series("neither that nor the 50 ms")
+    trips = Series("round trips of a hard validation", "")
     token = stage.tokens(stage.guest, 1)[0]
     requests = [stage.asks_daemon(token, 0)] * (QUESTIONS + 1)
     with _far_away(stage) as border:
         for _ in range(ROUNDS):
-            for series, delay in ((near, 0), (far, ROUND_TRIP / 2)):
-                border.delay = delay
+            for series, distance in ((near, 0.0), (far, ROUND_TRIP)):
+                border.delay = distance / 1000 / 2
+                before = _passed(border)
                 # The first may have to connect.
-                series.add(stage.sender.in_order(requests).all_are(200).milliseconds[1:])
-    for a, b in zip(far.rounds, near.rounds):
-        trips.add([(Series("", "", [a]).at(P50) - Series("", "", [b]).at(P50)) / 1000 / ROUND_TRIP])
+                took = stage.sender.in_order(requests).all_are(200).milliseconds[1:]
+                series.add(took)
+            own.add(_issuers_own(border, before))
+            total, without = quantile(took, P50), quantile(near.rounds[-1], P50)
+            rest.add([total - ROUND_TRIP - quantile(own.rounds[-1], P50)])
+            trips.add([(total - without) / ROUND_TRIP])
     note = (
         "East's daemon asks west's on its warm connection (max_age 0), through a proxy that holds "
-        f"each direction back for {ROUND_TRIP * 500:.0f} ms or not at all."
+        f"each direction back for {ROUND_TRIP / 2:.0f} ms. The issuer's own time is from when the "
+        "proxy has handed the question to west until west's answer is with the proxy: west's "
+        "daemon and Keystone."
     )
     return [
-        figure(trips, Target(1.1), note),
-        figure(near, note="Without the distance: both daemons, west's Keystone, two signatures."),
+        figure(far, note=note),
+        figure(own),
+        figure(rest, Target(2), "East's daemon, and what the proxy adds to its 50 ms."),
+        figure(trips, Target(1.1), "What distance adds to the median, in units of 50 ms."),
+        figure(near, note="Through the same proxy, which then holds nothing back."),
     ]
+
+
+def _passed(border: Proxy) -> dict[Connection, int]:
+    return {connection: len(connection.passed) for connection in border.connections}
+
+
+def _issuers_own(border: Proxy, before: dict[Connection, int]) -> list[float]:
+    """Milliseconds between the end of each question and the end of its answer, on that connection
+    which has carried most since `before`."""
+    since = [each.passed[before.get(each, 0) :] for each in border.connections]
+    took, asked, answered = [], None, None
+    for passed in max(since, key=len):
+        if passed.sent:
+            if answered is not None:
+                took.append((answered - asked) * 1000)
+            asked, answered = passed.left, None
+        elif asked is not None:
+            answered = passed.arrived
+    took.append((answered - asked) * 1000)
+    assert len(took) >= QUESTIONS, f"{len(took)} answers passed the border"
+    return took
 
 
 @contextlib.contextmanager
 def _far_away(stage: Stage):
     """West's daemon says that it is reached at a proxy, and east goes there."""
     service = stage.home_daemon
-    with Border(service.port) as border:
+    with Proxy(service.port) as border:
         ours = f'url = "https://127.0.0.1:{service.port}"'
         theirs = f'url = "https://127.0.0.1:{border.port}"'
         configuration = service.folder / "far.toml"
@@ -65,54 +97,3 @@ def _follow(stage: Stage, port: int) -> None:
         return told["peer_url"].rstrip("/").endswith(f":{port}")
 
     until(follows, f"east reaches west at port {port}", deadline=40)
-
-
-class Border:
-    """A TCP proxy that hands everything on `delay` seconds later."""
-
-    def __init__(self, to: int):
-        self._to, self.delay = to, 0.0
-        self._loop, self.port = asyncio.new_event_loop(), 0
-
-    def __enter__(self) -> Border:
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self.port = self._run(self._listen())
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._run(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def _run(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
-
-    async def _listen(self) -> int:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        return self._server.sockets[0].getsockname()[1]
-
-    async def _close(self) -> None:
-        self._server.close()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _connected(self, reader, writer) -> None:
-        there = await asyncio.open_connection("127.0.0.1", self._to)
-        await asyncio.gather(self._hand_on(reader, there[1]), self._hand_on(there[0], writer))
-
-    async def _hand_on(self, reader, writer) -> None:
-        due = 0.0
-        with contextlib.suppress(OSError), contextlib.closing(writer):
-            while content := await reader.read(65536):
-                # Nothing overtakes what came before it, also when the delay has just become less.
-                due = max(due + 1e-6, self._loop.time() + self.delay)
-                self._loop.call_at(due, _write, writer, content)
-
-
-def _write(writer, content: bytes) -> None:
-    if not writer.is_closing():
-        writer.write(content)

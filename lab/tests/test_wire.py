@@ -76,6 +76,10 @@ def test_a_proxy_delays_a_question_and_its_answer(server):
         began = time.monotonic()
         assert http.send("GET", f"{proxy.url}/").status == 204
         assert time.monotonic() - began >= 0.2
+        question, answer = proxy.connections[0].passed[:2]
+    assert (question.sent, answer.sent) == (True, False)
+    assert began <= question.arrived <= question.left - 0.1
+    assert question.left <= answer.arrived <= answer.left - 0.1
 
 
 def test_a_proxy_tells_the_client_that_nobody_is_there(server):

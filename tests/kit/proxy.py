@@ -27,10 +27,22 @@ class Request:
         return any(text in part for part in parts)
 
 
+@dataclass(frozen=True)
+class Passed:
+    """Something that went by, whole or in part. Times are those of `time.monotonic`."""
+
+    #: From the client; else to it.
+    sent: bool
+    arrived: float
+    left: float
+
+
 class Connection:
     def __init__(self):
         #: From the client, and to it.
         self.sent, self.received = bytearray(), bytearray()
+        #: In the order in which it left.
+        self.passed: list[Passed] = []
 
 
 class Proxy:
@@ -76,13 +88,13 @@ class Proxy:
                     _shut(client)
                     continue
                 self._open.append(server)
-                self._pump(client, server, connection.sent)
-                self._pump(server, client, connection.received)
+                self._pump(client, server, connection, connection.sent)
+                self._pump(server, client, connection, connection.received)
 
-    def _pump(self, source: socket.socket, sink: socket.socket, kept: bytearray) -> None:
+    def _pump(self, source, sink, connection: Connection, kept: bytearray) -> None:
         for stream in (source, sink):
             stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        due: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+        due: queue.SimpleQueue[tuple[float, float, bytes]] = queue.SimpleQueue()
 
         def take() -> None:
             chunk = b"-"
@@ -91,15 +103,17 @@ class Proxy:
                     chunk = b""
                     chunk = source.recv(65536)
                 kept.extend(chunk)
-                due.put((time.monotonic() + self.delay, chunk))
+                due.put((time.monotonic(), self.delay, chunk))
 
         def give() -> None:
             with contextlib.suppress(OSError):
                 while True:
-                    at, chunk = due.get()
-                    time.sleep(max(0.0, at - time.monotonic()))
+                    arrived, delay, chunk = due.get()
+                    time.sleep(max(0.0, arrived + delay - time.monotonic()))
                     if not chunk:
                         break
+                    passed = Passed(kept is connection.sent, arrived, time.monotonic())
+                    connection.passed.append(passed)
                     sink.sendall(chunk)
             with contextlib.suppress(OSError):
                 sink.shutdown(socket.SHUT_WR)
