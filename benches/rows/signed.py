@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benches.samples import P50, Row, Series, computed, ratio
+from benches.samples import Row, Series, computed, ratio
 from benches.stage import Stage
 from tests.kit.waiting import until
 
@@ -39,12 +39,14 @@ def _of(stage: Stage, token_format: str) -> list[Row]:
         f"Of {length} bytes, known user. {asked} questions to the issuer for "
         f"{ROUNDS * (1 + KNOWN)} tokens."
     )
+    use = ratio(first, native_first, note=note, what=f"first use, {token_format} token / native")
+    asked_about = stage.costs["first foreign"] / stage.costs["first native"]
     return [
-        ratio(first, native_first, note=note, what=f"first use, {token_format} token / native"),
+        use,
         computed(
-            "the same / a fernet token, which is asked about",
-            first.at(P50) / stage.costs["first foreign"],
-            note="By the medians of this row and of `first`.",
+            "the same, against that of a fernet token, which is asked about",
+            use.figure / asked_about,
+            note="Both in units of the native one that was measured with it.",
         ),
         ratio(warm, native_warm, what=f"warm {token_format} token / warm native one"),
     ]
