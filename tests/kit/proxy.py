@@ -33,6 +33,8 @@ class Passed:
 
     #: From the client; else to it.
     sent: bool
+    #: Bytes.
+    size: int
     arrived: float
     left: float
 
@@ -112,8 +114,8 @@ class Proxy:
                     time.sleep(max(0.0, arrived + delay - time.monotonic()))
                     if not chunk:
                         break
-                    passed = Passed(kept is connection.sent, arrived, time.monotonic())
-                    connection.passed.append(passed)
+                    sent, left = kept is connection.sent, time.monotonic()
+                    connection.passed.append(Passed(sent, len(chunk), arrived, left))
                     sink.sendall(chunk)
             with contextlib.suppress(OSError):
                 sink.shutdown(socket.SHUT_WR)
