@@ -14,15 +14,19 @@ from tests.formats.terms import (
 )
 from tests.kit.waiting import until
 
+#: Fixtures that are there for some formats only: by which fixture the format is known, and which.
+ONLY = {"signed": ("issued", SIGNED), "ambiguous": ("plain", ("fernet",))}
+
 
 def pytest_collection_modifyitems(items):
-    """What is about signatures is not asked of tokens that have none."""
-    items[:] = [
-        item
-        for item in items
-        if "signed" not in getattr(item, "fixturenames", ())
-        or item.callspec.params["issued"] in SIGNED
-    ]
+    """What is about signatures, say, is not asked of tokens that have none."""
+
+    def is_meant(item) -> bool:
+        names = getattr(item, "fixturenames", ())
+        chosen = [ONLY[name] for name in ONLY if name in names]
+        return all(item.callspec.params[by] in formats for by, formats in chosen)
+
+    items[:] = filter(is_meant, items)
 
 
 @pytest.fixture(scope="package")

@@ -1,13 +1,15 @@
 """What the tests of this folder agree upon: formats, bounds, and what is said of a token."""
 
 import base64
+import itertools
 import json
+import time
 
 OPAQUE, SIGNED = ("uuid", "fernet"), ("pki", "pkiz", "jws")
 
 #: [token] cache_time and [alliance] max_staleness of east's Keystone, [tokens] of its daemon, in
 #: seconds. Small, so that tests see them pass.
-CACHE_TIME, STALENESS, REVOCATION_AGE, REFRESH = 1, 8, 11, 1
+CACHE_TIME, STALENESS, REVOCATION_AGE, REFRESH = 3, 10, 13, 1
 #: [signing] key_overlap of west's daemon, in seconds.
 KEY_OVERLAP = 3
 #: What a machine under test may add to what is waited for, in seconds.
@@ -33,3 +35,17 @@ def refused(cloud, token: str) -> bool:
     """As the caller's and as the subject's token, and no other is sold for it."""
     answers = cloud.lets_in(token), cloud.validate(token).status, cloud.sells(token)
     return answers == (False, 404, None)
+
+
+def last_served(cloud, known: str, others=()) -> float:
+    """When the last request began that was served: with a token that it has seen, or with one of
+    others, each of which is shown once."""
+    served, limit = float("-inf"), time.monotonic() + 3 * REVOCATION_AGE
+    others = iter(others)
+    while (began := time.monotonic()) < limit:
+        shown = [known, *itertools.islice(others, 1)]
+        if not any([cloud.lets_in(token) for token in shown]):
+            return served
+        served = began
+        time.sleep(0.1)
+    raise AssertionError("it was served to the end")

@@ -12,6 +12,7 @@ from tests.formats.terms import (
     SLACK,
     STALENESS,
     facts,
+    last_served,
     names,
     refused,
 )
@@ -155,8 +156,11 @@ def test_a_password_that_is_wrong_one_day_is_said_to_the_operator(plain, visitor
     elder.do("PATCH", f"/users/{user['id']}", {"user": {"password": people.password()}})
     try:
         token = visitor.login()
-        verdict = hasty.judge(token, "--hard")
-        assert (verdict["status"], verdict["reason"]) == ("indeterminate", "home_error")
+        # Its Keystone may take a moment to forget that our user was logged in.
+        said = "its Keystone lets us in no more"
+        until(lambda: hasty.judge(token, "--hard").get("reason") == "home_error", said)
+        token = visitor.login()
+        assert hasty.judge(token, "--hard")["status"] == "indeterminate"
         if plain not in SIGNED:
             assert hasty.validate(token).status == 503
             assert not hasty.lets_in(token)
@@ -165,36 +169,45 @@ def test_a_password_that_is_wrong_one_day_is_said_to_the_operator(plain, visitor
         assert "check the password" in hasty.alliance("doctor", status=None).stdout
     finally:
         elder.do("PATCH", f"/users/{user['id']}", {"user": {"password": right}})
-    until(lambda: hasty.lets_in(visitor.login()), "the password is right again", deadline=20)
+        until(lambda: hasty.lets_in(visitor.login()), "the password is right again", deadline=20)
 
 
 def test_its_keystone_is_outlived_as_long_as_promised_and_then_nobody_can_tell(
     plain, visitor, elder, hasty
 ):
     token = visitor.login()
-    assert hasty.judge(token)["status"] == "valid"
+    until(lambda: hasty.judge(token)["status"] == "valid", "old is asked", deadline=20)
     with elder.frozen("keystone"):
         died = time.monotonic()
         hasty.forget()
         assert hasty.lets_in(token)
-        served, began = died, time.monotonic()
-        while hasty.lets_in(token):
-            served, began = began, time.monotonic()
         bound = REVOCATION_AGE if plain == "pkiz" else STALENESS
-        assert served - died < bound
+        assert last_served(hasty, token) - died < bound
         answer = hasty.validate(token)
         assert (answer.status, int(answer.headers["retry-after"]) > 0) == (503, True)
-        assert hasty.judge(token)["status"] == "indeterminate"
         assert hasty.lets_in(hasty.login_as("ann"))
+        # Who asks now and keeps nothing may believe a list for longer than Keystone may.
+        said = "nobody can tell"
+        until(lambda: hasty.judge(token)["status"] == "indeterminate", said, REVOCATION_AGE)
     until(lambda: hasty.lets_in(token), "it works again, by itself", deadline=30)
 
 
-def test_what_east_issues_itself_is_easts_until_its_operator_says_otherwise(visitor, plain, hasty):
+@pytest.fixture
+def ambiguous(plain, hasty):
+    """The same; only for the format that east issues too."""
+    assert plain == hasty.token_provider
+    return plain
+
+
+@pytest.mark.usefixtures("ambiguous")
+def test_what_east_issues_itself_is_easts_until_its_operator_says_otherwise(visitor, elder, hasty):
     token = visitor.login()
-    with KeystoneBeside(hasty, {"alliance": {"accept_untagged": "true"}}) as cautious:
-        served = cautious.ask("GET", "/auth/projects", token).status == 200
-        assert served == (plain != hasty.token_provider)
-        warned = (
-            "Untagged tokens of formats that this cloud issues itself" in cautious.log.read_text()
-        )
-        assert warned == (plain == hasty.token_provider)
+    assert hasty.lets_in(token)
+    with (
+        elder.noting() as seen,
+        KeystoneBeside(hasty, {"alliance": {"accept_untagged": "true"}}) as cautious,
+    ):
+        assert cautious.ask("GET", "/auth/projects", token).status == 401
+        assert not seen.has(token)
+        warning = "Untagged tokens of formats that this cloud issues itself"
+        assert warning in cautious.log.read_text()
