@@ -13,6 +13,7 @@ from tests.formats.terms import (
     STALENESS,
 )
 from tests.kit.waiting import until
+from tests.kit.wiretap import Wiretap
 
 #: Fixtures that are there for some formats only: by which fixture the format is known, and which.
 ONLY = {"signed": ("issued", SIGNED), "ambiguous": ("plain", ("fernet",))}
@@ -73,3 +74,19 @@ def guest(issued, home, hasty):
     known = f"east takes {issued} tokens"
     until(lambda: hasty.judge(person.login())["status"] == "valid", known, deadline=20)
     return person
+
+
+@pytest.fixture(scope="package")
+def third(east, north):
+    """North, and what east's daemon says to north's."""
+    keys = [cloud.folder / "alliance" / "state" / "identity.key" for cloud in (north, east)]
+    with Wiretap(north.port("alliance-peer"), *keys) as tap:
+
+        def moved(url: str):
+            return lambda: east.told("partner", "show", "north")["peer_url"] == url
+
+        with north.configured(alliance={"peer": {"url": tap.url}}):
+            until(moved(tap.url), "east finds north's daemon behind the tap", deadline=40)
+            yield north, tap
+        direct = f"https://127.0.0.1:{north.port('alliance-peer')}"
+        until(moved(direct), "east finds north's daemon without the tap", deadline=40)

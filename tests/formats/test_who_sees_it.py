@@ -2,26 +2,7 @@
 
 import contextlib
 
-import pytest
-
 from tests.kit.waiting import until
-from tests.kit.wiretap import Wiretap
-
-
-@pytest.fixture(scope="package")
-def third(east, north):
-    """North, and what east's daemon says to north's."""
-    keys = [cloud.folder / "alliance" / "state" / "identity.key" for cloud in (north, east)]
-    with Wiretap(north.port("alliance-peer"), *keys) as tap:
-
-        def moved(url: str):
-            return lambda: east.told("partner", "show", "north")["peer_url"] == url
-
-        with north.configured(alliance={"peer": {"url": tap.url}}):
-            until(moved(tap.url), "east finds north's daemon behind the tap", deadline=40)
-            yield north, tap
-        direct = f"https://127.0.0.1:{north.port('alliance-peer')}"
-        until(moved(direct), "east finds north's daemon without the tap", deadline=40)
 
 
 def test_it_is_seen_at_home_and_where_it_is_shown_and_nowhere_else(
