@@ -17,7 +17,7 @@ pub(crate) struct VerdictLabels {
     pub status: &'static str,
     /// The reason code; `none` if valid.
     pub reason: &'static str,
-    /// `local`, `cache`, `asked` or `shared`.
+    /// `local`, `offline`, `cache`, `asked` or `shared`.
     pub via: &'static str,
 }
 
