@@ -97,7 +97,7 @@ def guest(old, hasty, pinned):
     words = list(old.as_plain())
     words[words.index("--token-format") + 1] = "pki,pkiz"
     add = ("partner", "add-keystone", ALIAS, *words, "--signing-keys", str(pinned.certificate))
-    hasty.alliance(*add, "--yes")
+    hasty.ordered(*add, "--yes")
     person = old.person(roles=("member", "reader"))
     hasty.agree(ALIAS, person.project, ("reader",))
     yield person

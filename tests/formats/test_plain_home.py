@@ -51,7 +51,7 @@ def elder(old):
 def plain(request, elder, hasty):
     """The format of old's tokens, which is a partner of east."""
     elder.issue(request.param)
-    hasty.alliance("partner", "add-keystone", ALIAS, *elder.as_plain(), "--yes")
+    hasty.ordered("partner", "add-keystone", ALIAS, *elder.as_plain(), "--yes")
     yield request.param
     hasty.orders("partner", "remove", ALIAS, "--yes", "--purge")
 

@@ -257,13 +257,17 @@ class Cloud:
         return self.alliance(*command, status=None, stdin=token).json()
 
     def orders(self, *words: str):
-        """A command that changes who may come in, and is in force when this returns."""
-        done = self.alliance("--format", "json", *words, status=None)
+        """The JSON of a command that changes who may come in, and is in force when this returns."""
+        return self.ordered("--format", "json", *words).json()
+
+    def ordered(self, *words: str) -> Done:
+        """The same for a command that says nothing."""
+        done = self.alliance(*words, status=None)
         assert done.status in (0, NOT_YET_IN_FORCE), f"alliance {' '.join(words)}: {done}"
         if done.status == NOT_YET_IN_FORCE:
             # A busy machine: the daemon rings on.
             until(self._is_told, f"Keystone of {self} knows what its daemon knows", deadline=30)
-        return done.json()
+        return done
 
     @property
     def folder(self) -> Path:
