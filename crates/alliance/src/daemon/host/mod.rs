@@ -62,6 +62,9 @@ pub(crate) struct Host {
     grants: Answers<Grants>,
     /// Tokens that were validated here, and what our Keystone was told of them.
     attested: Cache<Key, Arc<Attested>>,
+    /// Tokens that are noted on disk, by a hash of theirs. A write is a good part of what a
+    /// question costs here, and each of these stays there until it expires.
+    noted: Cache<Key, ()>,
     lists: Lists,
     wishes: Wishes,
     budgets: Arc<Budgets>,
@@ -103,6 +106,7 @@ impl Host {
             passports: Answers::new(tokens.remembered, negative_ttl),
             grants: Answers::new(tokens.remembered, negative_ttl),
             attested: Cache::new(tokens.remembered),
+            noted: Cache::new(tokens.remembered),
             lists: Lists::default(),
             wishes: Wishes::default(),
             budgets: Arc::new(Budgets::new(&tokens.invalid_budget)),
@@ -405,8 +409,12 @@ impl Host {
     /// Remembers that a token was let in, for the day when it must leave the services' caches. A
     /// database that does not answer does not keep anybody out: the next note takes this one along.
     async fn note(&self, seen: SeenToken) {
+        let key = Sha256::digest(&seen.token_sha256).into();
+        if self.noted.get(&key).is_some() {
+            return;
+        }
         match timeout(NOTE_WAIT, self.store.seen_tokens().note(seen)).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => self.noted.insert(key, ()),
             Ok(Err(error)) => {
                 tracing::error!(%error, "a token was not noted on disk; its entries in the services' caches may outlive a suspension");
             }
@@ -547,6 +555,33 @@ pub(crate) mod tests {
                 burst: 5,
             },
         }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_noted_on_disk_is_not_written_again()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let (directory, store, west, _folder) = knows_west().await?;
+        let host = Host::new(
+            directory,
+            store.clone(),
+            Arc::new(Metrics::new()),
+            Arc::new(Identity::ephemeral()?),
+            &five_guesses(),
+        );
+        let seen = |hash: &str| SeenToken {
+            token_sha256: hash.to_owned(),
+            cloud_id: west.clone(),
+            user_id: "u".into(),
+            project_id: None,
+            expires_at: 1000,
+        };
+        host.note(seen("a")).await;
+        assert_eq!(store.seen_tokens().of_partner(&west, 0).await?, ["a"]);
+        store.seen_tokens().forget_expired(2000).await?;
+        host.note(seen("a")).await;
+        host.note(seen("b")).await;
+        assert_eq!(store.seen_tokens().of_partner(&west, 0).await?, ["b"]);
+        Ok(())
     }
 
     #[tokio::test]
