@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 
 from benches.rows.start import serving
 from benches.samples import P50, Row, Series, Target, figure, quantile
 from benches.stage import Stage
 from lab.state import write_secret
-from tests.kit.proxy import Connection, Proxy
+from tests.kit.proxy import Connection, Passed, Proxy
 from tests.kit.waiting import until
 
 ROUNDS, QUESTIONS = 6, 10
@@ -20,8 +21,9 @@ SMALL = 200
 
 def measure(stage: Stage) -> list[Row]:
     near, far = Series("hard validation without distance"), Series("hard validation, 50 ms away")
+    away = Series("of it the distance as the proxy made it")
     own = Series("of it the issuer's own time")
-    rest = Series("neither that nor the 50 ms")
+    rest = Series("neither: the host's own time")
     trips = Series("round trips of a hard validation", "")
     token = stage.tokens(stage.guest, 1)[0]
     requests = [stage.asks_daemon(token, 0)] * (QUESTIONS + 1)
@@ -33,46 +35,62 @@ def measure(stage: Stage) -> list[Row]:
             border.delay = ROUND_TRIP / 1000 / 2
             before = {each: len(each.passed) for each in border.connections}
             took = stage.sender.in_order(requests).all_are(200).milliseconds[1:]
-            issuers = _issuers_own(border, before)[1:]
-            if len(issuers) != len(took):
+            passed = _exchanges(border, before)[1:]
+            if len(passed) != len(took):
                 # The daemons had something else to say to each other meanwhile.
                 continue
             near.add(without)
             far.add(took)
-            own.add(issuers)
-            rest.add([total - ROUND_TRIP - part for total, part in zip(took, issuers)])
+            away.add([each.distance for each in passed])
+            own.add([each.issuers for each in passed])
+            rest.add([whole - each.distance - each.issuers for whole, each in zip(took, passed)])
             trips.add([(quantile(took, P50) - quantile(without, P50)) / ROUND_TRIP])
     assert rest.rounds, "no round was undisturbed"
     note = (
         "East's daemon asks west's on its warm connection (max_age 0), through a proxy that holds "
-        f"each direction back for {ROUND_TRIP / 2:.0f} ms. The issuer's own time is from when the "
-        "proxy has handed the question to west until west's answer is with the proxy: west's "
-        "daemon and Keystone."
+        f"each direction back for {ROUND_TRIP / 2:.0f} ms. The issuer's own time, that of west's "
+        "daemon and Keystone, is from when the proxy hands on the question until it has the answer."
     )
     return [
         figure(far, note=note),
+        figure(away),
         figure(own),
-        figure(rest, Target(2), "East's daemon, and what the proxy adds to its 50 ms."),
+        figure(rest, Target(2), "The total without the two above: east's daemon, one round trip."),
         figure(trips, Target(1.1), "What distance adds to the median, in units of 50 ms."),
         figure(near, note="Through the same proxy, which then holds nothing back."),
     ]
 
 
-def _issuers_own(border: Proxy, before: dict[Connection, int]) -> list[float]:
-    """Milliseconds between the end of each question and the end of its answer, on that connection
-    which has carried most since `before`."""
+@dataclass(frozen=True)
+class Exchange:
+    """A question and its answer as they passed the proxy, in milliseconds."""
+
+    #: For which they were held back, together.
+    distance: float
+    issuers: float
+
+
+def _exchanges(border: Proxy, before: dict[Connection, int]) -> list[Exchange]:
+    """What passed since `before`, on that connection which has carried most of it."""
     since = [each.passed[before.get(each, 0) :] for each in border.connections]
-    took, asked, answered = [], None, None
+    pairs: list[tuple[Passed, Passed]] = []
+    question = None
     for passed in max(since, key=len):
         if passed.size < SMALL:
             continue
         if passed.sent:
-            if answered is not None:
-                took.append((answered - asked) * 1000)
-            asked, answered = passed.left, None
-        elif asked is not None:
-            answered = passed.arrived
-    return [*took, (answered - asked) * 1000]
+            question = passed
+        elif pairs and pairs[-1][0] is question:
+            # A further part of the same answer.
+            pairs[-1] = (question, passed)
+        elif question:
+            pairs.append((question, passed))
+    return [_exchange(*pair) for pair in pairs]
+
+
+def _exchange(question: Passed, answer: Passed) -> Exchange:
+    held = question.left - question.arrived + answer.left - answer.arrived
+    return Exchange(held * 1000, (answer.arrived - question.left) * 1000)
 
 
 @contextlib.contextmanager
