@@ -26,3 +26,6 @@ pub type Seconds = i64;
 
 /// How far the clocks of two clouds may differ, in seconds.
 pub const CLOCK_SKEW: Seconds = 60;
+
+/// No Keystone lets a token live longer than this, what services may finish with it included. Seconds.
+pub const LONGEST_TOKEN_LIFE: Seconds = 14 * 24 * 3600;

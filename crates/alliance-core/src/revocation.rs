@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Seconds;
 use crate::cloud::CloudId;
-use crate::statement::Statement;
+use crate::statement::said_to_one;
 
 /// Longer lists are not told; the tokens are asked about then.
 pub const MAX_LISTED: usize = 20_000;
@@ -175,22 +175,7 @@ impl Revoked {
     }
 }
 
-impl Statement for RevocationList {
-    const TYP: &'static str = "alliance-revocations+jwt";
-    const MAX_LEN: usize = 12 << 20;
-
-    fn issuer(&self) -> &CloudId {
-        &self.iss
-    }
-
-    fn audience(&self) -> Option<&CloudId> {
-        Some(&self.aud)
-    }
-
-    fn issued_at(&self) -> Seconds {
-        self.iat
-    }
-}
+said_to_one!(RevocationList, "alliance-revocations+jwt", at most 12 << 20);
 
 /// [`Revoked`], arranged so that a token is compared with few events however many there are.
 #[derive(Debug, Default)]

@@ -24,6 +24,30 @@ pub trait Statement {
     fn issued_at(&self) -> Seconds;
 }
 
+/// A statement whose fields `iss`, `aud` and `iat` say by whom, to whom and when.
+macro_rules! said_to_one {
+    ($statement:ty, $typ:literal $(, at most $max_len:expr)?) => {
+        impl $crate::statement::Statement for $statement {
+            const TYP: &'static str = $typ;
+            $(const MAX_LEN: usize = $max_len;)?
+
+            fn issuer(&self) -> &$crate::cloud::CloudId {
+                &self.iss
+            }
+
+            fn audience(&self) -> Option<&$crate::cloud::CloudId> {
+                Some(&self.aud)
+            }
+
+            fn issued_at(&self) -> $crate::Seconds {
+                self.iat
+            }
+        }
+    };
+}
+
+pub(crate) use said_to_one;
+
 /// A name with its id. The id identifies, the name is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {
@@ -59,21 +83,7 @@ pub struct Passport {
     pub token_introspection: TokenFacts,
 }
 
-impl Statement for Passport {
-    const TYP: &'static str = "token-introspection+jwt";
-
-    fn issuer(&self) -> &CloudId {
-        &self.iss
-    }
-
-    fn audience(&self) -> Option<&CloudId> {
-        Some(&self.aud)
-    }
-
-    fn issued_at(&self) -> Seconds {
-        self.iat
-    }
-}
+said_to_one!(Passport, "token-introspection+jwt");
 
 /// What the issuer knows of a valid token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -121,21 +131,7 @@ pub struct GrantStatement {
     pub grants: Grants,
 }
 
-impl Statement for GrantStatement {
-    const TYP: &'static str = "alliance-grants+jwt";
-
-    fn issuer(&self) -> &CloudId {
-        &self.iss
-    }
-
-    fn audience(&self) -> Option<&CloudId> {
-        Some(&self.aud)
-    }
-
-    fn issued_at(&self) -> Seconds {
-        self.iat
-    }
-}
+said_to_one!(GrantStatement, "alliance-grants+jwt");
 
 /// What this cloud's daemon tells its own Keystone about a token whose home signed no passport for
 /// it: home has no daemon, or the token's own signature was enough.
@@ -155,21 +151,7 @@ pub struct TokenAttestation {
     pub token_introspection: TokenFacts,
 }
 
-impl Statement for TokenAttestation {
-    const TYP: &'static str = "alliance-token-attestation+jwt";
-
-    fn issuer(&self) -> &CloudId {
-        &self.iss
-    }
-
-    fn audience(&self) -> Option<&CloudId> {
-        Some(&self.aud)
-    }
-
-    fn issued_at(&self) -> Seconds {
-        self.iat
-    }
-}
+said_to_one!(TokenAttestation, "alliance-token-attestation+jwt");
 
 /// The same about a guest's roles at a home that has no daemon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -188,21 +170,7 @@ pub struct GrantsAttestation {
     pub grants: Grants,
 }
 
-impl Statement for GrantsAttestation {
-    const TYP: &'static str = "alliance-grants-attestation+jwt";
-
-    fn issuer(&self) -> &CloudId {
-        &self.iss
-    }
-
-    fn audience(&self) -> Option<&CloudId> {
-        Some(&self.aud)
-    }
-
-    fn issued_at(&self) -> Seconds {
-        self.iat
-    }
-}
+said_to_one!(GrantsAttestation, "alliance-grants-attestation+jwt");
 
 /// A user, a project, and the roles between them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

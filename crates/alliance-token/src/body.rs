@@ -4,10 +4,13 @@
 use std::collections::BTreeSet;
 
 use alliance_core::admission::HomeView;
-use alliance_core::statement::{HomeUser, Named, Project};
+use alliance_core::cloud::CloudId;
+use alliance_core::statement::{HomeUser, Named, Project, TokenFacts};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+
+use crate::token::Token;
 
 /// Longest name or id, in bytes: four for each of the 255 characters of Keystone's columns.
 pub(crate) const MAX_STRING: usize = 4 * 255;
@@ -53,6 +56,24 @@ impl TokenView {
     /// federated; whether their domain is that of a partner is for the caller to add.
     pub fn home_view(&self) -> HomeView {
         self.view.clone()
+    }
+
+    /// The same as home says it of `token`, or a host that read it there. `origin`: whose user it is.
+    pub fn facts(self, token: &Token, origin: Option<CloudId>) -> TokenFacts {
+        TokenFacts {
+            active: true,
+            token_sha256: token.sha256().to_owned(),
+            origin,
+            sub: self.user.id,
+            username: self.user.name,
+            user_domain: self.user.domain,
+            project: self.project,
+            roles: self.roles,
+            methods: self.methods,
+            audit_ids: self.audit_ids,
+            issued_at: self.issued_at,
+            expires_at: self.expires_at,
+        }
     }
 }
 

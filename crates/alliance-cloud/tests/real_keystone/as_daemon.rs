@@ -8,6 +8,7 @@ use alliance_cloud::keystone::{
 use alliance_core::refusal::Reason;
 use alliance_core::revocation::{Revocable, Revocations, Revoked};
 use alliance_core::statement::Grants;
+use alliance_token::body::TokenView;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -23,6 +24,20 @@ async fn member(admin: &Admin) -> (User, String, String) {
         .grant(&format!("projects/{project}"), &user.id, "member")
         .await;
     (user, project, name)
+}
+
+/// A token of the user for the project, and what Keystone says of it.
+async fn valid(
+    admin: &Admin,
+    keystone: &Keystone,
+    user: &User,
+    project: &str,
+) -> (String, Box<TokenView>) {
+    let token = admin.token(user, json!({"project": {"id": project}})).await;
+    let Validation::Valid(view) = keystone.validate(&token, R).await.unwrap() else {
+        unreachable!("{token}");
+    };
+    (token, view)
 }
 
 async fn granted(keystone: &Keystone, user: &str, project: Option<&str>) -> Option<Grants> {
@@ -41,12 +56,7 @@ async fn tokens_are_validated_and_revoke_themselves() {
     let admin = Admin::new().await;
     let keystone = admin.keystone().await;
     let (user, project, _) = member(&admin).await;
-    let token = admin
-        .token(&user, json!({"project": {"id": project}}))
-        .await;
-    let Validation::Valid(view) = keystone.validate(&token, R).await.unwrap() else {
-        unreachable!("{token}");
-    };
+    let (token, view) = valid(&admin, &keystone, &user, &project).await;
     assert_eq!(view.user.id, user.id);
     assert_eq!(view.project.as_ref().unwrap().id, project);
     assert_eq!(view.roles, set(&["member", "reader"]));
@@ -76,12 +86,7 @@ async fn what_has_ended_is_listed() {
     let admin = Admin::new().await;
     let keystone = admin.keystone().await;
     let (user, project, _) = member(&admin).await;
-    let token = admin
-        .token(&user, json!({"project": {"id": project}}))
-        .await;
-    let Validation::Valid(view) = keystone.validate(&token, R).await.unwrap() else {
-        unreachable!("{token}");
-    };
+    let (token, view) = valid(&admin, &keystone, &user, &project).await;
     let ended = async || {
         let revocations = Revocations::from(Revoked {
             events: keystone.revocation_events(R).await.unwrap(),

@@ -1,7 +1,6 @@
 //! A cloud without Alliance becomes a partner: its Keystone is asked by a service user.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use alliance_cloud::keystone::{KeystoneError, ProjectQuery, read_password};
@@ -13,9 +12,9 @@ use super::Daemon;
 use super::clock::now;
 use super::delegate::ApiError;
 use super::directory::Partners;
-use super::key_files;
 use super::pairing::{require_alias, require_future};
 use super::plain::PlainKeystone;
+use super::rings;
 use crate::wire::{Applied, KeystoneFound, KeystoneRequest};
 
 /// The role with which a Keystone lets a user validate other users' tokens.
@@ -227,11 +226,7 @@ fn require_files(access: &KeystoneAccess) -> Result<KeyRing, ApiError> {
             "signing keys are for pki, pkiz and jws tokens, and none of these is among the formats",
         ));
     }
-    ring(path).map_err(|error| ApiError::invalid(format!("the signing keys: {error:#}")))
-}
-
-fn ring(path: &Path) -> anyhow::Result<KeyRing> {
-    Ok(KeyRing::new(key_files::read(path)?)?)
+    rings::read(path).map_err(|error| ApiError::invalid(format!("the signing keys: {error:#}")))
 }
 
 fn own_keystone(url: &AuthUrl) -> ApiError {

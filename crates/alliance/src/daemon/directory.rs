@@ -4,18 +4,26 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use alliance_core::Seconds;
 use alliance_core::agreement::Agreement;
 use alliance_core::cloud::{CloudId, Tag};
 use alliance_core::descriptor::{Descriptor, Jwk};
-use alliance_core::partner::{KeystoneAccess, Partner};
+use alliance_core::partner::{KeystoneAccess, Partner, Status};
+use alliance_core::statement::{Statement, require_fresh};
 use alliance_core::token::{Mode, TokenFormat, TokenPolicy};
 use alliance_peer::client::{Deadlines, PeerClient};
 use alliance_peer::identity::Identity;
+use alliance_peer::statement::{self, StatementError};
 use alliance_store::{Facts, PartnerRecord, Store};
 use alliance_token::KeyRing;
+use serde::de::DeserializeOwned;
 
+use super::clock::now;
 use super::plain::PlainKeystone;
 use super::rings;
+
+/// A statement is made when it is asked for: it is not older than the clocks' skew.
+const JUST_MADE: Seconds = 0;
 
 /// One partner: who it is, what it said, what both sides grant, and the way to it.
 pub(crate) struct Known {
@@ -31,6 +39,17 @@ pub(crate) struct Known {
     pub given: Vec<Agreement>,
     /// How it is asked.
     pub way: Way,
+}
+
+/// Why what a partner signed is not believed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unheard {
+    /// It is not its statement for us.
+    #[error(transparent)]
+    Refused(#[from] StatementError),
+    /// It was not made just now.
+    #[error("it is dated wrongly; compare the clouds' clocks")]
+    Dated,
 }
 
 /// How a partner is asked.
@@ -56,6 +75,27 @@ impl Known {
             Way::Peer(_) => None,
             Way::Keystone(plain) => Some(plain),
         }
+    }
+
+    /// What it has just signed for `own`, which is us.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    pub(crate) fn hear<T: Statement + DeserializeOwned>(
+        &self,
+        jws: &str,
+        own: &CloudId,
+    ) -> Result<T, Unheard> {
+        let said: T =
+            statement::verify(jws, self.signing_keys(), &self.partner.cloud_id, Some(own))?;
+        require_fresh(said.issued_at(), now(), JUST_MADE).map_err(|_| Unheard::Dated)?;
+        Ok(said)
+    }
+
+    /// Whether it counts us among its partners, as far as it has told.
+    pub(crate) fn wants_us(&self) -> bool {
+        let status = self.facts.their_status;
+        status.is_none_or(|status| status == Status::Active)
     }
 
     /// How its tokens are validated, for each format that it may issue: a daemon may stand beside

@@ -6,6 +6,7 @@ mod budgets;
 mod clock;
 mod delegate;
 mod directory;
+mod files;
 mod home;
 mod host;
 mod key_files;

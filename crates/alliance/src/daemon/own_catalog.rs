@@ -9,6 +9,8 @@ use std::{fs, io};
 use alliance_core::descriptor::Region;
 use serde::{Deserialize, Serialize};
 
+use super::files;
+
 /// The file's name in the state directory.
 pub(crate) const OWN_CATALOG: &str = "own-catalog.json";
 
@@ -72,9 +74,7 @@ fn read(path: &Path) -> io::Result<Offer> {
 }
 
 fn write(path: &Path, offer: &Offer) -> io::Result<()> {
-    let fresh = path.with_extension("json.new");
-    fs::write(&fresh, serde_json::to_vec(offer)?)?;
-    fs::rename(fresh, path)
+    files::replace(path, &serde_json::to_vec(offer)?, None)
 }
 
 #[cfg(test)]

@@ -1,10 +1,7 @@
 //! Telling Keystone: the snapshot file, and the doorbell that makes every Keystone worker read it
 //! and drop what it cached.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +18,7 @@ use tokio::sync::{Notify, watch};
 
 use super::clock::now;
 use super::directory::{Directory, Known};
+use super::files;
 use super::metrics::{Metrics, RingLabels};
 use super::own_catalog::OwnCatalog;
 use crate::wire::{Applied, Health};
@@ -261,12 +259,10 @@ impl Publisher {
         let secret = format!("{RING_PREFIX}{}", BASE64URL_NOPAD.encode(&random));
         snapshot.ring = Some(HEXLOWER.encode(&Sha256::digest(&secret)));
         let generation = snapshot.generation;
-        replace_file(&self.settings.path, &snapshot, self.settings.group).with_context(|| {
-            format!(
-                "writing {} for Keystone's plugin",
-                self.settings.path.display()
-            )
-        })?;
+        let path = &self.settings.path;
+        let content = serde_json::to_vec(&snapshot).context("writing the snapshot as JSON")?;
+        files::replace(path, &content, self.settings.group)
+            .with_context(|| format!("writing {} for Keystone's plugin", path.display()))?;
         *last = Some(snapshot);
         *self.pending.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Pending { secret, generation });
@@ -291,30 +287,6 @@ fn inputs_of(known: &Arc<Known>) -> PartnerInputs {
         regions,
         given: known.given.clone(),
         received: known.facts.received.clone(),
-    }
-}
-
-/// Readers see the old file or the new one, never a part; a crash leaves one of them.
-fn replace_file(path: &Path, snapshot: &Snapshot, group: Option<u32>) -> io::Result<()> {
-    let temporary = path.with_extension("json.new");
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o640)
-        .open(&temporary)?;
-    if group.is_some() {
-        chown(&temporary, None, group)?;
-    }
-    file.write_all(&serde_json::to_vec(snapshot)?)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    match path.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
     }
 }
 

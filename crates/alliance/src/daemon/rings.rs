@@ -19,7 +19,10 @@ pub(crate) fn announced(partner: &str, keys: &[TokenKey]) -> KeyRing {
             None
         }
     });
-    ring(partner, keys)
+    KeyRing::new(keys).unwrap_or_else(|error| {
+        tracing::error!(partner, %error, "the keys of a partner are of no use; its tokens are asked about");
+        KeyRing::default()
+    })
 }
 
 /// What is in the operator's file or folder. Without it, or if it cannot be read: no keys, and
@@ -28,17 +31,22 @@ pub(crate) fn on_file(partner: &str, path: Option<&Path>) -> KeyRing {
     let Some(path) = path else {
         return KeyRing::default();
     };
-    match key_files::read(path) {
-        Ok(keys) => ring(partner, keys),
-        Err(error) => {
-            tracing::error!(
-                partner,
-                error = format!("{error:#}"),
-                "the keys of a partner were not read; its tokens are asked about"
-            );
-            KeyRing::default()
-        }
-    }
+    read(path).unwrap_or_else(|error| {
+        tracing::error!(
+            partner,
+            error = format!("{error:#}"),
+            "the keys of a partner were not read; its tokens are asked about"
+        );
+        KeyRing::default()
+    })
+}
+
+/// The keys in a file or folder.
+///
+/// # Errors
+/// Which file cannot be read or holds no key, or that there are too many.
+pub(crate) fn read(path: &Path) -> anyhow::Result<KeyRing> {
+    Ok(KeyRing::new(key_files::read(path)?)?)
 }
 
 fn parse(key: &TokenKey) -> anyhow::Result<SigningKey> {
@@ -49,13 +57,6 @@ fn parse(key: &TokenKey) -> anyhow::Result<SigningKey> {
     };
     parsed.retired_at = key.retired_at;
     Ok(parsed)
-}
-
-fn ring(partner: &str, keys: impl IntoIterator<Item = SigningKey>) -> KeyRing {
-    KeyRing::new(keys).unwrap_or_else(|error| {
-        tracing::error!(partner, %error, "the keys of a partner are of no use; its tokens are asked about");
-        KeyRing::default()
-    })
 }
 
 #[cfg(test)]

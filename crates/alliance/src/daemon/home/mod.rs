@@ -16,7 +16,7 @@ use alliance_cloud::keystone::{self, Keystone, UserGrants, Validation};
 use alliance_core::admission::may_leave;
 use alliance_core::cloud::CloudId;
 use alliance_core::refusal::Reason;
-use alliance_core::statement::{GrantStatement, Passport, Project, TokenFacts};
+use alliance_core::statement::{GrantStatement, Passport, Project};
 use alliance_peer::error::ApiError;
 use alliance_peer::identity::Identity;
 use alliance_peer::request_id::RequestId;
@@ -136,12 +136,13 @@ impl Home {
             }
             return Err(reason);
         }
+        let origin = self.origin(&view);
         self.sign(&Passport {
             iss: self.identity.cloud_id().clone(),
             aud: host.partner.cloud_id.clone(),
             iat: now(),
             jti: Uuid::new_v4().to_string(),
-            token_introspection: self.facts(token, *view),
+            token_introspection: view.facts(token, origin),
         })
     }
 
@@ -150,23 +151,6 @@ impl Home {
         home_view.guest |= self.directory.is_guest_domain(&view.user.domain.id);
         home_view.guest &= !host.facts.received.iter().any(|grant| grant.transitive);
         may_leave(&home_view)
-    }
-
-    fn facts(&self, token: &Token, view: TokenView) -> TokenFacts {
-        TokenFacts {
-            active: true,
-            token_sha256: token.sha256().to_owned(),
-            origin: self.origin(&view),
-            sub: view.user.id,
-            username: view.user.name,
-            user_domain: view.user.domain,
-            project: view.project,
-            roles: view.roles,
-            methods: view.methods,
-            audit_ids: view.audit_ids,
-            issued_at: view.issued_at,
-            expires_at: view.expires_at,
-        }
     }
 
     /// Our word that a user has roles in a project.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use alliance_core::Seconds;
 use alliance_core::descriptor::{SignatureFamily, TokenKey};
+use alliance_core::{LONGEST_TOKEN_LIFE, Seconds};
 use alliance_store::Store;
 use alliance_token::SigningKey;
 use data_encoding::BASE64;
@@ -14,8 +14,6 @@ use data_encoding::BASE64;
 use crate::config::Signing;
 use crate::daemon::key_files;
 
-/// How long partners are told that a key is retired, in seconds: no token lives longer.
-const TOLD_FOR: Seconds = 14 * 24 * 3600;
 /// A cloud has its current key, and perhaps its last and its next.
 const MOST_KEYS: usize = 16;
 
@@ -63,7 +61,9 @@ impl OwnTokenKeys {
             found.len()
         );
         let overlap = i64::try_from(self.settings.key_overlap.as_secs()).unwrap_or(i64::MAX);
-        let mut keys = self.store.token_keys().see(&found, now, TOLD_FOR).await?;
+        // Partners are told that a key is retired for as long as a token of its may be about.
+        let seen = self.store.token_keys();
+        let mut keys = seen.see(&found, now, LONGEST_TOKEN_LIFE).await?;
         // Those in use first, then those that went last: a host has room for so many.
         keys.sort_by_key(|key| (key.gone_at.is_some(), key.gone_at.map(std::cmp::Reverse)));
         keys.truncate(MOST_KEYS);
@@ -155,7 +155,7 @@ mod tests {
             .collect();
         assert_eq!((keys.current().len(), retired), (3, vec![400]));
 
-        assert!(keys.read(100 + TOLD_FOR).await?);
+        assert!(keys.read(100 + LONGEST_TOKEN_LIFE).await?);
         assert_eq!(keys.current().len(), 2);
         Ok(())
     }

@@ -7,30 +7,21 @@ use std::time::Instant;
 use alliance_answers::{Kept, Outcome, Word};
 use alliance_cloud::keystone::{UserGrants, Validation};
 use alliance_core::admission::{Entrant, may_leave};
-use alliance_core::cloud::CloudId;
 use alliance_core::refusal::Reason;
-use alliance_core::statement::{
-    GrantStatement, Grants, Passport, Statement, TokenFacts, require_fresh,
-};
+use alliance_core::statement::{GrantStatement, Grants, Passport, Statement, TokenFacts};
 use alliance_peer::client::{PeerClient, PeerError};
 use alliance_peer::request_id::RequestId;
 use alliance_peer::service::Report;
-use alliance_peer::statement;
 use alliance_peer::wire::{GrantsAnswer, GrantsQuestion, Introspection};
 use alliance_token::Token;
-use alliance_token::body::TokenView;
 use serde::de::DeserializeOwned;
 
 use super::notary::Notary;
 use super::role_sets::RoleSets;
 use crate::daemon::budgets::Budgets;
-use crate::daemon::clock::now;
 use crate::daemon::directory::{Directory, Known, Way};
 use crate::daemon::metrics::{Metrics, PartnerLabel};
 use crate::daemon::plain::{PlainKeystone, Unanswered};
-
-/// An answer is made for this question: it is not older than the clocks' skew.
-const JUST_MADE: i64 = 0;
 
 /// Whom to ask, and what to keep count of.
 pub(super) struct Question {
@@ -85,24 +76,6 @@ pub(super) fn report(question: Question, token: Token, reason: Reason) {
             tracing::warn!(%request_id, token = %report.token, partner = question.known.partner.name, %error, "the issuer was not told why its token was refused here");
         }
     });
-}
-
-/// What a view of a token says of it, for a host.
-pub(super) fn facts(token: &Token, issuer: &CloudId, view: TokenView) -> TokenFacts {
-    TokenFacts {
-        active: true,
-        token_sha256: token.sha256().to_owned(),
-        origin: Some(issuer.clone()),
-        sub: view.user.id,
-        username: view.user.name,
-        user_domain: view.user.domain,
-        project: view.project,
-        roles: view.roles,
-        methods: view.methods,
-        audit_ids: view.audit_ids,
-        issued_at: view.issued_at,
-        expires_at: view.expires_at,
-    }
 }
 
 impl Question {
@@ -171,7 +144,7 @@ impl Question {
             return Outcome::Inactive(reason);
         }
         let issuer = &self.known.partner.cloud_id;
-        let facts = facts(token, issuer, *view);
+        let facts = view.facts(token, Some(issuer.clone()));
         match self.notary.token(issuer, &facts) {
             Ok(word) => self.entrant(word, &facts, asked_at),
             Err(reason) => Outcome::Failed(reason),
@@ -179,11 +152,8 @@ impl Question {
     }
 
     fn entrant(&self, word: Word, facts: &TokenFacts, asked_at: Instant) -> Outcome<Entrant> {
-        match Entrant::of(facts, &self.known.partner.cloud_id) {
-            Ok(mut entrant) => {
-                entrant.roles = self.role_sets.one(entrant.roles);
-                active(word, entrant, asked_at)
-            }
+        match self.role_sets.entrant(facts, &self.known.partner.cloud_id) {
+            Ok(entrant) => active(word, entrant, asked_at),
             Err(reason) => Outcome::Inactive(reason),
         }
     }
@@ -244,23 +214,15 @@ impl Question {
         };
         // Keys may have been rotated since this question was prepared.
         let partners = self.directory.partners();
-        let keys = partners
-            .by_cloud(&self.known.partner.cloud_id)
-            .map_or(&[] as &[_], |known| known.signing_keys());
-        let own = self.directory.cloud_id();
-        let claims: T = match statement::verify(&jws, keys, &self.known.partner.cloud_id, Some(own))
-        {
-            Ok(claims) => claims,
+        let Some(known) = partners.by_cloud(&self.known.partner.cloud_id) else {
+            tracing::warn!(request_id = %self.request_id, partner = self.known.partner.name, "a partner was removed while it answered");
+            return Err(NoAnswer::Failed(Reason::WrongStatement));
+        };
+        match known.hear(&jws, self.directory.cloud_id()) {
+            Ok(said) => Ok((Word::Theirs(jws.into()), said)),
             Err(error) => {
                 tracing::error!(request_id = %self.request_id, partner = self.known.partner.name, %error, "a partner's statement was refused");
-                return Err(NoAnswer::Failed(Reason::WrongStatement));
-            }
-        };
-        match require_fresh(claims.issued_at(), now(), JUST_MADE) {
-            Ok(()) => Ok((Word::Theirs(jws.into()), claims)),
-            Err(reason) => {
-                tracing::error!(request_id = %self.request_id, partner = self.known.partner.name, "a partner's statement is dated wrongly; compare the clouds' clocks");
-                Err(NoAnswer::Failed(reason))
+                Err(NoAnswer::Failed(Reason::WrongStatement))
             }
         }
     }

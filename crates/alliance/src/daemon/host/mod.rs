@@ -1,6 +1,7 @@
 //! This cloud as a host: whether a foreign token opens anything here.
 
 mod ask;
+mod guests;
 mod lists;
 mod notary;
 mod offline;
@@ -14,13 +15,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alliance_answers::{Answers, Key, Outcome, Word};
-use alliance_core::admission::{Entrant, may_enter, may_keep};
+use alliance_core::admission::{Entrant, may_enter};
 use alliance_core::cloud::CloudId;
 use alliance_core::partner::Kind;
 use alliance_core::refusal::Reason;
 use alliance_core::statement::Grants;
 use alliance_core::token::Mode;
-use alliance_core::{CLOCK_SKEW, Seconds};
+use alliance_core::{CLOCK_SKEW, LONGEST_TOKEN_LIFE, Seconds};
 use alliance_peer::identity::Identity;
 use alliance_peer::request_id::RequestId;
 use alliance_store::{SeenToken, Store};
@@ -39,11 +40,7 @@ use super::directory::{Directory, Known};
 use super::metrics::{Metrics, VerdictLabels};
 use super::wishes::Wishes;
 use crate::config::Tokens;
-use crate::wire::{ConfirmRequest, PartnerRef, ValidateRequest, Verdict, Via};
-
-/// No Keystone lets a token live longer than this, `allow_expired` included: a Fernet token that
-/// was made earlier is not worth a question. Seconds.
-const OLDEST_TOKEN: Seconds = 14 * 24 * 3600;
+use crate::wire::{PartnerRef, ValidateRequest, Verdict, Via};
 
 /// How long a request waits for the database to note its token.
 const NOTE_WAIT: Duration = Duration::from_millis(300);
@@ -309,101 +306,9 @@ impl Host {
             cloud_id: cloud_id.clone(),
             user_id: entrant.user_id.to_string(),
             project_id: entrant.project_id.as_deref().map(str::to_owned),
-            expires_at: entrant.expires_at.min(now() + OLDEST_TOKEN),
+            expires_at: entrant.expires_at.min(now() + LONGEST_TOKEN_LIFE),
         })
         .await;
-    }
-
-    /// Whether a guest still has roles here by its home's word.
-    pub(crate) async fn confirm(&self, request: &ConfirmRequest, request_id: RequestId) -> Verdict {
-        let trace = Trace::new(false);
-        let partners = self.directory.partners();
-        let Some(known) = partners.by_cloud(&request.cloud_id) else {
-            return self.refuse("unknown", Reason::UnknownPartner, Via::Local, trace);
-        };
-        let (decided, via) = self.confirm_with(known, request, request_id).await;
-        match decided {
-            Ok(word) => self.admit(known, word, Subject::Guest, via, trace),
-            Err(reason) => {
-                tracing::info!(%request_id, user = request.user_id, partner = known.partner.name, %reason, ?via, "a guest was refused");
-                self.refuse(&known.partner.name, reason, via, trace)
-            }
-        }
-    }
-
-    async fn confirm_with(
-        &self,
-        known: &Arc<Known>,
-        request: &ConfirmRequest,
-        request_id: RequestId,
-    ) -> (Result<Word, Reason>, Via) {
-        let at = now();
-        let covered = known.given.iter().any(|agreement| {
-            agreement.is_live(at)
-                && request
-                    .project_id
-                    .as_ref()
-                    .is_none_or(|id| agreement.projects.covers(id))
-        });
-        let allowed = known
-            .partner
-            .require_guest(at)
-            .and_then(|()| covered.then_some(()).ok_or(Reason::NoAgreement));
-        if let Err(reason) = allowed {
-            return (Err(reason), Via::Local);
-        }
-        let project_id = request.project_id.as_deref();
-        let (outcome, via) = self
-            .ask_for_grants(
-                known,
-                &request.user_id,
-                project_id,
-                seconds(request.max_age).min(self.max_staleness),
-                request_id,
-            )
-            .await;
-        let decided = match outcome {
-            Outcome::Active(kept) => may_keep(&kept.claims, &known.given, &self.admin_roles, now())
-                .map(|_| kept.word.clone()),
-            Outcome::Inactive(reason) | Outcome::Failed(reason) => Err(reason),
-        };
-        if let (Ok(_), Some(derived)) = (&decided, &request.token) {
-            self.note(SeenToken {
-                token_sha256: derived.sha256.clone(),
-                cloud_id: known.partner.cloud_id.clone(),
-                user_id: request.user_id.clone(),
-                project_id: request.project_id.clone(),
-                expires_at: derived.expires_at,
-            })
-            .await;
-        }
-        (decided, via)
-    }
-
-    /// Home's word about a user's roles that is not older than `max_age`.
-    async fn ask_for_grants(
-        &self,
-        known: &Arc<Known>,
-        user_id: &str,
-        project_id: Option<&str>,
-        max_age: Duration,
-        request_id: RequestId,
-    ) -> (Outcome<Grants>, Via) {
-        let cloud_id = &known.partner.cloud_id;
-        let question = ask::Question {
-            budgets: Arc::clone(&self.guest_budgets),
-            ..self.question(known, request_id)
-        };
-        let (outcome, via) = self
-            .grants
-            .answer(
-                guest_key(cloud_id, user_id, project_id),
-                max_age,
-                || self.guest_budgets.may_ask(cloud_id),
-                || ask::about_guest(question, user_id.to_owned(), project_id.map(str::to_owned)),
-            )
-            .await;
-        (outcome, via.into())
     }
 
     /// Remembers that a token was let in, for the day when it must leave the services' caches. A
@@ -516,20 +421,9 @@ fn seconds(seconds: f64) -> Duration {
 fn plausible(token: &Token, at: Seconds) -> Result<(), Reason> {
     match token.made_at() {
         Some(made_at) if made_at > at + CLOCK_SKEW => Err(Reason::NotYetValid),
-        Some(made_at) if made_at < at - OLDEST_TOKEN => Err(Reason::Expired),
+        Some(made_at) if made_at < at - LONGEST_TOKEN_LIFE => Err(Reason::Expired),
         _ => Ok(()),
     }
-}
-
-fn guest_key(cloud_id: &CloudId, user_id: &str, project_id: Option<&str>) -> Key {
-    Sha256::new()
-        .chain_update(cloud_id.as_str())
-        .chain_update([0])
-        .chain_update(user_id)
-        .chain_update([0])
-        .chain_update(project_id.unwrap_or_default())
-        .finalize()
-        .into()
 }
 
 #[cfg(test)]
@@ -557,6 +451,23 @@ pub(crate) mod tests {
         }
     }
 
+    /// What lets all of a partner's projects in, as members.
+    pub(crate) fn member_of_all(partner: &CloudId) -> Agreement {
+        Agreement {
+            id: "a".into(),
+            partner: partner.clone(),
+            projects: Projects::All,
+            project_name: None,
+            project_domain: None,
+            roles: ["member".to_owned()].into(),
+            services: None,
+            transitive: false,
+            since: 0,
+            till: None,
+            ended_at: None,
+        }
+    }
+
     #[tokio::test]
     async fn a_token_that_is_noted_on_disk_is_not_written_again()
     -> Result<(), Box<dyn std::error::Error>> {
@@ -581,52 +492,6 @@ pub(crate) mod tests {
         host.note(seen("a")).await;
         host.note(seen("b")).await;
         assert_eq!(store.seen_tokens().of_partner(&west, 0).await?, ["b"]);
-        Ok(())
-    }
-
-    #[tokio::test]
-    async fn strings_that_are_no_tokens_do_not_shut_out_guests_that_are_here()
-    -> Result<(), Box<dyn std::error::Error>> {
-        let (directory, store, west, _folder) = knows_west().await?;
-        let agreement = Agreement {
-            id: "a".into(),
-            partner: west.clone(),
-            projects: Projects::All,
-            project_name: None,
-            project_domain: None,
-            roles: ["member".to_owned()].into(),
-            services: None,
-            transitive: false,
-            since: 0,
-            till: None,
-            ended_at: None,
-        };
-        store.agreements().create(&agreement, 10).await?;
-        directory.reload().await?;
-        let host = Host::new(
-            directory,
-            store,
-            Arc::new(Metrics::new()),
-            Arc::new(Identity::ephemeral()?),
-            &five_guesses(),
-        );
-        for _ in 0..10 {
-            host.budgets.wrong(&west);
-        }
-        let request = ConfirmRequest {
-            cloud_id: west,
-            user_id: "u".into(),
-            project_id: Some("p".into()),
-            max_age: 0.0,
-            token: None,
-        };
-        let verdict = host.confirm(&request, RequestId::random()).await;
-        // Nobody answers there, but that was found out by asking.
-        let reason = Reason::Unreachable;
-        assert!(
-            matches!(&verdict, Verdict::Indeterminate { reason: found, .. } if *found == reason),
-            "{verdict:?}"
-        );
         Ok(())
     }
 }

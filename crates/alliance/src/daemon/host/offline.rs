@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use alliance_answers::{Kept, Outcome, Word};
 use alliance_core::admission::{Entrant, may_leave};
-use alliance_core::partner::Status;
+use alliance_core::cloud::CloudId;
 use alliance_core::refusal::Reason;
 use alliance_core::revocation::{Revocable, Revocations};
 use alliance_core::statement::{Grants, TokenFacts};
@@ -16,8 +16,9 @@ use alliance_core::{CLOCK_SKEW, Seconds};
 use alliance_token::body::TokenView;
 use alliance_token::{BareToken, Content, SigningKey, Token, Unverified, verify};
 
+use super::guests::guest_key;
 use super::lists::ReadList;
-use super::{Host, Validate, ask, guest_key};
+use super::{Host, Validate};
 use crate::daemon::directory::Known;
 
 /// What signature and list say.
@@ -60,15 +61,16 @@ impl Attested {
         &self,
         known: &Known,
         list: &ReadList,
-        statement: Option<&Arc<Kept<Grants>>>,
+        statement: Option<Arc<Kept<Grants>>>,
         at: Seconds,
     ) -> bool {
         let same_statement = match (&self.statement, statement) {
-            (Some(then), Some(now)) => then.ptr_eq(&Arc::downgrade(now)),
+            (Some(then), Some(now)) => then.ptr_eq(&Arc::downgrade(&now)),
             (None, None) => true,
             _ => false,
         };
         same_statement
+            && known.wants_us()
             && self.list.ptr_eq(&Arc::downgrade(&list.revocations))
             && self.made_at.elapsed() < REUSED_FOR
             && at < self.entrant.expires_at
@@ -91,10 +93,8 @@ impl Host {
         let bound = self.max_revocation_age.saturating_sub(asked.held_for);
         let list = self.lists.of(partner).filter(|list| list.age() <= bound);
         let last = self.attested.get(token.digest());
-        // A token that carries its roles needs nothing else.
         if let (Some(last), Some(list)) = (&last, &list)
-            && last.statement.is_none()
-            && last.still_holds(known, list, None, at)
+            && last.still_holds(known, list, self.statement_of(last, partner, asked), at)
         {
             asked.trace.step("validated lately");
             let attested = Arc::clone(last);
@@ -132,9 +132,7 @@ impl Host {
             }
             Err(reason) => return Offline::Refused(reason),
         }
-        if let Some(status) = known.facts.their_status
-            && status != Status::Active
-        {
+        if !known.wants_us() {
             // Home wants nothing to do with us; it may have changed its mind.
             return Offline::Open(Reason::PartnerSuspended);
         }
@@ -148,7 +146,10 @@ impl Host {
                     return Offline::Open(Reason::Transitive);
                 }
                 let ended = list.revocations.ends(&of_view(view));
-                (ask::facts(token, partner, (**view).clone()), None, ended)
+                {
+                    let facts = view.as_ref().clone().facts(token, Some(partner.clone()));
+                    (facts, None, ended)
+                }
             }
             Content::Bare(bare) => {
                 let grants = match self.grants_for(known, bare, asked).await {
@@ -156,15 +157,6 @@ impl Host {
                     Err(undecided) => return undecided,
                 };
                 asked.trace.step("grant statement");
-                if let Some(last) = &last
-                    && last.still_holds(known, &list, Some(&grants), at)
-                {
-                    let attested = Arc::clone(last);
-                    return Offline::Valid {
-                        attested,
-                        first: false,
-                    };
-                }
                 let ended = list.revocations.ends(&of_bare(bare, &grants.claims));
                 let facts = facts_of_bare(token, known, bare, &grants.claims);
                 (facts, Some(grants), ended)
@@ -198,16 +190,27 @@ impl Host {
     ) -> Result<Attested, Reason> {
         let partner = &known.partner.cloud_id;
         let key = known.ring.keys().iter().find(|key| key.id() == key_id);
-        let mut entrant = Entrant::of(facts, partner)?;
-        entrant.roles = self.role_sets.one(entrant.roles);
         Ok(Attested {
             word: self.notary.token(partner, facts)?,
-            entrant,
+            entrant: self.role_sets.entrant(facts, partner)?,
             key: key.ok_or(Reason::UnknownKey)?.clone(),
             list: Arc::downgrade(&list.revocations),
             statement: statement.map(Arc::downgrade),
             made_at: Instant::now(),
         })
+    }
+
+    /// The statement that a token without roles would be given now, as far as one is here.
+    fn statement_of(
+        &self,
+        last: &Attested,
+        partner: &CloudId,
+        asked: &Validate<'_>,
+    ) -> Option<Arc<Kept<Grants>>> {
+        last.statement.as_ref()?;
+        let (user_id, project_id) = (&last.entrant.user_id, last.entrant.project_id.as_deref());
+        let key = guest_key(partner, user_id, project_id);
+        self.grants.fresh(&key, asked.max_age)
     }
 
     /// The roles of the user of a token that carries none.

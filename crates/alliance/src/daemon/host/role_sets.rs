@@ -3,6 +3,11 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use alliance_core::admission::Entrant;
+use alliance_core::cloud::CloudId;
+use alliance_core::refusal::Reason;
+use alliance_core::statement::TokenFacts;
+
 /// No cloud has so many different sets; whoever makes them up fills no memory.
 const MOST: usize = 4096;
 
@@ -11,8 +16,17 @@ const MOST: usize = 4096;
 pub(super) struct RoleSets(Mutex<HashSet<Arc<BTreeSet<String>>>>);
 
 impl RoleSets {
-    /// The one copy of `roles`.
-    pub(super) fn one(&self, roles: Arc<BTreeSet<String>>) -> Arc<BTreeSet<String>> {
+    /// What of a token of `issuer` decides whether it may enter, with the one copy of its roles.
+    ///
+    /// # Errors
+    /// See [`Entrant::of`].
+    pub(super) fn entrant(&self, facts: &TokenFacts, issuer: &CloudId) -> Result<Entrant, Reason> {
+        let mut entrant = Entrant::of(facts, issuer)?;
+        entrant.roles = self.one(entrant.roles);
+        Ok(entrant)
+    }
+
+    fn one(&self, roles: Arc<BTreeSet<String>>) -> Arc<BTreeSet<String>> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(one) = known.get(&roles) {
             return Arc::clone(one);

@@ -1,4 +1,3 @@
-use alliance_core::agreement::{Agreement, Projects};
 use alliance_core::cloud::CloudId;
 use alliance_core::descriptor::{SignatureFamily, TokenKey};
 use alliance_core::partner::Status;
@@ -21,7 +20,7 @@ use super::*;
 use crate::daemon::clock::now;
 use crate::daemon::directory::Directory;
 use crate::daemon::directory::tests::knows_west;
-use crate::daemon::host::tests::five_guesses;
+use crate::daemon::host::tests::{five_guesses, member_of_all};
 use crate::daemon::metrics::Metrics;
 use crate::wire::{ValidateRequest, Verdict, Via};
 
@@ -41,20 +40,7 @@ struct East {
 impl East {
     async fn new() -> Result<Self, Box<dyn std::error::Error>> {
         let (directory, store, west, folder) = knows_west().await?;
-        let agreement = Agreement {
-            id: "a".into(),
-            partner: west.clone(),
-            projects: Projects::All,
-            project_name: None,
-            project_domain: None,
-            roles: ["member".to_owned()].into(),
-            services: None,
-            transitive: false,
-            since: 0,
-            till: None,
-            ended_at: None,
-        };
-        store.agreements().create(&agreement, 10).await?;
+        store.agreements().create(&member_of_all(&west), 10).await?;
         let identity = Arc::new(Identity::ephemeral()?);
         let metrics = Arc::new(Metrics::new());
         let host = Host::new(

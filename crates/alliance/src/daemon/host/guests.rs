@@ -1,0 +1,167 @@
+//! Guests who are here: whether their home still says what their roles are.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alliance_answers::{Key, Outcome, Word};
+use alliance_core::admission::may_keep;
+use alliance_core::cloud::CloudId;
+use alliance_core::refusal::Reason;
+use alliance_core::statement::Grants;
+use alliance_peer::request_id::RequestId;
+use alliance_store::SeenToken;
+use sha2::{Digest, Sha256};
+
+use super::trace::Trace;
+use super::{Host, Subject, ask, seconds};
+use crate::daemon::clock::now;
+use crate::daemon::directory::Known;
+use crate::wire::{ConfirmRequest, Verdict, Via};
+
+impl Host {
+    /// Whether a guest still has roles here by its home's word.
+    pub(crate) async fn confirm(&self, request: &ConfirmRequest, request_id: RequestId) -> Verdict {
+        let trace = Trace::new(false);
+        let partners = self.directory.partners();
+        let Some(known) = partners.by_cloud(&request.cloud_id) else {
+            return self.refuse("unknown", Reason::UnknownPartner, Via::Local, trace);
+        };
+        let (decided, via) = self.confirm_with(known, request, request_id).await;
+        match decided {
+            Ok(word) => self.admit(known, word, Subject::Guest, via, trace),
+            Err(reason) => {
+                tracing::info!(%request_id, user = request.user_id, partner = known.partner.name, %reason, ?via, "a guest was refused");
+                self.refuse(&known.partner.name, reason, via, trace)
+            }
+        }
+    }
+
+    async fn confirm_with(
+        &self,
+        known: &Arc<Known>,
+        request: &ConfirmRequest,
+        request_id: RequestId,
+    ) -> (Result<Word, Reason>, Via) {
+        let at = now();
+        let covered = known.given.iter().any(|agreement| {
+            agreement.is_live(at)
+                && request
+                    .project_id
+                    .as_ref()
+                    .is_none_or(|id| agreement.projects.covers(id))
+        });
+        let allowed = known
+            .partner
+            .require_guest(at)
+            .and_then(|()| covered.then_some(()).ok_or(Reason::NoAgreement));
+        if let Err(reason) = allowed {
+            return (Err(reason), Via::Local);
+        }
+        let project_id = request.project_id.as_deref();
+        let (outcome, via) = self
+            .ask_for_grants(
+                known,
+                &request.user_id,
+                project_id,
+                seconds(request.max_age).min(self.max_staleness),
+                request_id,
+            )
+            .await;
+        let decided = match outcome {
+            Outcome::Active(kept) => may_keep(&kept.claims, &known.given, &self.admin_roles, now())
+                .map(|_| kept.word.clone()),
+            Outcome::Inactive(reason) | Outcome::Failed(reason) => Err(reason),
+        };
+        if let (Ok(_), Some(derived)) = (&decided, &request.token) {
+            self.note(SeenToken {
+                token_sha256: derived.sha256.clone(),
+                cloud_id: known.partner.cloud_id.clone(),
+                user_id: request.user_id.clone(),
+                project_id: request.project_id.clone(),
+                expires_at: derived.expires_at,
+            })
+            .await;
+        }
+        (decided, via)
+    }
+
+    /// Home's word about a user's roles that is not older than `max_age`.
+    pub(super) async fn ask_for_grants(
+        &self,
+        known: &Arc<Known>,
+        user_id: &str,
+        project_id: Option<&str>,
+        max_age: Duration,
+        request_id: RequestId,
+    ) -> (Outcome<Grants>, Via) {
+        let cloud_id = &known.partner.cloud_id;
+        let question = ask::Question {
+            budgets: Arc::clone(&self.guest_budgets),
+            ..self.question(known, request_id)
+        };
+        let (outcome, via) = self
+            .grants
+            .answer(
+                guest_key(cloud_id, user_id, project_id),
+                max_age,
+                || self.guest_budgets.may_ask(cloud_id),
+                || ask::about_guest(question, user_id.to_owned(), project_id.map(str::to_owned)),
+            )
+            .await;
+        (outcome, via.into())
+    }
+}
+
+pub(super) fn guest_key(cloud_id: &CloudId, user_id: &str, project_id: Option<&str>) -> Key {
+    Sha256::new()
+        .chain_update(cloud_id.as_str())
+        .chain_update([0])
+        .chain_update(user_id)
+        .chain_update([0])
+        .chain_update(project_id.unwrap_or_default())
+        .finalize()
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use alliance_peer::identity::Identity;
+
+    use super::*;
+    use crate::daemon::directory::tests::knows_west;
+    use crate::daemon::host::tests::{five_guesses, member_of_all};
+    use crate::daemon::metrics::Metrics;
+
+    #[tokio::test]
+    async fn strings_that_are_no_tokens_do_not_shut_out_guests_that_are_here()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let (directory, store, west, _folder) = knows_west().await?;
+        store.agreements().create(&member_of_all(&west), 10).await?;
+        directory.reload().await?;
+        let host = Host::new(
+            directory,
+            store,
+            Arc::new(Metrics::new()),
+            Arc::new(Identity::ephemeral()?),
+            &five_guesses(),
+        );
+        for _ in 0..10 {
+            host.budgets.wrong(&west);
+        }
+        let request = ConfirmRequest {
+            cloud_id: west,
+            user_id: "u".into(),
+            project_id: Some("p".into()),
+            max_age: 0.0,
+            token: None,
+        };
+        let verdict = host.confirm(&request, RequestId::random()).await;
+        // Nobody answers there, but that was found out by asking.
+        let reason = Reason::Unreachable;
+        assert!(
+            matches!(&verdict, Verdict::Indeterminate { reason: found, .. } if *found == reason),
+            "{verdict:?}"
+        );
+        Ok(())
+    }
+}
