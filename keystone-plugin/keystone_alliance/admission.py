@@ -63,13 +63,14 @@ class Admission:
         return compat.token_values(
             user_id,
             _known_methods(passport.methods),
-            [ids.audit_id(partner.cloud_id, audit_id) for audit_id in passport.audit_ids],
+            # One, though home may name two: what is made from this token hangs on it alone.
+            [ids.audit_id(partner.cloud_id, passport.audit_ids[0])],
             project_id,
             _keystone_time(passport.issued_at),
             _keystone_time(passport.expires_at),
         )
 
-    def confirm(self, user, project_id, token, expires_at):
+    def confirm(self, user, project_id, token, expires_at, audit_ids):
         """Make sure that a shadow user still has a right to a token made here.
 
         Roles in ``project_id`` are brought to what home and agreement allow now.
@@ -78,6 +79,7 @@ class Admission:
         :param project_id: project of the token, or None for an unscoped one
         :param token: the token, which the daemon remembers by its hash
         :param expires_at: when it expires, as Keystone writes it
+        :param audit_ids: its audit ids; the last names the partner's token that it was made from
         :raises Refused: no longer, or never
         :raises Indeterminate: nobody can say now
         """
@@ -99,6 +101,7 @@ class Admission:
         derived = {
             'sha256': ids.token_sha256(token),
             'expires_at': int(timeutils.parse_isotime(expires_at).timestamp()),
+            'session': audit_ids[-1],
         }
         asked_at = self._daemon.flights.fly(
             (generation, user['id'], project_id, derived['sha256']),

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import socket
+import typing
 import uuid
 import weakref
 
@@ -21,6 +22,37 @@ from keystone_alliance.refusal import Refused
 LOG = log.getLogger(__name__)
 
 _FLIGHT_PATIENCE = 10.0  # for a flight whose answer has come and is being written to the database
+
+
+class Work(typing.NamedTuple):
+    """What the daemon asks for when it rings."""
+
+    changed: bool
+    batch: typing.Optional[int]
+    sessions: list
+    flush: bool
+
+    @classmethod
+    def read(cls, answer):
+        """Of the daemon's answer.
+
+        :raises exchange.Failed: it is none
+        """
+        try:
+            sessions = [
+                {
+                    'id': str(session['id']),
+                    'until': int(session['until']),
+                    'cloud_id': str(session['cloud_id']),
+                    'user_id': str(session['user_id']),
+                }
+                for session in answer['sessions']
+            ]
+            return cls(
+                bool(answer['changed']), int(answer['batch']), sessions, bool(answer['flush'])
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise exchange.Failed(f'the answer is not understood: {error!r}') from None
 
 
 class Daemon:
@@ -65,7 +97,7 @@ class Daemon:
         """Ask which roles a home user has in a home project. To be called in a ``place``.
 
         :param ages: as for ``validate``
-        :param derived: hash and expiry of the token of this cloud that hangs on the answer
+        :param derived: hash, expiry and session of the token of this cloud that hangs on the answer
 
         :returns: the signed grant statement, or an attestation of it, as an ``Answer``
         :raises Refused: the user has none, or may not come here
@@ -83,10 +115,24 @@ class Daemon:
         )
         return Answer(answer.get('statement'), answer.get('attestation'))
 
-    def acknowledge(self, ring, error):
-        """Tell the daemon that its ring was heard."""
+    def ask_what_to_do(self, ring):
+        """Ask what a ring is about. Not a question about a token: it takes no place.
+
+        :returns: ``Work``, or None if nobody has rung
+        """
+        try:
+            status, content = self._post('/v1/doorbell/answer', {'secret': ring})
+            if status == 404:
+                return None
+            return Work.read(_parse(content))
+        except exchange.Failed as failure:
+            LOG.warning('The alliance daemon rang and does not say why: %s', failure)
+            return Work(changed=True, batch=None, sessions=[], flush=True)
+
+    def acknowledge(self, ring, error, batch):
+        """Tell the daemon that its ring was heard, and what failed, if anything."""
         node = f'{socket.gethostname()}:{os.getpid()}'
-        self._tell('/v1/doorbell/ack', {'ring': ring, 'node': node, 'error': error})
+        self._tell('/v1/doorbell/ack', {'ring': ring, 'node': node, 'error': error, 'batch': batch})
 
     def sweep(self, domain_id):
         """Tell the daemon that guests are shut out, for the caches of other services."""

@@ -1,7 +1,8 @@
 """The doorbell: a string that is never a token, with which the daemon has Keystone look again.
 
-Partners or agreements have changed: grants that no agreement allows any more are taken away, and
-what Keystone remembers of tokens and catalogs is dropped.
+Keystone asks the daemon what there is to do. Partners or agreements have changed: grants that no
+agreement allows any more are taken away, and what Keystone remembers of tokens and catalogs is
+dropped. Partners' users have logged out at home: their sessions end here.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from keystone_alliance import form
 from keystone_alliance import grants
 from keystone_alliance import guest
 from keystone_alliance import ids
+from keystone_alliance import sign_out
 from keystone_alliance import staleness
 from keystone_alliance.admission import is_shadow
 
@@ -51,20 +53,29 @@ class Doorbell:
         if not self._answering.acquire(blocking=False):
             return  # another thread is at it
         try:
-            self._daemon.acknowledge(token_id[len(_PREFIX) :], self._answer())
+            ring = token_id[len(_PREFIX) :]
+            work = self._daemon.ask_what_to_do(ring)
+            if work is not None:
+                self._daemon.acknowledge(ring, self._do(work), work.batch)
         finally:
             self._answering.release()
 
-    def _answer(self):
+    def _do(self, work):
+        """Return what failed, or None."""
         staleness.leave_earlier_request()
-        staleness.flush()
-        catalog_core.COMPUTED_CATALOG_REGION.invalidate()
         try:
-            removed = sweep(self._source.current())
+            if work.sessions:
+                ended = sign_out.end(self._source.current(), work.sessions)
+                LOG.info('Doorbell: %d session(s) of partners have ended', ended)
+            if work.changed or work.flush or work.sessions:
+                staleness.flush()
+            if work.changed:
+                catalog_core.COMPUTED_CATALOG_REGION.invalidate()
+                removed = sweep(self._source.current())
+                LOG.info('Doorbell: caches dropped, %d grant(s) taken away', removed)
         except Exception as error:
-            LOG.exception('Grants could not be brought in line with the agreements')
-            return f'{type(error).__name__} while taking grants away: see the log of Keystone'
-        LOG.info('Doorbell: caches dropped, %d grant(s) taken away', removed)
+            LOG.exception('What the daemon has asked for was not done')
+            return f'{type(error).__name__}: see the log of Keystone'
         return None
 
 

@@ -108,14 +108,14 @@ class Provider(base.Provider):
 
     def _validate_own(self, token_id, inner):
         values = self._inner.validate_token(inner)
-        user_id, methods, _audit_ids, system, domain_id, project_id, trust_id = values[:7]
+        user_id, methods, audit_ids, system, domain_id, project_id, trust_id = values[:7]
         access_token_id, app_cred_id = values[10:12]
         user = _guest_behind(user_id, trust_id)
         if user is not None:
             with _Answering(token_id, self._source, refusal.not_found):
                 staleness.forget(token_id)
                 _check_derived(methods, system, domain_id, trust_id, access_token_id, app_cred_id)
-                self._admission.confirm(user, project_id, token_id, values[-1])
+                self._admission.confirm(user, project_id, token_id, values[-1], audit_ids)
         return values
 
     def _check_issue(self, token, token_id):
@@ -130,7 +130,9 @@ class Provider(base.Provider):
                     token.access_token_id,
                     token.application_credential_id,
                 )
-                self._admission.confirm(user, token.project_id, token_id, token.expires_at)
+                self._admission.confirm(
+                    user, token.project_id, token_id, token.expires_at, token.audit_ids
+                )
 
 
 def _guest_behind(user_id, trust_id):

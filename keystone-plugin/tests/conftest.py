@@ -1,7 +1,9 @@
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
+import secrets
 import shutil
 import socket
 import subprocess
@@ -181,3 +183,12 @@ def old(world):
 @pytest.fixture
 def admin(world):
     return world.admin()
+
+
+@pytest.fixture
+def ring(world):
+    """The string with which the daemon rings."""
+    secret = 'ring~' + secrets.token_urlsafe(32)
+    world.snapshot['ring'] = hashlib.sha256(secret.encode()).hexdigest()
+    world.write()
+    return secret

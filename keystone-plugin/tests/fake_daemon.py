@@ -75,6 +75,7 @@ class FakeDaemon:
         self.gate = None
         self.attests = False  # also for partners that have a daemon
         self.also = {}  # further fields of a positive answer
+        self.work = {'changed': True, 'batch': 1, 'sessions': [], 'flush': False}
         self.sign_passport = lambda partner, token: partner.passport(token, self.cloud_id)
         self.sign_statement = lambda partner, body: partner.statement(
             body['user_id'], body['project_id'], self.cloud_id
@@ -134,6 +135,8 @@ class FakeDaemon:
             self._validate(handler, body['token'])
         elif handler.path == '/v1/guests/confirm':
             self._confirm(handler, body)
+        elif handler.path == '/v1/doorbell/answer':
+            handler.reply(200 if self.work else 404, self.work or {})
         elif handler.path in _TOLD:
             handler.reply(204, b'')
         else:

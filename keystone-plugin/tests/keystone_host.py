@@ -32,6 +32,8 @@ def write_configuration(folder, memcached_port, **changes):
         },
         'token': {'provider': 'alliance'},
         'catalog': {'driver': 'alliance'},
+        'revoke': {'driver': 'alliance'},
+        'assignment': {'driver': 'alliance'},
         'fernet_tokens': {'key_repository': folder / 'fernet'},
         'fernet_receipts': {'key_repository': folder / 'fernet'},
         'jwt_tokens': {

@@ -1,19 +1,7 @@
-import hashlib
-import secrets
-
 from keystone_host import PROVIDERS
-import pytest
 from test_daemon_faults import parallel
 
 from keystone_alliance import staleness
-
-
-@pytest.fixture
-def ring(world):
-    secret = 'ring~' + secrets.token_urlsafe(32)
-    world.snapshot['ring'] = hashlib.sha256(secret.encode()).hexdigest()
-    world.write()
-    return secret
 
 
 def acknowledgements(world):

@@ -86,7 +86,7 @@ class Keystone(WsgiService):
     def _configuration(self) -> str:
         cloud = self.cloud
         provider = "alliance" if cloud.alliance else cloud.token_provider
-        catalog = "alliance" if cloud.alliance else "sql"
+        driver = "alliance" if cloud.alliance else "sql"
         memcached = cloud.ports["memcached"]
         text = f"""\
 [DEFAULT]
@@ -109,7 +109,13 @@ memcache_servers = 127.0.0.1:{memcached}
 provider = {provider}
 
 [catalog]
-driver = {catalog}
+driver = {driver}
+
+[revoke]
+driver = {driver}
+
+[assignment]
+driver = {driver}
 
 [fernet_tokens]
 key_repository = {self.folder}/fernet-keys

@@ -155,6 +155,12 @@ impl<T: Send + Sync + 'static> Answers<T> {
         self.memory.fresh(key, max_age)
     }
 
+    /// From now on no answer about this subject counts that is kept. One that is under way does.
+    pub fn forget(&self, key: &Key) {
+        self.memory.active.remove(key);
+        self.memory.inactive.remove(key);
+    }
+
     /// From now on no answer counts that was asked for before: what a partner said before it was
     /// suspended does not count after.
     pub fn forget_all(&self) {

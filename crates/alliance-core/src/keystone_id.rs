@@ -1,6 +1,7 @@
 //! The ids that a partner's things have in this cloud's Keystone. They follow from the partner's
 //! cloud id and the id at home, never from a name, so that home can compute them too.
 
+use data_encoding::BASE64URL_NOPAD;
 use uuid::Uuid;
 
 use crate::cloud::CloudId;
@@ -17,6 +18,13 @@ pub fn domain(partner: &CloudId) -> String {
 /// The id that a home project has at a host: 32 hex digits.
 pub fn project(home: &CloudId, project_id: &str) -> String {
     hex(format!("project:{home}:{project_id}"))
+}
+
+/// The audit id that a host's Keystone gives a token: as home wrote it, it could be that of somebody
+/// else's session there. 22 characters of Base64url, as Keystone's own.
+pub fn audit_id(home: &CloudId, audit_id: &str) -> String {
+    let name = format!("audit:{home}:{audit_id}");
+    BASE64URL_NOPAD.encode(Uuid::new_v5(&namespace(), name.as_bytes()).as_bytes())
 }
 
 fn hex(name: String) -> String {
@@ -54,6 +62,8 @@ mod tests {
         //   print(uuid.uuid5(ns, "domain:" + "a" * 52).hex, uuid.uuid5(ns, "project:" + "a" * 52 + ":p").hex)'
         assert_eq!(domain(&id), "3c403d1f458654a186ce26f020d9e9d5");
         assert_eq!(project(&id, "p"), "ede820c58f225c44aeaae305c0a372ae");
+        // base64.urlsafe_b64encode(uuid.uuid5(ns, "audit:" + "a" * 52 + ":x").bytes)
+        assert_eq!(audit_id(&id, "x"), "rgDP6UzaVzylszZilGReug");
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub mod label;
 pub mod partner;
 pub mod refusal;
 pub mod revocation;
+pub mod session;
+pub mod sign_out;
 pub mod snapshot;
 pub mod statement;
 pub mod token;

@@ -189,6 +189,19 @@ impl Partner {
         }
     }
 
+    /// Whether our users may go there at `now`.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub fn require_host(&self, now: Seconds) -> Result<(), Reason> {
+        self.require_active(now)?;
+        if self.role.is_host() {
+            Ok(())
+        } else {
+            Err(Reason::NotAGuest)
+        }
+    }
+
     /// The id of the Keystone domain that holds its users and projects here.
     pub fn domain_id(&self) -> String {
         keystone_id::domain(&self.cloud_id)

@@ -15,7 +15,7 @@ pub const MAX_LISTED: usize = 20_000;
 
 /// One of Keystone's revocation events (`/v3/OS-REVOKE/events`). What is `None` matches anything;
 /// each of the others must be the token's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RevocationEvent {
     /// The user.
     #[serde(default, skip_serializing_if = "Option::is_none")]

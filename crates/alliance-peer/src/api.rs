@@ -10,6 +10,7 @@ use http::StatusCode;
 
 use crate::error::ApiError;
 use crate::service::PeerService;
+use crate::wire::SIGN_OUTS;
 
 pub(crate) mod agreements;
 pub(crate) mod descriptor;
@@ -22,6 +23,7 @@ pub(crate) mod poke;
 pub(crate) mod projects;
 pub(crate) mod reports;
 pub(crate) mod revocations;
+pub(crate) mod sign_outs;
 
 mod admission;
 pub(crate) mod extract;
@@ -35,6 +37,7 @@ pub(crate) fn router<S: PeerService>(service: Arc<S>) -> Router {
         .route("/v1/projects", get(projects::projects::<S>))
         .route("/v1/agreements", get(agreements::agreements::<S>))
         .route("/v1/revocations", get(revocations::revocations::<S>))
+        .route(SIGN_OUTS, post(sign_outs::poll::<S>))
         .route("/v1/poke", post(poke::poke::<S>))
         .route("/v1/reports", post(reports::reports::<S>))
         .route_layer(from_fn_with_state(

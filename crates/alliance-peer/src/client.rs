@@ -18,8 +18,8 @@ use crate::service::Report;
 use crate::tls;
 use crate::wire::{
     AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, IntrospectQuestion,
-    Introspection, MAX_WAIT, PairingAcceptance, PairingView, Poke, ProjectQuery, ProjectsAnswer,
-    RevocationsAnswer, RevocationsQuery, TokenReport, Topic,
+    Introspection, MAX_WAIT, PairingAcceptance, PairingView, Poke, Poll, PollAnswer, ProjectQuery,
+    ProjectsAnswer, RevocationsAnswer, RevocationsQuery, SIGN_OUTS, TokenReport, Topic,
 };
 use alliance_token::Token;
 
@@ -191,6 +191,19 @@ impl PeerClient {
             .query(&RevocationsQuery { known })
             .timeout(self.deadlines.errand);
         self.guard.watch(transport::send_for_list(request)).await
+    }
+
+    /// What has ended there, once something has, or after half a minute. The circuit breaker is not
+    /// asked, and hears nothing of it: it would have to wait as long.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn sign_outs(&self, id: RequestId, poll: &Poll) -> Result<PollAnswer, PeerError> {
+        let request = self
+            .post(id, SIGN_OUTS)
+            .json(poll)
+            .timeout(MAX_WAIT + self.deadlines.errand);
+        transport::send_for_list(request).await
     }
 
     /// What it grants us.

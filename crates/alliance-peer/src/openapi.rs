@@ -4,7 +4,7 @@ use utoipa::OpenApi;
 
 use crate::api::{
     agreements, descriptor, grants, introspect, pairing_accept, pairing_look, pairing_withdraw,
-    poke, projects, reports, revocations,
+    poke, projects, reports, revocations, sign_outs,
 };
 use crate::wire::{NamedSchema, ProjectSchema};
 
@@ -25,6 +25,7 @@ use crate::wire::{NamedSchema, ProjectSchema};
         poke::poke,
         reports::reports,
         revocations::revocations,
+        sign_outs::poll,
         pairing_look::pairing_look,
         pairing_accept::pairing_accept,
         pairing_withdraw::pairing_withdraw,
@@ -93,6 +94,7 @@ mod tests {
                 "/v1/projects",
                 "/v1/reports",
                 "/v1/revocations",
+                "/v1/sign-outs/poll",
             ]
         );
     }

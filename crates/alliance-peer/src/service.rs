@@ -15,7 +15,7 @@ use crate::pairing::PairingSecret;
 use crate::request_id::RequestId;
 use crate::wire::{
     AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, Introspection, PairingView,
-    ProjectQuery, RevocationsAnswer, Topic,
+    Poll, PollAnswer, ProjectQuery, RevocationsAnswer, Topic,
 };
 
 /// Who asks, and under which id.
@@ -82,6 +82,14 @@ pub trait PeerService: Send + Sync + 'static {
         call: &Call,
         known: Option<String>,
     ) -> impl Future<Output = Result<RevocationsAnswer, ApiError>> + Send;
+
+    /// `POST /v1/sign-outs/poll`: what has ended here and the caller has not acknowledged. Waits for
+    /// news, less than [`crate::wire::MAX_WAIT`].
+    fn sign_outs(
+        &self,
+        call: &Call,
+        poll: Poll,
+    ) -> impl Future<Output = Result<PollAnswer, ApiError>> + Send;
 
     /// `GET /v1/agreements`: what we grant the caller.
     fn agreements(

@@ -1,6 +1,6 @@
 //! The peer API's JSON. Unknown fields are ignored, so that a newer partner may say more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -67,6 +67,36 @@ pub struct RevocationsQuery {
 pub struct RevocationsAnswer {
     /// Which of the answering cloud's tokens have ended (JWS, `alliance-revocations+jwt`).
     pub revocations: String,
+}
+
+/// Where partners poll for sign-outs.
+pub(crate) const SIGN_OUTS: &str = "/v1/sign-outs/poll";
+/// How many sign-outs one answer carries at most.
+pub const MAX_SIGN_OUTS: usize = 500;
+
+/// `POST /v1/sign-outs/poll` (RFC 8936 §2.2)
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Poll {
+    /// How many are wanted at most; [`MAX_SIGN_OUTS`] is the bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_events: Option<usize>,
+    /// Whether to answer at once, also if there is none; else the answer may take up to 25 s.
+    #[serde(default)]
+    pub return_immediately: bool,
+    /// The `jti`s of those that were taken in. They are numbered: one acknowledges all before it.
+    #[serde(default)]
+    pub ack: Vec<String>,
+}
+
+/// The answer to `POST /v1/sign-outs/poll`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PollAnswer {
+    /// Security event tokens (JWS, `secevent+jwt`) by their `jti`.
+    pub sets: BTreeMap<String, String>,
+    /// Whether there are more.
+    pub more_available: bool,
 }
 
 /// `GET /v1/projects`: by `id`, or by `name` and perhaps `domain` (its id or name).

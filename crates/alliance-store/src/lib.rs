@@ -11,11 +11,13 @@
 mod agreements;
 mod audit;
 mod database;
+mod ended_sessions;
 mod error;
 mod meta;
 mod pairing;
 mod partners;
 mod seen_tokens;
+mod sign_outs;
 mod token_keys;
 
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use alliance_core::cloud::CloudId;
 
 pub use self::agreements::Agreements;
 pub use self::audit::{Audit, AuditEntry};
+pub use self::ended_sessions::{EndedSession, EndedSessions};
 pub use self::error::{Error, Holder, OpenError, Result};
 pub use self::meta::Meta;
 pub use self::pairing::acceptances::{Acceptance, Acceptances, NewAcceptance};
@@ -34,6 +37,7 @@ pub use self::partners::facts::{Facts, StoredDescriptor};
 pub use self::partners::removal::Removal;
 pub use self::partners::{PartnerRecord, Partners};
 pub use self::seen_tokens::{SeenToken, SeenTokens};
+pub use self::sign_outs::{NewSignOut, NotedSignOut, SignOuts};
 pub use self::token_keys::{OwnTokenKey, TokenKeys};
 
 use self::database::Database;
@@ -83,6 +87,16 @@ impl Store {
     /// Partners' tokens that were let in.
     pub fn seen_tokens(&self) -> SeenTokens<'_> {
         SeenTokens::new(&self.database, &self.unwritten)
+    }
+
+    /// What has ended here, for hosts.
+    pub fn sign_outs(&self) -> SignOuts<'_> {
+        SignOuts(&self.database)
+    }
+
+    /// Partners' sessions that have ended before their time.
+    pub fn ended_sessions(&self) -> EndedSessions<'_> {
+        EndedSessions(&self.database)
     }
 
     /// The keys with which this cloud's Keystone signs tokens.
@@ -150,6 +164,10 @@ mod tests {
             require_send(store.acceptances().pair("", descriptor, 0));
             require_send(store.acceptances().cancel("", 0));
             require_send(store.seen_tokens().forget_expired(0));
+            require_send(store.seen_tokens().origins(0));
+            require_send(store.ended_sessions().add(&[]));
+            require_send(store.sign_outs().append(&[], 0));
+            require_send(store.sign_outs().hears(cloud, 0));
             require_send(store.token_keys().see(&BTreeMap::new(), 0, 0));
             require_send(store.meta().next_generation());
             require_send(store.audit().list(1));

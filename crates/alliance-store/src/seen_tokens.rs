@@ -1,12 +1,15 @@
 //! Hashes of partners' tokens that were let in here, so that a suspended partner's can be dropped
 //! from the services' caches. Many at once are written in one go.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
+use alliance_core::session::Origin;
 use sqlx::{Any, QueryBuilder, Row};
 
+use crate::database::row::{Columns, to_json};
 use crate::database::{Database, retrying};
 use crate::error::Result;
 
@@ -28,6 +31,10 @@ pub struct SeenToken {
     pub project_id: Option<String>,
     /// When it expires.
     pub expires_at: Seconds,
+    /// The session that it belongs to.
+    pub session: Option<String>,
+    /// What changes at home are compared with; `None` for a token that was made here.
+    pub origin: Option<Arc<Origin>>,
 }
 
 /// Tokens that were noted while a write was under way.
@@ -121,6 +128,65 @@ impl<'a> SeenTokens<'a> {
         Ok(hashes)
     }
 
+    /// The hashes of all tokens that belong to these sessions.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn of_sessions(self, sessions: &BTreeSet<String>) -> Result<Vec<String>> {
+        let mut hashes = BTreeSet::new();
+        let all: Vec<_> = sessions.iter().collect();
+        for some in all.chunks(ROWS) {
+            let mut select =
+                QueryBuilder::<Any>::new("SELECT token_sha256 FROM seen_tokens WHERE session IN (");
+            let mut list = select.separated(", ");
+            for session in some {
+                list.push_bind(session.as_str());
+            }
+            list.push_unseparated(")");
+            for row in select.build().fetch_all(self.database.pool()).await? {
+                hashes.insert(row.try_get("token_sha256")?);
+            }
+        }
+        let waiting = self.unwritten.lock();
+        let is_meant = |token: &&SeenToken| {
+            let session = token.session.as_ref();
+            session.is_some_and(|session| sessions.contains(session))
+        };
+        hashes.extend(
+            waiting
+                .iter()
+                .filter(is_meant)
+                .map(|token| token.token_sha256.clone()),
+        );
+        Ok(hashes.into_iter().collect())
+    }
+
+    /// Those of partners that have not expired at `now` and say what changes are compared with.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn origins(self, now: Seconds) -> Result<Vec<SeenToken>> {
+        let rows = sqlx::query(
+            "SELECT token_sha256, cloud_id, user_id, project_id, expires_at, session, origin FROM seen_tokens WHERE expires_at > ? AND origin IS NOT NULL",
+        )
+        .bind(now)
+        .fetch_all(self.database.pool())
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(SeenToken {
+                    token_sha256: row.text("token_sha256")?,
+                    cloud_id: row.word("cloud_id")?,
+                    user_id: row.text("user_id")?,
+                    project_id: row.maybe_text("project_id")?,
+                    expires_at: row.int("expires_at")?,
+                    session: row.maybe_text("session")?,
+                    origin: row.maybe_json("origin")?.map(Arc::new),
+                })
+            })
+            .collect()
+    }
+
     async fn written(self, cloud: &CloudId, now: Seconds) -> Result<Vec<String>> {
         sqlx::query("SELECT token_sha256 FROM seen_tokens WHERE cloud_id = ? AND expires_at > ?")
             .bind(cloud.as_str())
@@ -151,14 +217,23 @@ impl<'a> SeenTokens<'a> {
         let mut transaction = self.database.write().await?;
         for rows in batch.chunks(ROWS) {
             let mut insert = QueryBuilder::<Any>::new(
-                "REPLACE INTO seen_tokens (token_sha256, cloud_id, user_id, project_id, expires_at) ",
+                "REPLACE INTO seen_tokens (token_sha256, cloud_id, user_id, project_id, expires_at, session, origin) ",
             );
-            insert.push_values(rows, |mut row, token| {
+            let origins = rows.iter().map(|token| {
+                let origin = token.origin.as_deref();
+                origin
+                    .map(|origin| to_json("seen_tokens.origin", origin))
+                    .transpose()
+            });
+            let origins = origins.collect::<Result<Vec<_>>>()?;
+            insert.push_values(rows.iter().zip(origins), |mut row, (token, origin)| {
                 row.push_bind(&token.token_sha256)
                     .push_bind(token.cloud_id.as_str())
                     .push_bind(&token.user_id)
                     .push_bind(token.project_id.as_deref())
-                    .push_bind(token.expires_at);
+                    .push_bind(token.expires_at)
+                    .push_bind(token.session.as_deref())
+                    .push_bind(origin);
             });
             insert.build().execute(&mut *transaction).await?;
         }
@@ -179,6 +254,8 @@ mod tests {
             user_id: "u".into(),
             project_id: None,
             expires_at: 100,
+            session: None,
+            origin: None,
         };
         for number in 0..=WAITING {
             unwritten.add(vec![token(number)]);

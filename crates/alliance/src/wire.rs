@@ -75,6 +75,9 @@ pub(crate) struct DerivedToken {
     pub sha256: String,
     /// When it expires, seconds.
     pub expires_at: Seconds,
+    /// The session that it belongs to: the last of its audit ids.
+    #[serde(default)]
+    pub session: Option<String>,
 }
 
 /// The answer to both. 200 for `valid` and `invalid`, 503 for `indeterminate`.
@@ -194,6 +197,42 @@ pub(crate) struct DoorbellAck {
     pub node: String,
     /// What failed, if anything.
     pub error: Option<String>,
+    /// As in [`DoorbellWork::batch`]; none from a plugin of an earlier version.
+    #[serde(default)]
+    pub batch: Option<u64>,
+}
+
+/// `POST /v1/doorbell/answer`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct DoorbellQuestion {
+    /// The doorbell secret without its `ring~`.
+    pub secret: String,
+}
+
+/// What Keystone has to do.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DoorbellWork {
+    /// Read the snapshot again, forget tokens and catalogs, take grants away that no agreement allows.
+    pub changed: bool,
+    /// To be acknowledged.
+    pub batch: u64,
+    /// Sessions that have ended.
+    pub sessions: Vec<SessionEnd>,
+    /// Forget tokens: home must be asked again.
+    pub flush: bool,
+}
+
+/// A partner's session that has ended before its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SessionEnd {
+    /// The audit id that our Keystone gave the partner's token.
+    pub id: String,
+    /// When the token expires, seconds.
+    pub until: Seconds,
+    /// The partner.
+    pub cloud_id: CloudId,
+    /// The user's id there.
+    pub user_id: String,
 }
 
 /// `POST /v1/guests/sweep`: an operator shut a partner's guests out in Keystone.

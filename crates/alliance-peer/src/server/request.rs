@@ -16,7 +16,7 @@ use super::Limits;
 use crate::error::ApiError;
 use crate::request_id::{self, RequestId};
 use crate::service::Call;
-use crate::wire::MAX_WAIT;
+use crate::wire::{MAX_WAIT, SIGN_OUTS};
 
 /// Whose connection a request came in. Each request carries it as an extension.
 #[derive(Debug, Clone)]
@@ -71,8 +71,9 @@ async fn within_deadline(
     request: Request,
     next: Next,
 ) -> Response {
+    let path = request.uri().path();
     let waits =
-        request.method() == Method::GET && request.uri().path().starts_with("/v1/pairings/");
+        path == SIGN_OUTS || request.method() == Method::GET && path.starts_with("/v1/pairings/");
     let deadline = if waits { deadline + MAX_WAIT } else { deadline };
     match tokio::time::timeout(deadline, next.run(request)).await {
         Ok(response) => response,

@@ -22,7 +22,7 @@ use alliance_peer::service::{Acceptor, Call, PeerService, Report};
 use alliance_peer::statement::sign;
 use alliance_peer::wire::{
     AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, Introspection, Offer,
-    PairingState, PairingView, ProjectQuery, RevocationsAnswer, Topic,
+    PairingState, PairingView, Poll, PollAnswer, ProjectQuery, RevocationsAnswer, Topic,
 };
 use alliance_token::Token;
 use tokio::net::TcpListener;
@@ -158,6 +158,9 @@ pub(crate) fn science() -> Project {
     }
 }
 
+/// How long the news of a cloud take.
+pub(crate) const SLOW_NEWS: Duration = Duration::from_secs(2);
+
 impl PeerService for Daemon {
     async fn admit(&self, caller: &CloudId) -> Result<(), ApiError> {
         if self.partners.lock().unwrap().contains(caller) {
@@ -227,6 +230,18 @@ impl PeerService for Daemon {
         // As long as the longest that a daemon may send.
         let revocations = known.unwrap_or_else(|| "a".repeat(RevocationList::MAX_LEN));
         Ok(RevocationsAnswer { revocations })
+    }
+
+    async fn sign_outs(&self, call: &Call, poll: Poll) -> Result<PollAnswer, ApiError> {
+        self.note(call);
+        if !poll.return_immediately {
+            tokio::time::sleep(SLOW_NEWS).await;
+        }
+        let sets = poll.ack.into_iter().map(|jti| (jti, "set".to_owned()));
+        Ok(PollAnswer {
+            sets: sets.collect(),
+            more_available: poll.max_events == Some(1),
+        })
     }
 
     async fn agreements(&self, call: &Call) -> Result<AgreementsAnswer, ApiError> {

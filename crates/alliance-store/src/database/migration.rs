@@ -15,6 +15,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_first_thread.sql"),
     include_str!("../../migrations/0002_token_keys.sql"),
     include_str!("../../migrations/0003_plain_keystones.sql"),
+    include_str!("../../migrations/0004_sign_outs.sql"),
+    include_str!("../../migrations/0005_sessions.sql"),
 ];
 
 /// The schema of this version.

@@ -76,11 +76,23 @@ async fn first_schema(bed: &Bed) -> Outcome {
         .create(&agreement("west", "p"), 20)
         .await?;
     store.close().await;
-    for table in ["untagged_formats", "token_keys"] {
+    for table in [
+        "untagged_formats",
+        "token_keys",
+        "ended_sessions",
+        "sign_outs",
+        "heard_sign_outs",
+    ] {
         bed.execute(&format!("DROP TABLE {table}")).await?;
     }
     for column in ["kind", "policy", "keystone"] {
         bed.execute(&format!("ALTER TABLE partners DROP COLUMN {column}"))
+            .await?;
+    }
+    bed.execute("DROP INDEX /*! IF EXISTS */ seen_tokens_of_session /*! ON seen_tokens */")
+        .await?;
+    for column in ["session", "origin"] {
+        bed.execute(&format!("ALTER TABLE seen_tokens DROP COLUMN {column}"))
             .await?;
     }
     bed.execute("UPDATE meta SET value = '1' WHERE name = 'schema'")
@@ -101,7 +113,7 @@ async fn a_database_of_the_first_schema_keeps_what_it_holds(bed: &Bed) -> Outcom
     assert_eq!(store.agreements().live(&cloud("west"), 30).await?.len(), 1);
     let (north, access) = keystone("north", &[TokenFormat::Uuid])?;
     store.partners().add_keystone(&north, &access).await?;
-    let newest = "SELECT COUNT(*) FROM meta WHERE name = 'schema' AND value = '3'";
+    let newest = "SELECT COUNT(*) FROM meta WHERE name = 'schema' AND value = '5'";
     assert_eq!(bed.count(newest).await?, 1);
     Ok(())
 }
@@ -117,6 +129,8 @@ async fn a_migration_that_mariadb_was_killed_in_is_finished_by_the_next_start() 
         bed.execute("DROP TABLE audit").await?;
         bed.execute("DROP TABLE untagged_formats").await?;
         bed.execute("ALTER TABLE partners DROP COLUMN keystone")
+            .await?;
+        bed.execute("ALTER TABLE seen_tokens DROP COLUMN origin")
             .await?;
         bed.execute("DELETE FROM meta").await?;
 

@@ -19,6 +19,8 @@ fn seen(number: u32, partner: &str, expires_at: i64) -> SeenToken {
         user_id: "u".into(),
         project_id: (number.is_multiple_of(2)).then(|| "p".into()),
         expires_at,
+        session: None,
+        origin: None,
     }
 }
 

@@ -16,9 +16,11 @@ mod monitoring;
 mod own_catalog;
 mod pairing;
 mod plain;
+mod pokes;
 mod publish;
 mod revocations;
 mod rings;
+mod sign_outs;
 mod sync;
 mod trust;
 mod wishes;
@@ -43,10 +45,11 @@ use tokio_util::task::TaskTracker;
 use self::clock::now;
 use self::delegate::{AdminUids, Socket};
 use self::directory::Directory;
-use self::home::{Home, OwnTokenKeys, PeerSide};
+use self::home::{Home, Noticing, OwnTokenKeys, PeerSide};
 use self::host::Host;
 use self::metrics::Metrics;
 use self::own_catalog::{OWN_CATALOG, OwnCatalog};
+use self::pokes::Pokes;
 use self::publish::{Publisher, SNAPSHOT};
 use self::sync::Pulls;
 use crate::config::Config;
@@ -72,6 +75,9 @@ pub(crate) struct Daemon {
     pulls: Pulls,
     strangers: Noise,
     tasks: TaskTracker,
+    noticing: Noticing,
+    /// Whether the daemon is about to end.
+    stop: watch::Sender<bool>,
 }
 
 /// Runs until SIGTERM or SIGINT, then finishes what is under way.
@@ -89,6 +95,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
 
     let admins = AdminUids::new(own_uid(), settings.delegate.admin_uids.iter().copied());
     let socket = Socket::bind(&settings.delegate.socket, group)?;
+    let pokes = Pokes::bind(&settings.delegate.socket, group)?;
     let peers = TcpListener::bind(settings.peer.listen)
         .await
         .with_context(|| {
@@ -108,7 +115,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         "ready"
     );
 
-    let (stop, stopping) = watch::channel(false);
+    let stopping = daemon.stop.subscribe();
     let delegate = delegate::serve(
         socket,
         delegate::router(Arc::clone(&daemon), admins),
@@ -128,7 +135,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         Arc::clone(&daemon),
         stopped(stopping.clone()),
     ));
-    let mut background = tokio::spawn(Arc::clone(&daemon).keep_going());
+    let mut background = tokio::spawn(Arc::clone(&daemon).keep_going(pokes));
 
     tokio::select! {
         signal = wait_for_signal() => signal?,
@@ -138,7 +145,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         }
     }
     tracing::info!("stopping: no new requests, running ones finish");
-    stop.send_replace(true);
+    daemon.stop.send_replace(true);
     let drained = timeout(DRAIN, async { tokio::join!(delegate, peers, monitor) }).await;
     if drained.is_err() {
         tracing::warn!(
@@ -220,11 +227,13 @@ impl Daemon {
             pulls: Pulls::default(),
             strangers: Noise::new(),
             tasks: TaskTracker::new(),
+            noticing: Noticing::default(),
+            stop: watch::Sender::default(),
         }))
     }
 
     /// Background work, for ever.
-    async fn keep_going(self: Arc<Self>) {
+    async fn keep_going(self: Arc<Self>, pokes: Pokes) {
         if let Err(error) = self.publisher.publish(true).await {
             tracing::error!(
                 error = format!("{error:#}"),
@@ -240,6 +249,9 @@ impl Daemon {
             Arc::clone(&self).follow_acceptances(),
             Arc::clone(&self).follow_revocations(self.config.tokens.revocation_refresh),
             Arc::clone(&self).follow_wishes(),
+            Arc::clone(&self).follow_sign_outs(),
+            Arc::clone(&self).note_sign_outs(),
+            Arc::clone(&self).heed_pokes(pokes),
         );
     }
 

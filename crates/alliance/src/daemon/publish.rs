@@ -1,27 +1,29 @@
 //! Telling Keystone: the snapshot file, and the doorbell that makes every Keystone worker read it
 //! and drop what it cached.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use alliance_cloud::keystone::Keystone;
 use alliance_core::cloud::CloudId;
 use alliance_core::descriptor::Jwk;
 use alliance_core::snapshot::{Inputs, PartnerInputs, Snapshot};
 use alliance_peer::request_id::RequestId;
-use alliance_store::Store;
+use alliance_store::{EndedSession, Store};
 use anyhow::Context;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
 
 use super::clock::now;
 use super::directory::{Directory, Known};
 use super::files;
 use super::metrics::{Metrics, RingLabels};
 use super::own_catalog::OwnCatalog;
-use crate::wire::{Applied, Health};
+use crate::wire::{Applied, DoorbellAck, DoorbellWork, Health, SessionEnd};
 
 /// The file's name in the state directory.
 pub(crate) const SNAPSHOT: &str = "keystone.json";
@@ -30,6 +32,11 @@ const ACK_WAIT: Duration = Duration::from_secs(2);
 /// Pauses between rings that nobody answered.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Rings about sessions are not closer together than this.
+const SIGN_OUT_PAUSE: Duration = Duration::from_millis(500);
+/// How many sessions Keystone is told of at once.
+const SESSIONS_AT_ONCE: usize = 1000;
 
 /// What a doorbell secret begins with; the plugin answers such a "token" always with 404.
 const RING_PREFIX: &str = "ring~";
@@ -42,7 +49,7 @@ pub(crate) struct Publisher {
     catalog: Arc<OwnCatalog>,
     metrics: Arc<Metrics>,
     settings: Settings,
-    pending: Mutex<Option<Pending>>,
+    bell: Mutex<Bell>,
     state: watch::Sender<State>,
     wake: Notify,
     writing: tokio::sync::Mutex<Option<Snapshot>>,
@@ -62,11 +69,6 @@ pub(crate) struct Settings {
     pub group: Option<u32>,
     /// Whether partners' endpoints may be http and local.
     pub allow_http: bool,
-}
-
-struct Pending {
-    secret: String,
-    generation: u64,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -96,7 +98,7 @@ impl Publisher {
             catalog,
             metrics,
             settings,
-            pending: Mutex::default(),
+            bell: Mutex::default(),
             state: watch::Sender::default(),
             wake: Notify::new(),
             writing: tokio::sync::Mutex::default(),
@@ -113,7 +115,7 @@ impl Publisher {
         let generation = self.write(always).await?;
         let mut state = self.state.subscribe();
         let acknowledged = state.wait_for(|state| state.acknowledged >= generation);
-        match tokio::time::timeout(ACK_WAIT, acknowledged).await {
+        match timeout(ACK_WAIT, acknowledged).await {
             Ok(Ok(_)) => Ok(Applied {
                 keystone_told: true,
                 detail: None,
@@ -131,36 +133,65 @@ impl Publisher {
         }
     }
 
-    /// The plugin has read the newest file. Returns false if `random`, what follows
-    /// [`RING_PREFIX`], is not that of the pending secret.
-    pub(crate) fn acknowledge(&self, random: &str, node: &str, error: Option<&str>) -> bool {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_meant =
-            |pending: &&Pending| pending.secret.strip_prefix(RING_PREFIX) == Some(random);
-        let Some(known) = pending.as_ref().filter(is_meant) else {
-            return false;
-        };
-        if let Some(error) = error {
+    /// Our Keystone must know that these sessions have ended, and with `flush` that what it remembers
+    /// of others does not count any more. It is rung soon.
+    pub(crate) fn end_sessions(&self, ended: impl IntoIterator<Item = EndedSession>, flush: bool) {
+        self.bell().end_sessions(ended, flush);
+        self.wake.notify_one();
+    }
+
+    /// Waits until our Keystone knows of these, at most for `patience`.
+    pub(crate) async fn knows_of(&self, sessions: &BTreeSet<String>, patience: Duration) -> bool {
+        let mut state = self.state.subscribe();
+        let all_told = state.wait_for(|_| self.bell().has_told(sessions));
+        timeout(patience, all_told).await.is_ok()
+    }
+
+    /// What our Keystone must do; `None` if `random`, what follows [`RING_PREFIX`], is not that of
+    /// the newest snapshot.
+    pub(crate) fn answer(&self, random: &str) -> Option<DoorbellWork> {
+        self.bell().answer(random)
+    }
+
+    /// The plugin has done what it was told. Returns the sessions that it knows of now, or `None` if
+    /// `ack.ring`, what follows [`RING_PREFIX`], is not that of the newest snapshot, or nothing is
+    /// pending.
+    pub(crate) fn acknowledge(&self, ack: &DoorbellAck) -> Option<Vec<String>> {
+        let node = &ack.node;
+        let mut bell = self.bell();
+        if !bell.is_rung_by(&ack.ring) || !bell.is_pending() {
+            return None;
+        }
+        if let Some(error) = &ack.error {
             tracing::error!(
                 node,
                 error,
                 "Keystone heard the doorbell, but failed to apply the change"
             );
             let error = format!("{node}: {error}");
+            drop(bell);
             self.state
                 .send_modify(|state| state.plugin_error = Some(error));
-            return true;
+            return Some(Vec::new());
         }
-        let generation = known.generation;
-        *pending = None;
-        drop(pending);
-        tracing::debug!(node, generation, "Keystone acknowledged");
+        let (generation, told) = bell.done(ack.batch);
+        drop(bell);
+        tracing::debug!(
+            node,
+            generation,
+            sessions = told.len(),
+            "Keystone acknowledged"
+        );
         self.state.send_modify(|state| {
-            state.acknowledged = state.acknowledged.max(generation);
+            state.acknowledged = state.acknowledged.max(generation.unwrap_or_default());
             state.last_error = None;
             state.plugin_error = None;
         });
-        true
+        Some(told)
+    }
+
+    fn bell(&self) -> MutexGuard<'_, Bell> {
+        self.bell.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// For `alliance status`.
@@ -185,23 +216,25 @@ impl Publisher {
     /// Rings until acknowledged, whenever something is pending. Runs for ever.
     pub(crate) async fn ring_when_needed(&self) {
         let mut pause = FIRST_PAUSE;
+        let mut last: Option<Instant> = None;
         loop {
-            let secret = {
-                let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-                pending.as_ref().map(|pending| pending.secret.clone())
-            };
-            let Some(secret) = secret else {
+            let pending = self.bell().pending();
+            let Some((secret, is_change)) = pending else {
                 pause = FIRST_PAUSE;
                 self.wake.notified().await;
                 continue;
             };
+            if !is_change && let Some(last) = last {
+                // Each costs all local users what Keystone remembers of their tokens.
+                sleep(SIGN_OUT_PAUSE.saturating_sub(last.elapsed())).await;
+            }
+            last = Some(Instant::now());
+            let done = self.bell().done;
             let request_id = RequestId::random();
             let rung = self.keystone.ring(&secret, &request_id.to_string()).await;
             let acknowledged = {
-                let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-                pending
-                    .as_ref()
-                    .is_none_or(|pending| pending.secret != secret)
+                let bell = self.bell();
+                bell.done != done || bell.secret.as_deref() != Some(&secret)
             };
             let result = if acknowledged {
                 "acknowledged"
@@ -226,7 +259,7 @@ impl Publisher {
             self.state
                 .send_modify(|state| state.last_error = Some(error));
             tokio::select! {
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+                () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
                 () = self.wake.notified() => pause = FIRST_PAUSE,
             }
         }
@@ -264,11 +297,125 @@ impl Publisher {
         files::replace(path, &content, self.settings.group)
             .with_context(|| format!("writing {} for Keystone's plugin", path.display()))?;
         *last = Some(snapshot);
-        *self.pending.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Pending { secret, generation });
+        self.bell().change(secret, generation);
         self.state.send_modify(|state| state.written = generation);
         self.wake.notify_one();
         Ok(generation)
+    }
+}
+
+/// What our Keystone has still to be told, and the secret that makes it ask for it.
+#[derive(Debug, Default)]
+struct Bell {
+    /// Its hash is in the snapshot.
+    secret: Option<String>,
+    /// The snapshot that Keystone has not acknowledged.
+    generation: Option<u64>,
+    /// Sessions that have ended, by their ids.
+    sessions: BTreeMap<String, SessionEnd>,
+    /// How often Keystone was to forget what it remembers, and how often it has.
+    flushes: (u64, u64),
+    /// What was told last.
+    told: Told,
+    /// How often something was acknowledged.
+    done: u64,
+}
+
+/// What a plugin that asked is about to do.
+#[derive(Debug, Default)]
+struct Told {
+    batch: u64,
+    generation: Option<u64>,
+    sessions: Vec<String>,
+    flushes: u64,
+}
+
+impl Bell {
+    fn change(&mut self, secret: String, generation: u64) {
+        self.secret = Some(secret);
+        self.generation = Some(generation);
+    }
+
+    fn end_sessions(&mut self, ended: impl IntoIterator<Item = EndedSession>, flush: bool) {
+        let ended = ended.into_iter().map(|ended| {
+            let end = SessionEnd {
+                id: ended.session.clone(),
+                until: ended.expires_at,
+                cloud_id: ended.cloud_id,
+                user_id: ended.user_id,
+            };
+            (ended.session, end)
+        });
+        self.sessions.extend(ended);
+        self.flushes.0 += u64::from(flush);
+    }
+
+    fn has_told(&self, sessions: &BTreeSet<String>) -> bool {
+        let (wanted, done) = self.flushes;
+        wanted == done && !sessions.iter().any(|id| self.sessions.contains_key(id))
+    }
+
+    fn is_pending(&self) -> bool {
+        let (wanted, done) = self.flushes;
+        self.generation.is_some() || !self.sessions.is_empty() || wanted != done
+    }
+
+    /// What to ring with, and whether it is about more than sessions.
+    fn pending(&self) -> Option<(String, bool)> {
+        let secret = self.secret.as_ref().filter(|_| self.is_pending())?;
+        Some((secret.clone(), self.generation.is_some()))
+    }
+
+    fn is_rung_by(&self, random: &str) -> bool {
+        let secret = self.secret.as_deref();
+        secret.and_then(|secret| secret.strip_prefix(RING_PREFIX)) == Some(random)
+    }
+
+    fn answer(&mut self, random: &str) -> Option<DoorbellWork> {
+        if !self.is_rung_by(random) {
+            return None;
+        }
+        let work = DoorbellWork {
+            changed: self.generation.is_some(),
+            batch: self.told.batch + 1,
+            sessions: self
+                .sessions
+                .values()
+                .take(SESSIONS_AT_ONCE)
+                .cloned()
+                .collect(),
+            flush: self.flushes.0 != self.flushes.1,
+        };
+        self.told = Told {
+            batch: work.batch,
+            generation: self.generation,
+            sessions: work.sessions.iter().map(|end| end.id.clone()).collect(),
+            flushes: self.flushes.0,
+        };
+        Some(work)
+    }
+
+    /// A plugin did what it was told in `batch`; one of an earlier version names none and knows of
+    /// the snapshot only.
+    fn done(&mut self, batch: Option<u64>) -> (Option<u64>, Vec<String>) {
+        self.done += 1;
+        if batch.is_none() {
+            return (self.generation.take(), Vec::new());
+        }
+        if batch != Some(self.told.batch) {
+            // Another one asked since, and will say so too.
+            return (None, Vec::new());
+        }
+        let told = std::mem::take(&mut self.told);
+        self.told.batch = told.batch;
+        if self.generation == told.generation {
+            self.generation = None;
+        }
+        self.flushes.1 = self.flushes.1.max(told.flushes);
+        for id in &told.sessions {
+            self.sessions.remove(id);
+        }
+        (told.generation, told.sessions)
     }
 }
 
@@ -335,14 +482,15 @@ pub(crate) mod tests {
                 allow_http: false,
             },
         );
-        let acknowledged = || {
-            let pending = publisher.pending.lock();
-            let pending = pending.unwrap_or_else(PoisonError::into_inner);
-            let secret = pending.as_ref().map(|pending| pending.secret.clone());
-            secret.unwrap_or_default()[RING_PREFIX.len()..].to_owned()
-        };
         publisher.write(true).await?;
-        assert!(publisher.acknowledge(&acknowledged(), "node", None));
+        let secret = publisher.bell().secret.clone().unwrap_or_default();
+        let ack = DoorbellAck {
+            ring: secret[RING_PREFIX.len()..].to_owned(),
+            node: "node".into(),
+            error: None,
+            batch: None,
+        };
+        assert!(publisher.acknowledge(&ack).is_some());
         assert!(publisher.publish(false).await?.keystone_told);
         store
             .partners()
@@ -354,5 +502,90 @@ pub(crate) mod tests {
         assert!(!one?.keystone_told);
         assert!(!other?.keystone_told);
         Ok(())
+    }
+
+    fn ended(session: &str) -> EndedSession {
+        EndedSession {
+            session: session.to_owned(),
+            cloud_id: CloudId::from_spki(b"west"),
+            user_id: "ann".to_owned(),
+            expires_at: 100,
+        }
+    }
+
+    fn ids(work: Option<&DoorbellWork>) -> Vec<&str> {
+        let sessions = work
+            .map(|work| work.sessions.as_slice())
+            .unwrap_or_default();
+        sessions.iter().map(|end| end.id.as_str()).collect()
+    }
+
+    #[test]
+    fn sessions_stay_to_be_told_until_keystone_has_said_that_it_knows_them() {
+        let mut bell = Bell::default();
+        bell.end_sessions([ended("a")], true);
+        assert!(bell.pending().is_none(), "no secret yet");
+        bell.change("ring~x".into(), 1);
+        assert_eq!(bell.done(None), (Some(1), Vec::new()));
+        assert_eq!(bell.pending(), Some(("ring~x".into(), false)));
+        assert!(bell.answer("y").is_none() && bell.answer("ring~x").is_none());
+
+        let first = bell.answer("x");
+        assert_eq!(ids(first.as_ref()), ["a"]);
+        assert!(
+            first
+                .as_ref()
+                .is_some_and(|work| work.flush && !work.changed)
+        );
+        // One more ends while a plugin is at it; another plugin is told of both.
+        bell.end_sessions([ended("b")], true);
+        let both = ["a".to_owned(), "b".to_owned()].into();
+        assert!(!bell.has_told(&both));
+        let second = bell.answer("x");
+        assert_eq!(ids(second.as_ref()), ["a", "b"]);
+        let batch = |work: &Option<DoorbellWork>| work.as_ref().map(|work| work.batch);
+        assert_eq!(bell.done(batch(&first)), (None, Vec::new()));
+        assert!(bell.is_pending());
+        assert_eq!(bell.done(batch(&second)).1, ["a", "b"]);
+        assert!(!bell.is_pending() && bell.has_told(&both));
+        // Rung again by who listened: nothing is to be done.
+        let again = bell.answer("x");
+        assert!(
+            again.is_some_and(|work| { !work.changed && !work.flush && work.sessions.is_empty() })
+        );
+    }
+
+    #[test]
+    fn a_change_that_came_meanwhile_is_not_taken_for_told() {
+        let mut bell = Bell::default();
+        bell.change("ring~x".into(), 1);
+        let first = bell.answer("x").map(|work| work.batch);
+        bell.end_sessions([], true);
+        bell.change("ring~y".into(), 2);
+        assert_eq!(bell.done(first).0, Some(1));
+        assert_eq!(bell.pending(), Some(("ring~y".into(), true)));
+        assert!(bell.answer("x").is_none());
+        let second = bell.answer("y");
+        assert!(
+            second
+                .as_ref()
+                .is_some_and(|work| work.changed && work.flush)
+        );
+        bell.done(second.map(|work| work.batch));
+        assert!(bell.pending().is_none());
+    }
+
+    #[test]
+    fn many_sessions_are_told_in_parts() {
+        let mut bell = Bell::default();
+        bell.change("ring~x".into(), 1);
+        let many = 2 * SESSIONS_AT_ONCE + 1;
+        bell.end_sessions((0..many).map(|number| ended(&number.to_string())), false);
+        let mut parts = Vec::new();
+        while bell.is_pending() {
+            let work = bell.answer("x");
+            parts.push(bell.done(work.map(|work| work.batch)).1.len());
+        }
+        assert_eq!(parts, [SESSIONS_AT_ONCE, SESSIONS_AT_ONCE, 1]);
     }
 }

@@ -6,11 +6,11 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::partner::Status;
 use alliance_core::refusal::Reason;
 use alliance_core::snapshot::Received;
+use alliance_core::{LONGEST_TOKEN_LIFE, Seconds};
 use alliance_peer::client::PeerError;
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement;
@@ -192,6 +192,13 @@ impl Daemon {
                     error = format!("{error:#}"),
                     "what is due to expire was not stored; it counts as expired all the same"
                 ),
+            }
+            if let Err(error) = self.store.ended_sessions().forget_expired(now()).await {
+                tracing::error!(%error, "expired entries were not deleted");
+            }
+            let too_old = now() - LONGEST_TOKEN_LIFE;
+            if let Err(error) = self.store.sign_outs().forget_before(too_old).await {
+                tracing::error!(%error, "old sign-outs were not deleted");
             }
             if let Err(error) = self.store.seen_tokens().forget_expired(now()).await {
                 tracing::error!(%error, "expired entries were not deleted");

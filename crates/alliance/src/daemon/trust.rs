@@ -157,8 +157,7 @@ impl Daemon {
     /// Drops the partner's tokens from the caches of this cloud's services, as far as they are
     /// known and reachable.
     async fn sweep_service_caches(&self, known: &Known) {
-        let memcached = &self.config.services.memcached;
-        if memcached.is_empty() {
+        if self.config.services.memcached.is_empty() {
             return;
         }
         let hashes = match self
@@ -173,8 +172,13 @@ impl Daemon {
                 return;
             }
         };
-        for address in memcached {
-            if let Err(error) = alliance_cloud::token_cache::forget(address, &hashes).await {
+        self.sweep_hashes(&hashes).await;
+    }
+
+    /// Drops tokens, by their hashes, from the caches of this cloud's services.
+    pub(crate) async fn sweep_hashes(&self, hashes: &[String]) {
+        for address in &self.config.services.memcached {
+            if let Err(error) = alliance_cloud::token_cache::forget(address, hashes).await {
                 tracing::warn!(address, %error, "a services' cache was not swept; it runs out by itself (token_cache_time)");
             }
         }

@@ -65,6 +65,7 @@ pub(crate) fn router(daemon: Arc<Daemon>, admins: AdminUids) -> Router {
         .route("/v1/tokens/validate", post(tokens::validate))
         .route("/v1/guests/confirm", post(tokens::confirm))
         .route("/v1/guests/sweep", post(tokens::sweep))
+        .route("/v1/doorbell/answer", post(tokens::answer_doorbell))
         .route("/v1/doorbell/ack", post(tokens::acknowledge))
         .merge(operators)
         .fallback(problem::no_such_route)

@@ -11,7 +11,10 @@ use http::{HeaderMap, StatusCode};
 
 use super::problem::ApiError;
 use crate::daemon::Daemon;
-use crate::wire::{ConfirmRequest, DoorbellAck, SweepRequest, ValidateRequest, Verdict};
+use crate::wire::{
+    ConfirmRequest, DoorbellAck, DoorbellQuestion, DoorbellWork, SweepRequest, ValidateRequest,
+    Verdict,
+};
 
 /// `POST /v1/tokens/validate`
 pub(crate) async fn validate(
@@ -36,20 +39,29 @@ pub(crate) async fn confirm(
     Ok(answer(verdict))
 }
 
+/// `POST /v1/doorbell/answer`
+pub(crate) async fn answer_doorbell(
+    State(daemon): State<Arc<Daemon>>,
+    request: Result<Json<DoorbellQuestion>, JsonRejection>,
+) -> Result<Json<DoorbellWork>, ApiError> {
+    let Json(question) = request?;
+    let work = daemon.publisher.answer(&question.secret);
+    work.map(Json)
+        .ok_or_else(|| ApiError::not_found("this is not how the doorbell rings now"))
+}
+
 /// `POST /v1/doorbell/ack`
 pub(crate) async fn acknowledge(
     State(daemon): State<Arc<Daemon>>,
     request: Result<Json<DoorbellAck>, JsonRejection>,
 ) -> Result<StatusCode, ApiError> {
     let Json(ack) = request?;
-    if daemon
+    let told = daemon
         .publisher
-        .acknowledge(&ack.ring, &ack.node, ack.error.as_deref())
-    {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(ApiError::not_found("no such doorbell is pending"))
-    }
+        .acknowledge(&ack)
+        .ok_or_else(|| ApiError::not_found("no such doorbell is pending"))?;
+    daemon.keystone_knows(&told).await;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `POST /v1/guests/sweep`

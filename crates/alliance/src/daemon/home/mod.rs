@@ -3,9 +3,11 @@
 mod revocations;
 mod service;
 mod shares;
+mod sign_outs;
 mod token_keys;
 
 pub(crate) use self::service::PeerSide;
+pub(crate) use self::sign_outs::Noticing;
 pub(crate) use self::token_keys::OwnTokenKeys;
 
 use std::collections::BTreeSet;

@@ -12,7 +12,7 @@ use alliance_peer::pairing::PairingSecret;
 use alliance_peer::service::{Acceptor, Call, PeerService, Report};
 use alliance_peer::wire::{
     AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, Introspection, Offer,
-    PairingView, ProjectQuery, RevocationsAnswer, Topic,
+    PairingView, Poll, PollAnswer, ProjectQuery, RevocationsAnswer, Topic,
 };
 use alliance_token::Token;
 use data_encoding::HEXLOWER;
@@ -105,6 +105,11 @@ impl PeerService for PeerSide {
             .revocations(&host, known.as_deref(), call.request_id)
             .await;
         Ok(RevocationsAnswer { revocations: list? })
+    }
+
+    async fn sign_outs(&self, call: &Call, poll: Poll) -> Result<PollAnswer, ApiError> {
+        let host = self.host(call)?;
+        self.0.tell_sign_outs(&host, &poll, call.request_id).await
     }
 
     async fn agreements(&self, call: &Call) -> Result<AgreementsAnswer, ApiError> {

@@ -57,6 +57,13 @@ impl Host {
         if let Err(reason) = allowed {
             return (Err(reason), Via::Local);
         }
+        let derived_from = request
+            .token
+            .as_ref()
+            .and_then(|token| token.session.as_ref());
+        if derived_from.is_some_and(|session| self.book.has_ended(session)) {
+            return (Err(Reason::Revoked), Via::Local);
+        }
         let project_id = request.project_id.as_deref();
         let (outcome, via) = self
             .ask_for_grants(
@@ -79,6 +86,8 @@ impl Host {
                 user_id: request.user_id.clone(),
                 project_id: request.project_id.clone(),
                 expires_at: derived.expires_at,
+                session: derived.session.clone(),
+                origin: None,
             })
             .await;
         }

@@ -6,6 +6,7 @@ mod lists;
 mod notary;
 mod offline;
 mod role_sets;
+mod sessions;
 mod trace;
 
 pub(crate) use self::lists::{Lists, ReadList};
@@ -33,6 +34,7 @@ use tokio::time::timeout;
 use self::notary::Notary;
 use self::offline::{Attested, Offline};
 use self::role_sets::RoleSets;
+use self::sessions::Book;
 use self::trace::Trace;
 use super::budgets::Budgets;
 use super::clock::now;
@@ -63,6 +65,7 @@ pub(crate) struct Host {
     /// question costs here, and each of these stays there until it expires.
     noted: Cache<Key, ()>,
     lists: Lists,
+    book: Book,
     wishes: Wishes,
     budgets: Arc<Budgets>,
     /// Apart, since nobody but a guest with a token of this cloud spends it.
@@ -105,6 +108,7 @@ impl Host {
             attested: Cache::new(tokens.remembered),
             noted: Cache::new(tokens.remembered),
             lists: Lists::default(),
+            book: Book::default(),
             wishes: Wishes::default(),
             budgets: Arc::new(Budgets::new(&tokens.invalid_budget)),
             guest_budgets: Arc::new(Budgets::new(&tokens.invalid_budget)),
@@ -259,6 +263,9 @@ impl Host {
                 );
             }
             Ok(_) if via != Via::Cache => {
+                if !self.begin_session(cloud_id, *token.digest(), &kept.claims) {
+                    return (Err(Reason::Revoked), via);
+                }
                 self.note_guest(cloud_id, token.sha256(), &kept.claims)
                     .await;
             }
@@ -279,6 +286,10 @@ impl Host {
         let decided = self.judge(known, &attested.word, &attested.entrant);
         match &decided {
             Ok(_) if first => {
+                let cloud_id = &known.partner.cloud_id;
+                if !self.begin_session(cloud_id, *token.digest(), &attested.entrant) {
+                    return Err(Reason::Revoked);
+                }
                 self.note_guest(&known.partner.cloud_id, token.sha256(), &attested.entrant)
                     .await;
             }
@@ -296,6 +307,9 @@ impl Host {
         word: &Word,
         entrant: &Entrant,
     ) -> Result<(Word, Seconds), Reason> {
+        if self.book.has_ended(&entrant.origin.session) {
+            return Err(Reason::Revoked);
+        }
         may_enter(entrant, &known.given, &self.admin_roles, now())
             .map(|_| (word.clone(), entrant.expires_at))
     }
@@ -307,6 +321,8 @@ impl Host {
             user_id: entrant.user_id.to_string(),
             project_id: entrant.project_id.as_deref().map(str::to_owned),
             expires_at: entrant.expires_at.min(now() + LONGEST_TOKEN_LIFE),
+            session: Some(entrant.origin.session.clone()),
+            origin: Some(Arc::clone(&entrant.origin)),
         })
         .await;
     }
@@ -485,6 +501,8 @@ pub(crate) mod tests {
             user_id: "u".into(),
             project_id: None,
             expires_at: 1000,
+            session: None,
+            origin: None,
         };
         host.note(seen("a")).await;
         assert_eq!(store.seen_tokens().of_partner(&west, 0).await?, ["a"]);

@@ -1,0 +1,97 @@
+//! Sessions that have ended before their time.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use alliance_core::session::Origin;
+use alliance_store::{EndedSession, SeenToken};
+use jiff::Timestamp;
+
+use crate::bed::{Bed, Outcome, cloud, on_both};
+
+on_both!(
+    what_has_ended_is_known_until_it_would_have_expired,
+    a_sessions_tokens_are_known_with_what_was_made_from_them,
+);
+
+fn ended(session: &str, expires_at: i64) -> EndedSession {
+    EndedSession {
+        session: session.into(),
+        cloud_id: cloud("west"),
+        user_id: "ann".into(),
+        expires_at,
+    }
+}
+
+async fn what_has_ended_is_known_until_it_would_have_expired(bed: &Bed) -> Outcome {
+    let many: Vec<_> = (0..250)
+        .map(|number| ended(&format!("s{number}"), 200))
+        .collect();
+    let store = bed.open().await?;
+    store.ended_sessions().add(&many).await?;
+    store.ended_sessions().add(&[ended("early", 100)]).await?;
+    store
+        .ended_sessions()
+        .told(&["s7".into(), "s8".into(), "nobody".into()])
+        .await?;
+    store.close().await;
+
+    let store = bed.open().await?;
+    let sessions = store.ended_sessions();
+    let told = |found: &[(EndedSession, bool)]| found.iter().filter(|(_, told)| *told).count();
+    let found = sessions.list(99).await?;
+    assert_eq!((found.len(), told(&found)), (251, 2));
+    assert!(found.contains(&(ended("s7", 200), true)));
+    assert!(found.contains(&(ended("s9", 200), false)));
+    assert_eq!(sessions.list(100).await?.len(), 250);
+    // Told anew: our Keystone must hear of it again.
+    sessions.add(&[ended("s7", 200)]).await?;
+    assert_eq!(told(&sessions.list(100).await?), 1);
+    assert_eq!(sessions.forget_expired(100).await?, 1);
+    assert_eq!(sessions.forget_expired(200).await?, 250);
+    Ok(())
+}
+
+async fn a_sessions_tokens_are_known_with_what_was_made_from_them(bed: &Bed) -> Outcome {
+    let store = bed.open().await?;
+    let origin = Arc::new(Origin {
+        session: "one".into(),
+        audit_ids: vec!["own".into(), "root".into()],
+        user_domain_id: "people".into(),
+        project_domain_id: None,
+        issued_at: Timestamp::from_microsecond(1_700_000_000_123_456)?,
+    });
+    let token = |hash: &str, session: Option<&str>, origin: Option<&Arc<Origin>>| SeenToken {
+        token_sha256: hash.into(),
+        cloud_id: cloud("west"),
+        user_id: "u".into(),
+        project_id: None,
+        expires_at: 100,
+        session: session.map(str::to_owned),
+        origin: origin.map(Arc::clone),
+    };
+    let first = token("a", Some("one"), Some(&origin));
+    for seen in [
+        first.clone(),
+        token("b", Some("one"), None),
+        token("c", Some("two"), None),
+        token("d", None, None),
+    ] {
+        store.seen_tokens().note(seen).await?;
+    }
+    let tokens = store.seen_tokens();
+    assert_eq!(tokens.origins(99).await?, [first]);
+    assert!(tokens.origins(100).await?.is_empty());
+    let of = |ids: &[&str]| {
+        ids.iter()
+            .map(|id| (*id).to_owned())
+            .collect::<BTreeSet<_>>()
+    };
+    assert_eq!(
+        tokens.of_sessions(&of(&["one", "nobody"])).await?,
+        ["a", "b"]
+    );
+    assert_eq!(tokens.of_sessions(&of(&["one", "two"])).await?.len(), 3);
+    assert!(tokens.of_sessions(&of(&[])).await?.is_empty());
+    Ok(())
+}

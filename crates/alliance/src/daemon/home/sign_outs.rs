@@ -1,0 +1,356 @@
+//! Single sign-out at home: what ends a token here is noted, and hosts are told.
+//!
+//! Keystone's own tables are the source, read from where the last reading began; a poke of the plugin
+//! says that there is something to read. What leaves no event there is in the poke itself, or is found
+//! by comparing what is disabled now with what was.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use alliance_cloud::keystone::KeystoneError;
+use alliance_core::revocation::RevocationEvent;
+use alliance_core::sign_out::{Change, LookAgain, SignOut};
+use alliance_core::{CLOCK_SKEW, LONGEST_TOKEN_LIFE, Seconds};
+use alliance_peer::error::ApiError;
+use alliance_peer::request_id::RequestId;
+use alliance_peer::wire::{MAX_SIGN_OUTS, Poll, PollAnswer};
+use alliance_store::{NewSignOut, NotedSignOut};
+use data_encoding::HEXLOWER;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+
+use crate::daemon::Daemon;
+use crate::daemon::clock::now;
+use crate::daemon::directory::Known;
+use crate::daemon::home::Home;
+
+/// How often Keystone is read though nobody poked.
+const READ_EVERY: Duration = Duration::from_secs(2);
+/// Pokes that come within this time are one.
+const GATHER: Duration = Duration::from_millis(5);
+/// How often all events are read again, whatever the clocks of this cloud's machines say.
+const READ_ALL_EVERY: Duration = Duration::from_secs(300);
+/// How much of the last reading is read again: clocks within this cloud may differ.
+const OVERLAP: Seconds = 2 * CLOCK_SKEW;
+/// How long a poll waits for news.
+const WAIT: Duration = Duration::from_secs(25);
+/// How many users and projects wait at most to be noted; more are all of them.
+const MOST_DOUBTS: usize = 1000;
+
+/// What is to be noted, and who waits for it.
+pub(crate) struct Noticing {
+    poked: Notify,
+    doubts: Mutex<BTreeSet<LookAgain>>,
+    noted: watch::Sender<u64>,
+}
+
+impl Default for Noticing {
+    fn default() -> Self {
+        Self {
+            poked: Notify::new(),
+            doubts: Mutex::default(),
+            noted: watch::Sender::default(),
+        }
+    }
+}
+
+impl Noticing {
+    /// Something may have ended; `doubt` says about whom hosts must ask again.
+    pub(crate) fn poke(&self, doubt: Option<LookAgain>) {
+        if let Some(doubt) = doubt {
+            let mut doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+            let everything = LookAgain::default();
+            if doubts.len() >= MOST_DOUBTS && !doubts.contains(&doubt) {
+                *doubts = [everything].into();
+            } else if !doubts.contains(&everything) {
+                doubts.insert(doubt);
+            }
+        }
+        self.poked.notify_one();
+    }
+
+    fn take(&self) -> BTreeSet<LookAgain> {
+        let mut doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *doubts)
+    }
+}
+
+/// What was read of Keystone so far.
+#[derive(Default)]
+struct Reading {
+    /// When the last one began.
+    began: Option<Seconds>,
+    /// When all was read last.
+    all: Option<Instant>,
+    disabled: Option<Disabled>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Disabled {
+    projects: BTreeSet<String>,
+    domains: BTreeSet<String>,
+}
+
+impl Daemon {
+    /// Notes what ends here, while there is a host to tell it to. Runs for ever.
+    pub(crate) async fn note_sign_outs(self: Arc<Self>) {
+        let mut reading = Reading::default();
+        loop {
+            // A time-out is as good as a poke.
+            let _ = timeout(READ_EVERY, self.noticing.poked.notified()).await;
+            sleep(GATHER).await;
+            let doubts = self.noticing.take();
+            if !self.has_hosts() {
+                reading = Reading::default();
+                continue;
+            }
+            self.note(doubts.into_iter().map(|doubt| NewSignOut {
+                digest: None,
+                change: Change::LookAgain(doubt),
+            }))
+            .await;
+            match self.read_keystone(&mut reading).await {
+                Ok(found) => self.note(found).await,
+                Err(error) => {
+                    reading.began = None;
+                    tracing::warn!(%error, "our Keystone did not say what has ended; hosts ask about tokens when their last answer is too old");
+                }
+            }
+        }
+    }
+
+    fn has_hosts(&self) -> bool {
+        let partners = self.directory.partners();
+        partners
+            .all()
+            .into_iter()
+            .any(|known| known.peer().is_some() && known.partner.require_host(now()).is_ok())
+    }
+
+    async fn note(&self, found: impl IntoIterator<Item = NewSignOut>) {
+        let found: Vec<_> = found.into_iter().collect();
+        let mut pause = GATHER;
+        // Keystone's events could be read again; what was in a poke could not.
+        loop {
+            match self.store.sign_outs().append(&found, now()).await {
+                Ok(0) => return,
+                Ok(_) => {
+                    self.noticing.noted.send_modify(|count| *count += 1);
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "what has ended here was not noted; trying again");
+                    sleep(pause).await;
+                    pause = (pause * 2).min(READ_EVERY);
+                }
+            }
+        }
+    }
+
+    async fn read_keystone(&self, reading: &mut Reading) -> Result<Vec<NewSignOut>, KeystoneError> {
+        let (id, began) = (RequestId::random().to_string(), now());
+        let all = reading
+            .all
+            .is_none_or(|last| last.elapsed() >= READ_ALL_EVERY);
+        let since = reading
+            .began
+            .filter(|_| !all)
+            .map_or(0, |began| began - OVERLAP);
+        let events = self.keystone.revocation_events_since(since, &id);
+        let (events, (projects, domains)) = tokio::try_join!(events, self.keystone.disabled(&id))?;
+        let disabled = Disabled { projects, domains };
+        let doubts = differences(reading.disabled.as_ref(), &disabled);
+        reading.disabled = Some(disabled);
+        reading.began = Some(began);
+        if all {
+            reading.all = Some(Instant::now());
+        }
+        let doubts = doubts.into_iter().map(|doubt| NewSignOut {
+            digest: None,
+            change: Change::LookAgain(doubt),
+        });
+        let earliest = began - LONGEST_TOKEN_LIFE;
+        let events = events
+            .into_iter()
+            .filter(|event| event.issued_before.as_second() > earliest)
+            // Those by which our own Keystone refuses partners' users.
+            .filter(|event| {
+                let chain = event.audit_chain_id.as_ref();
+                !chain.is_some_and(|session| self.host.has_ended(session))
+            })
+            .map(|event| NewSignOut {
+                digest: Some(digest(&event)),
+                change: Change::Revoked(event),
+            })
+            .filter(|new| new.change.concerns_travellers());
+        Ok(events.chain(doubts).collect())
+    }
+
+    /// What `host` has not heard yet, once there is something.
+    ///
+    /// # Errors
+    /// If that cannot be told now.
+    pub(crate) async fn tell_sign_outs(
+        &self,
+        host: &Known,
+        poll: &Poll,
+        request_id: RequestId,
+    ) -> Result<PollAnswer, ApiError> {
+        let heard = poll.ack.iter().filter_map(|jti| jti.parse().ok()).max();
+        if let Some(heard) = heard {
+            let sign_outs = self.store.sign_outs();
+            sign_outs
+                .hears(&host.partner.cloud_id, heard)
+                .await
+                .map_err(ApiError::internal)?;
+        }
+        let most = poll.max_events.unwrap_or(MAX_SIGN_OUTS).min(MAX_SIGN_OUTS);
+        let mut noted = self.noticing.noted.subscribe();
+        noted.mark_unchanged();
+        let mut found = self.unheard(host, most).await?;
+        if found.is_empty() && most > 0 && !poll.return_immediately {
+            let mut stop = self.stop.subscribe();
+            tokio::select! {
+                _ = timeout(WAIT, noted.changed()) => {}
+                // An error means that the daemon is gone already.
+                _ = stop.wait_for(|stop| *stop) => {}
+            }
+            found = self.unheard(host, most).await?;
+        }
+        let more_available = found.len() > most;
+        found.truncate(most);
+        tracing::debug!(%request_id, partner = host.partner.name, count = found.len(), "sign-outs are told");
+        let sets = found.iter().map(|noted| {
+            let set = self.home.sign_out(host, noted)?;
+            Ok((noted.seq.to_string(), set))
+        });
+        Ok(PollAnswer {
+            sets: sets.collect::<Result<_, ApiError>>()?,
+            more_available,
+        })
+    }
+
+    /// One more than `most`, if there are so many.
+    async fn unheard(&self, host: &Known, most: usize) -> Result<Vec<NotedSignOut>, ApiError> {
+        let partner = &host.partner;
+        // Clocks of daemons that took turns may differ.
+        let since = partner.trust_since.unwrap_or_default() - CLOCK_SKEW;
+        let sign_outs = self.store.sign_outs();
+        let unheard = sign_outs.unheard(&partner.cloud_id, since, most + 1).await;
+        unheard.map_err(ApiError::internal)
+    }
+}
+
+impl Home {
+    fn sign_out(&self, host: &Known, noted: &NotedSignOut) -> Result<String, ApiError> {
+        let sign_out = SignOut {
+            iss: self.identity.cloud_id().clone(),
+            aud: host.partner.cloud_id.clone(),
+            iat: now(),
+            jti: noted.seq.to_string(),
+            events: noted.change.to_events().map_err(ApiError::internal)?,
+        };
+        Ok(self.sign(&sign_out)?)
+    }
+}
+
+/// What became disabled or enabled.
+fn differences(before: Option<&Disabled>, after: &Disabled) -> Vec<LookAgain> {
+    let nothing = Disabled::default();
+    let before = before.unwrap_or(&nothing);
+    let projects = before.projects.symmetric_difference(&after.projects);
+    let domains = before.domains.symmetric_difference(&after.domains);
+    let projects = projects.map(|id| LookAgain {
+        project_id: Some(id.clone()),
+        ..LookAgain::default()
+    });
+    let domains = domains.map(|id| LookAgain {
+        domain_id: Some(id.clone()),
+        ..LookAgain::default()
+    });
+    projects.chain(domains).collect()
+}
+
+/// Names what an event says: Keystone gives it no id.
+fn digest(event: &RevocationEvent) -> String {
+    let at = |time: &Timestamp| time.to_string();
+    let fields = [
+        event.user_id.clone(),
+        event.role_id.clone(),
+        event.domain_id.clone(),
+        event.domain_scope_id.clone(),
+        event.project_id.clone(),
+        event.audit_id.clone(),
+        event.audit_chain_id.clone(),
+        event.trust_id.clone(),
+        event.consumer_id.clone(),
+        event.access_token_id.clone(),
+        event.expires_at.as_ref().map(at),
+        Some(at(&event.issued_before)),
+    ];
+    let mut hash = Sha256::new();
+    for field in fields {
+        // What is absent is none of the texts.
+        hash.update([u8::from(field.is_some())]);
+        hash.update(field.unwrap_or_default());
+        hash.update([0]);
+    }
+    HEXLOWER.encode(&hash.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(ids: &[&str]) -> BTreeSet<String> {
+        ids.iter().map(|id| (*id).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_was_disabled_or_enabled_puts_in_doubt() {
+        let disabled = |projects: &[&str], domains: &[&str]| Disabled {
+            projects: set(projects),
+            domains: set(domains),
+        };
+        let before = disabled(&["a", "b"], &["x"]);
+        let found = differences(Some(&before), &disabled(&["b", "c"], &[]));
+        let projects: Vec<_> = found
+            .iter()
+            .filter_map(|look| look.project_id.as_deref())
+            .collect();
+        let domains: Vec<_> = found
+            .iter()
+            .filter_map(|look| look.domain_id.as_deref())
+            .collect();
+        assert_eq!((projects, domains), (vec!["a", "c"], vec!["x"]));
+        assert!(differences(Some(&before), &before).is_empty());
+        // After a restart nobody knows what was so before.
+        assert_eq!(differences(None, &before).len(), 3);
+    }
+
+    #[test]
+    fn a_flood_of_pokes_is_one_doubt_about_everything() {
+        let noticing = Noticing::default();
+        let doubt = |number: usize| {
+            Some(LookAgain {
+                user_id: Some(number.to_string()),
+                ..LookAgain::default()
+            })
+        };
+        noticing.poke(None);
+        assert!(noticing.take().is_empty());
+        for number in 0..MOST_DOUBTS {
+            noticing.poke(doubt(number));
+            noticing.poke(doubt(0));
+        }
+        assert_eq!(noticing.take().len(), MOST_DOUBTS);
+        for number in 0..=MOST_DOUBTS + 1 {
+            noticing.poke(doubt(number));
+        }
+        assert_eq!(noticing.take(), [LookAgain::default()].into());
+        assert!(noticing.take().is_empty());
+    }
+}

@@ -1,0 +1,290 @@
+//! Partners' sessions that are here, and those that have ended before their time.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use alliance_core::Seconds;
+use alliance_core::admission::Entrant;
+use alliance_core::cloud::CloudId;
+use alliance_core::session::{Effect, Session, Sessions};
+use alliance_core::sign_out::Change;
+use alliance_store::{EndedSession, SeenToken};
+use data_encoding::HEXLOWER;
+
+use super::Host;
+use super::guests::guest_key;
+use crate::daemon::clock::now;
+use crate::daemon::directory::Known;
+
+/// In memory, as the database has it.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    here: Mutex<HashMap<CloudId, Sessions>>,
+    /// By id; until when it would have counted.
+    ended: RwLock<HashMap<String, Seconds>>,
+}
+
+impl Book {
+    /// Whether a session has ended before its time.
+    pub(super) fn has_ended(&self, session: &str) -> bool {
+        let ended = self.ended.read().unwrap_or_else(PoisonError::into_inner);
+        ended.contains_key(session)
+    }
+
+    fn end(&self, sessions: impl Iterator<Item = (String, Seconds)>) {
+        let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
+        ended.extend(sessions);
+    }
+
+    fn here(&self) -> MutexGuard<'_, HashMap<CloudId, Sessions>> {
+        self.here.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self, cloud_id: &CloudId, session: Session) -> bool {
+        let mut here = self.here();
+        let sessions = here.entry(cloud_id.clone()).or_default();
+        let id = session.id().to_owned();
+        let until = session.expires_at;
+        let has_ended = sessions.begin(session, now());
+        drop(here);
+        if has_ended {
+            self.end(std::iter::once((id.clone(), until)));
+        }
+        !self.has_ended(&id)
+    }
+
+    fn forget_expired(&self, at: Seconds) {
+        for sessions in self.here().values_mut() {
+            sessions.forget_expired(at);
+        }
+        let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
+        ended.retain(|_, until| *until > at);
+    }
+}
+
+/// What must be told to our Keystone and to the services' caches.
+#[derive(Debug, Default)]
+pub(crate) struct Ending {
+    /// Sessions that have ended.
+    pub ended: Vec<EndedSession>,
+    /// All whose tokens must not be remembered any more: those, and those about which home must be
+    /// asked again.
+    pub concerned: BTreeSet<String>,
+}
+
+impl Host {
+    /// What the database knows of sessions. Returns those that have ended and of which our Keystone
+    /// does not know yet.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn read_sessions(&self) -> alliance_store::Result<Vec<EndedSession>> {
+        let at = now();
+        for seen in self.store.seen_tokens().origins(at).await? {
+            if let Some((cloud_id, session)) = session_of(seen) {
+                self.book.begin(&cloud_id, session);
+            }
+        }
+        let ended = self.store.ended_sessions().list(at).await?;
+        self.book.end(
+            ended
+                .iter()
+                .map(|(ended, _)| (ended.session.clone(), ended.expires_at)),
+        );
+        let untold = ended.into_iter().filter(|(_, told)| !told);
+        Ok(untold.map(|(ended, _)| ended).collect())
+    }
+
+    /// Notes that a token of a partner is used here. Returns whether its session still counts.
+    pub(super) fn begin_session(
+        &self,
+        cloud_id: &CloudId,
+        token: [u8; 32],
+        entrant: &Entrant,
+    ) -> bool {
+        let session = Session {
+            token,
+            user_id: entrant.user_id.to_string(),
+            project_id: entrant.project_id.as_deref().map(str::to_owned),
+            expires_at: entrant.expires_at,
+            origin: Arc::clone(&entrant.origin),
+        };
+        self.book.begin(cloud_id, session)
+    }
+
+    /// What changed at a partner counts here from now on, and after a restart. What ended cannot be
+    /// used in the very next request; what is in doubt is asked about again.
+    ///
+    /// # Errors
+    /// If the database does not take it: it counts nevertheless, but must be applied again.
+    pub(crate) async fn apply_changes(
+        &self,
+        known: &Known,
+        changes: &[Change],
+    ) -> alliance_store::Result<Ending> {
+        let cloud_id = &known.partner.cloud_id;
+        let Effect { ended, doubtful } = {
+            let mut here = self.book.here();
+            let sessions = here.entry(cloud_id.clone()).or_default();
+            sessions.apply(changes, now())
+        };
+        let until = |session: &Arc<Session>| (session.id().to_owned(), session.expires_at);
+        self.book.end(ended.iter().map(until));
+        for session in ended.iter().chain(&doubtful) {
+            self.passports.forget(&session.token);
+            self.attested.remove(&session.token);
+            self.grants.forget(&guest_key(
+                cloud_id,
+                &session.user_id,
+                session.project_id.as_deref(),
+            ));
+        }
+        let rows: Vec<_> = ended
+            .iter()
+            .map(|session| EndedSession {
+                session: session.id().to_owned(),
+                cloud_id: cloud_id.clone(),
+                user_id: session.user_id.clone(),
+                expires_at: session.expires_at,
+            })
+            .collect();
+        if !rows.is_empty() {
+            self.store.ended_sessions().add(&rows).await?;
+        }
+        Ok(Ending {
+            ended: rows,
+            concerned: ended
+                .iter()
+                .chain(&doubtful)
+                .map(|session| session.id().to_owned())
+                .collect(),
+        })
+    }
+
+    /// Whether this is a partner's session that has ended before its time.
+    pub(crate) fn has_ended(&self, session: &str) -> bool {
+        self.book.has_ended(session)
+    }
+
+    /// Forgets what has expired.
+    pub(crate) fn forget_expired_sessions(&self) {
+        self.book.forget_expired(now());
+    }
+}
+
+/// A token that the database knows as a session.
+fn session_of(seen: SeenToken) -> Option<(CloudId, Session)> {
+    let token = HEXLOWER.decode(seen.token_sha256.as_bytes()).ok()?;
+    let session = Session {
+        token: token.try_into().ok()?,
+        user_id: seen.user_id,
+        project_id: seen.project_id,
+        expires_at: seen.expires_at,
+        origin: seen.origin?,
+    };
+    Some((seen.cloud_id, session))
+}
+
+#[cfg(test)]
+mod tests {
+    use alliance_core::refusal::Reason;
+    use alliance_core::revocation::RevocationEvent;
+    use alliance_core::session::Origin;
+    use alliance_peer::identity::Identity;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::daemon::directory::tests::knows_west;
+    use crate::daemon::host::tests::{five_guesses, member_of_all};
+    use crate::daemon::metrics::Metrics;
+
+    fn entrant(own: &str) -> Entrant {
+        let issued_at = Timestamp::now();
+        Entrant {
+            user_id: "ann".into(),
+            native: true,
+            project_id: Some("p".into()),
+            roles: Arc::new(["member".to_owned()].into()),
+            issued_at: issued_at.as_second(),
+            expires_at: issued_at.as_second() + 3600,
+            origin: Arc::new(Origin {
+                session: format!("here-{own}"),
+                audit_ids: vec![own.to_owned()],
+                user_domain_id: "people".into(),
+                project_domain_id: Some("labs".into()),
+                issued_at,
+            }),
+        }
+    }
+
+    fn logout(own: &str) -> Change {
+        Change::Revoked(RevocationEvent {
+            user_id: None,
+            role_id: None,
+            domain_id: None,
+            domain_scope_id: None,
+            project_id: None,
+            audit_id: Some(own.to_owned()),
+            audit_chain_id: None,
+            trust_id: None,
+            consumer_id: None,
+            access_token_id: None,
+            expires_at: None,
+            issued_before: Timestamp::now(),
+        })
+    }
+
+    #[tokio::test]
+    async fn what_ended_at_home_is_refused_here_also_after_a_restart()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let (directory, store, west, _folder) = knows_west().await?;
+        store.agreements().create(&member_of_all(&west), 10).await?;
+        directory.reload().await?;
+        let identity = Arc::new(Identity::ephemeral()?);
+        let host = || {
+            Host::new(
+                Arc::clone(&directory),
+                store.clone(),
+                Arc::new(Metrics::new()),
+                Arc::clone(&identity),
+                &five_guesses(),
+            )
+        };
+        let partners = directory.partners();
+        let known = partners.by_cloud(&west).ok_or("west is not known")?;
+        let word = alliance_answers::Word::Theirs("jws".to_owned().into());
+        let judged = |host: &Host, own: &str| host.judge(known, &word, &entrant(own)).map(drop);
+
+        let before = host();
+        for (number, own) in [(1, "one"), (2, "two")] {
+            assert!(before.begin_session(&west, [number; 32], &entrant(own)));
+            before
+                .note_guest(&west, &HEXLOWER.encode(&[number; 32]), &entrant(own))
+                .await;
+        }
+        assert_eq!(judged(&before, "one"), Ok(()));
+        let ending = before
+            .apply_changes(known, &[logout("one"), logout("nobody")])
+            .await?;
+        assert_eq!(ending.concerned, ["here-one".to_owned()].into());
+        assert_eq!(judged(&before, "one"), Err(Reason::Revoked));
+        assert_eq!(judged(&before, "two"), Ok(()));
+
+        let after = host();
+        assert_eq!(judged(&after, "one"), Ok(()), "nothing was read yet");
+        let untold = after.read_sessions().await?;
+        let ids: Vec<_> = untold.iter().map(|ended| ended.session.as_str()).collect();
+        assert_eq!(ids, ["here-one"]);
+        assert_eq!(judged(&after, "one"), Err(Reason::Revoked));
+        // What was used before the restart ends after it.
+        let ending = after.apply_changes(known, &[logout("two")]).await?;
+        assert_eq!(ending.concerned, ["here-two".to_owned()].into());
+        store
+            .ended_sessions()
+            .told(&["here-one".to_owned()])
+            .await?;
+        let untold = host().read_sessions().await?;
+        assert_eq!(untold.len(), 1);
+        Ok(())
+    }
+}

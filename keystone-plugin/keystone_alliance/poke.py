@@ -1,0 +1,54 @@
+"""Tells the daemon, without ever waiting for it, that something may have ended here.
+
+A poke is a datagram. If it gets lost, the daemon finds out by itself a little later.
+"""
+
+import errno
+import json
+import os
+import socket
+import threading
+
+import keystone.conf
+from oslo_log import log
+
+from keystone_alliance import options
+
+CONF = keystone.conf.CONF
+LOG = log.getLogger(__name__)
+
+_NAME = 'poke.sock'
+# The daemon is not there, or has more to read than its queue takes.
+_EXPECTED = (errno.ENOENT, errno.ECONNREFUSED, errno.EAGAIN, errno.ENOBUFS)
+
+_local = threading.local()
+
+
+def stored():
+    """Keystone has stored a revocation event, or disabled or enabled something."""
+    _send({})
+
+
+def look_again(**whom):
+    """Something else has changed for tokens of a user, for a project, or of a domain.
+
+    :param whom: ``user_id``, ``project_id``, ``domain_id``; each narrows it, none means all tokens
+    """
+    _send({'look_again': whom})
+
+
+def _send(what):
+    try:
+        path = os.path.join(os.path.dirname(options.load(CONF).socket), _NAME)
+        _socket().sendto(json.dumps(what).encode('utf-8'), socket.MSG_DONTWAIT, path)
+    except OSError as error:
+        write = LOG.debug if error.errno in _EXPECTED else LOG.warning
+        write('The alliance daemon was not poked: %s', error)
+
+
+def _socket():
+    """One per thread and process."""
+    if getattr(_local, 'pid', None) != os.getpid():
+        _local.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        _local.pid = os.getpid()
+    return _local.socket

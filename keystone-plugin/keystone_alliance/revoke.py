@@ -1,0 +1,31 @@
+"""Revocation driver that tells the daemon once Keystone has stored an event."""
+
+from keystone import notifications
+from keystone.revoke.backends import sql
+
+from keystone_alliance import poke
+
+_ACTIONS = ('disabled', 'updated', 'deleted')
+_RESOURCES = ('project', 'domain')
+
+
+class Revoke(sql.Revoke):
+    """``[revoke] driver = alliance``."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        # Keystone stores no event when a project or a domain is disabled or enabled.
+        for action in _ACTIONS:
+            for resource in _RESOURCES:
+                notifications.register_event_callback(
+                    getattr(notifications.ACTIONS, action), resource, _changed
+                )
+
+    def revoke(self, event):
+        """Store an event."""
+        super().revoke(event)
+        poke.stored()
+
+
+def _changed(_service, _resource_type, _operation, _payload):
+    poke.stored()

@@ -1,0 +1,179 @@
+"""Whatever ends a token at home ends it at every host, with all that was made from it."""
+
+import functools
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from tests.kit.people import Person
+from tests.kit.waiting import until
+
+#: Of Keystone to a token as the caller's and as the subject's, and of Glance.
+SERVED, REFUSED = (True, 200, 200), (False, 404, 401)
+#: In seconds; to be compared with [tokens] max_staleness, 60.
+SOON = 5
+
+
+def answers(cloud, token: str) -> tuple[bool, int, int]:
+    return cloud.lets_in(token), cloud.validate(token).status, cloud.images(token)
+
+
+@dataclass
+class Guest:
+    """A west user with tokens that east has served and cached, in Keystone and in Glance."""
+
+    person: Person
+    origin: str
+    derived: str
+    rescoped: str
+
+    @property
+    def tokens(self) -> tuple[str, str, str]:
+        return self.origin, self.derived, self.rescoped
+
+    def is_served(self, cloud) -> bool:
+        return all(answers(cloud, token) == SERVED for token in self.tokens)
+
+    def is_refused(self, cloud) -> bool:
+        return all(answers(cloud, token) == REFUSED for token in self.tokens)
+
+
+def scope_at(cloud, token: str) -> dict:
+    return {"project": {"id": cloud.validate(token).json()["token"]["project"]["id"]}}
+
+
+def visit(east, person: Person) -> Guest:
+    origin = person.login()
+    scope = scope_at(east, origin)
+    derived = east.sells(origin, scope)
+    guest = Guest(person, origin, derived, east.sells(derived, scope))
+    assert guest.is_served(east)
+    return guest
+
+
+@pytest.fixture
+def guest(west, east) -> Guest:
+    person = west.person(roles=("member", "reader"))
+    east.agree("west", person.project, ("member", "reader"))
+    return visit(east, person)
+
+
+def log_out(west, guest: Guest) -> None:
+    answer = west.ask("DELETE", "/auth/tokens", guest.origin, X_Subject_Token=guest.origin)
+    assert answer.status == 204
+
+
+def change_password(west, guest: Guest) -> None:
+    # Keystone's events are to the second, and a login within the same one counts.
+    person = guest.person
+    body = {"user": {"password": person.password + "x", "original_password": person.password}}
+    path = f"/users/{person.id}/password"
+    assert west.ask("POST", path, body=body).status == 204
+
+
+def disable_user(west, guest: Guest) -> None:
+    west.do("PATCH", f"/users/{guest.person.id}", {"user": {"enabled": False}})
+
+
+def delete_user(west, guest: Guest) -> None:
+    west.do("DELETE", f"/users/{guest.person.id}")
+
+
+def disable_project(west, guest: Guest) -> None:
+    west.do("PATCH", f"/projects/{guest.person.project.id}", {"project": {"enabled": False}})
+
+
+def delete_project(west, guest: Guest) -> None:
+    west.do("DELETE", f"/projects/{guest.person.project.id}")
+
+
+def take_roles(west, guest: Guest) -> None:
+    for role in ("member", "reader"):
+        west.revoke(guest.person, role)
+
+
+CAUSES = [
+    log_out,
+    change_password,
+    disable_user,
+    delete_user,
+    disable_project,
+    delete_project,
+    take_roles,
+]
+
+
+def ended(east, guest: Guest) -> None:
+    until(functools.partial(guest.is_refused, east), "east refuses all of them", deadline=SOON)
+
+
+@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.__name__)
+def test_what_ends_at_home_ends_at_the_host(west, east, guest, cause):
+    bystander = visit(east, _another(west, east))
+    cause(west, guest)
+    ended(east, guest)
+    assert bystander.is_served(east)
+
+
+def _another(west, east) -> Person:
+    person = west.person(roles=("member", "reader"))
+    east.agree("west", person.project, ("member", "reader"))
+    return person
+
+
+def test_a_logout_ends_what_hangs_on_it_and_no_other_session_of_the_user(west, east, guest):
+    other = visit(east, guest.person)
+    log_out(west, guest)
+    ended(east, guest)
+    assert other.is_served(east)
+    assert visit(east, guest.person).is_served(east)
+
+
+def test_one_host_hears_of_what_was_used_at_another(west, east, north, guest):
+    north.agree("west", guest.person.project, ("member", "reader"))
+    there = visit(north, guest.person)
+    log_out(west, there)
+    ended(north, there)
+    assert guest.is_served(east)
+
+
+def test_who_comes_back_is_served_and_what_ended_stays_ended(west, east, guest):
+    disable_user(west, guest)
+    ended(east, guest)
+    west.do("PATCH", f"/users/{guest.person.id}", {"user": {"enabled": True}})
+    # Keystone's events are to the second.
+    time.sleep(1.1)
+    until(lambda: visit(east, guest.person), "a new login is served", deadline=SOON)
+    assert guest.is_refused(east)
+
+
+def test_a_project_that_is_enabled_again_is_served_again(west, east, guest):
+    disable_project(west, guest)
+    ended(east, guest)
+    west.do("PATCH", f"/projects/{guest.person.project.id}", {"project": {"enabled": True}})
+    fresh = guest.person.login()
+    until(lambda: answers(east, fresh) == SERVED, "a new login is served", deadline=SOON)
+
+
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_a_host_that_was_dead_hears_of_it_when_it_is_back(west, east, guest, when):
+    with east.killed("alliance"):
+        if when == "while":
+            log_out(west, guest)
+    if when == "before":
+        log_out(west, guest)
+    ended(east, guest)
+
+
+def test_a_home_whose_daemon_was_dead_tells_when_it_is_back(west, east, guest):
+    with west.killed("alliance"):
+        log_out(west, guest)
+        assert west.validate(guest.origin).status == 404
+    ended(east, guest)
+
+
+def test_a_host_whose_keystone_was_down_refuses_when_it_is_back(west, east, guest):
+    with east.stopped("keystone"):
+        log_out(west, guest)
+    ended(east, guest)
