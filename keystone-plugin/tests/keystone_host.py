@@ -33,6 +33,9 @@ def write_configuration(folder, memcached_port, **changes):
         'token': {'provider': 'alliance'},
         'catalog': {'driver': 'alliance'},
         'revoke': {'driver': 'alliance'},
+        'application_credential': {'driver': 'alliance'},
+        'trust': {'driver': 'alliance'},
+        'oauth1': {'driver': 'alliance'},
         'assignment': {'driver': 'alliance'},
         'fernet_tokens': {'key_repository': folder / 'fernet'},
         'fernet_receipts': {'key_repository': folder / 'fernet'},
@@ -40,7 +43,7 @@ def write_configuration(folder, memcached_port, **changes):
             'jws_public_key_repository': folder / 'jws-public',
             'jws_private_key_repository': folder / 'jws-private',
         },
-        'credential': {'key_repository': folder / 'credential'},
+        'credential': {'driver': 'alliance', 'key_repository': folder / 'credential'},
         'identity': {'password_hash_rounds': '4'},
         'alliance': {
             'socket': folder / 'delegate.sock',

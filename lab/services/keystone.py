@@ -117,6 +117,15 @@ driver = {driver}
 [assignment]
 driver = {driver}
 
+[application_credential]
+driver = {driver}
+
+[trust]
+driver = {driver}
+
+[oauth1]
+driver = {driver}
+
 [fernet_tokens]
 key_repository = {self.folder}/fernet-keys
 
@@ -124,6 +133,7 @@ key_repository = {self.folder}/fernet-keys
 key_repository = {self.folder}/fernet-keys
 
 [credential]
+driver = {driver}
 key_repository = {self.folder}/credential-keys
 
 [jwt_tokens]
