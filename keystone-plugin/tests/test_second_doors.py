@@ -21,7 +21,8 @@ class Maker:
         return self.api.request('POST', f'/v3{path}', self.token, body=body).status_code
 
     def application_credential(self):
-        body = {'application_credential': {'name': uuid.uuid4().hex}}
+        roles = [{'name': self.role}]
+        body = {'application_credential': {'name': uuid.uuid4().hex, 'roles': roles}}
         return self._post(f'/users/{self.id}/application_credentials', body)
 
     def ec2(self):
@@ -95,7 +96,9 @@ def local(api):
     role = uuid.uuid4().hex
     PROVIDERS.role_api.create_role(role, {'id': role, 'name': role, 'domain_id': None})
     user_id = local_user()
-    PROVIDERS.assignment_api.create_grant(role, user_id=user_id, project_id=project['id'])
+    member = PROVIDERS.role_api.get_unique_role_by_name('member')['id']
+    for each in (role, member):
+        PROVIDERS.assignment_api.create_grant(each, user_id=user_id, project_id=project['id'])
     password = {'user': {'id': user_id, 'password': 'secret1'}}
     login = api.login({'methods': ['password'], 'password': password}, project_scope(project['id']))
     return Maker(api, login.headers['X-Subject-Token'], user_id, project['id'], role)
