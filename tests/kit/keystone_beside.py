@@ -23,8 +23,12 @@ from tests.kit.waiting import until
 
 #: WSGI modules that stand before Keystone in some tests.
 OURS = Path(__file__).resolve().parent.parent / "keystone_side"
+_DRIVERS = (
+    *("catalog", "revoke", "assignment"),
+    *("application_credential", "credential", "trust", "oauth1"),
+)
 #: What a Keystone without the plugin has in place of it.
-STOCK = {"token": {"provider": "fernet"}, "catalog": {"driver": "sql"}}
+STOCK = {"token": {"provider": "fernet"}, **{section: {"driver": "sql"} for section in _DRIVERS}}
 
 
 @dataclass(frozen=True)
