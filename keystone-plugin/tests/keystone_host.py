@@ -17,10 +17,17 @@ from werkzeug.test import EnvironBuilder
 CONF = keystone.conf.CONF
 PROVIDERS = provider_api.ProviderAPIs
 PASSWORD = 'correct horse'
+DRIVERS = (
+    *('catalog', 'revoke', 'assignment'),
+    *('application_credential', 'credential', 'trust', 'oauth1'),
+)
 
 
-def write_configuration(folder, memcached_port, **changes):
-    """Write keystone.conf into ``folder`` and return its path."""
+def write_configuration(folder, memcached_port, driver='alliance', **changes):
+    """Write keystone.conf into ``folder`` and return its path.
+
+    :param driver: of all that the plugin has one for
+    """
     folder = pathlib.Path(folder)
     sections = {
         'DEFAULT': {'log_file': folder / 'keystone.log', 'debug': 'true'},
@@ -31,19 +38,13 @@ def write_configuration(folder, memcached_port, **changes):
             'backend_argument': f'url:127.0.0.1:{memcached_port}',
         },
         'token': {'provider': 'alliance'},
-        'catalog': {'driver': 'alliance'},
-        'revoke': {'driver': 'alliance'},
-        'application_credential': {'driver': 'alliance'},
-        'trust': {'driver': 'alliance'},
-        'oauth1': {'driver': 'alliance'},
-        'assignment': {'driver': 'alliance'},
         'fernet_tokens': {'key_repository': folder / 'fernet'},
         'fernet_receipts': {'key_repository': folder / 'fernet'},
         'jwt_tokens': {
             'jws_public_key_repository': folder / 'jws-public',
             'jws_private_key_repository': folder / 'jws-private',
         },
-        'credential': {'driver': 'alliance', 'key_repository': folder / 'credential'},
+        'credential': {'key_repository': folder / 'credential'},
         'identity': {'password_hash_rounds': '4'},
         'alliance': {
             'socket': folder / 'delegate.sock',
@@ -52,6 +53,8 @@ def write_configuration(folder, memcached_port, **changes):
             'worker_threads': '8',
         },
     }
+    for section in DRIVERS:
+        sections.setdefault(section, {})['driver'] = driver
     for section, options in changes.items():
         sections.setdefault(section, {}).update(options)
     lines = []

@@ -38,7 +38,7 @@ def keystone(folder, pki_keys):
         0,
         cache={"backend": "dogpile.cache.memory"},
         token={"provider": "fernet"},
-        catalog={"driver": "sql"},
+        driver="sql",
         lab_tokens={
             "signing_cert": pki_keys.certificates,
             "signing_key": pki_keys.key,
