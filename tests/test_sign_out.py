@@ -52,11 +52,16 @@ def visit(east, person: Person) -> Guest:
     return guest
 
 
+def traveller(west, east, **more) -> Person:
+    """A west user who may come to east."""
+    person = west.person(roles=("member", "reader"), **more)
+    east.agree("west", person.project, ("member", "reader"))
+    return person
+
+
 @pytest.fixture
 def guest(west, east) -> Guest:
-    person = west.person(roles=("member", "reader"))
-    east.agree("west", person.project, ("member", "reader"))
-    return visit(east, person)
+    return visit(east, traveller(west, east, domain=west.domain()))
 
 
 def log_out(west, guest: Guest) -> None:
@@ -88,6 +93,11 @@ def delete_project(west, guest: Guest) -> None:
     west.do("DELETE", f"/projects/{guest.person.project.id}")
 
 
+def disable_domain(west, guest: Guest) -> None:
+    domain_id = guest.person.project.domain_id
+    west.do("PATCH", f"/domains/{domain_id}", {"domain": {"enabled": False}})
+
+
 def take_roles(west, guest: Guest) -> None:
     for role in ("member", "reader"):
         west.revoke(guest.person, role)
@@ -100,6 +110,7 @@ CAUSES = [
     delete_user,
     disable_project,
     delete_project,
+    disable_domain,
     take_roles,
 ]
 
@@ -110,16 +121,50 @@ def ended(east, guest: Guest) -> None:
 
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.__name__)
 def test_what_ends_at_home_ends_at_the_host(west, east, guest, cause):
-    bystander = visit(east, _another(west, east))
+    bystander = visit(east, traveller(west, east))
     cause(west, guest)
     ended(east, guest)
     assert bystander.is_served(east)
 
 
-def _another(west, east) -> Person:
-    person = west.person(roles=("member", "reader"))
+def test_an_operator_sees_who_is_here_and_ends_a_session(east, guest):
+    def mine(*more: str) -> list[dict]:
+        return east.told("session", "list", "--user", guest.person.id, *more)
+
+    [session] = mine()
+    assert (session["partner"], session["project_id"]) == ("west", guest.person.project.id)
+    assert (session["tokens"], session["ended"]) == (3, False)
+    shown = east.alliance("session", "show", session["id"]).stdout
+    assert guest.person.id in shown
+    other = visit(east, guest.person)
+    east.orders("session", "end", session["id"])
+    ended(east, guest)
+    assert other.is_served(east)
+    assert session["id"] not in [each["id"] for each in mine()]
+    assert [each["ended"] for each in mine("--all") if each["id"] == session["id"]] == [True]
+    assert mine("--partner", "north") == []
+    for words in (("show", "nobody"), ("end", "nobody")):
+        assert "no session has the id" in east.alliance("session", *words, status=1).stderr
+
+
+@pytest.mark.parametrize("how", ["leaves", "loses"])
+def test_a_group_that_a_user_leaves_or_that_loses_its_role(west, east, how):
+    person = west.person(roles=(), domain=west.domain())
     east.agree("west", person.project, ("member", "reader"))
-    return person
+    body = {"group": {"name": "travellers", "domain_id": person.project.domain_id}}
+    group = west.do("POST", "/groups", body)["group"]["id"]
+    member = f"/groups/{group}/users/{person.id}"
+    west.do("PUT", member)
+    grants = [
+        f"/projects/{person.project.id}/groups/{group}/roles/{west.roles[role]}"
+        for role in ("member", "reader")
+    ]
+    for grant in grants:
+        west.do("PUT", grant)
+    guest = visit(east, person)
+    for path in [member] if how == "leaves" else grants:
+        west.do("DELETE", path)
+    ended(east, guest)
 
 
 def test_a_logout_ends_what_hangs_on_it_and_no_other_session_of_the_user(west, east, guest):

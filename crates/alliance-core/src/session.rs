@@ -184,6 +184,11 @@ impl Sessions {
         }
     }
 
+    /// All that are here.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Session>> {
+        self.all.values()
+    }
+
     /// Forgets those that have expired.
     pub fn forget_expired(&mut self, now: Seconds) {
         let is_live = |session: &Arc<Session>| session.expires_at > now;

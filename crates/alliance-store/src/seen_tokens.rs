@@ -1,7 +1,7 @@
 //! Hashes of partners' tokens that were let in here, so that a suspended partner's can be dropped
 //! from the services' caches. Many at once are written in one go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use alliance_core::Seconds;
@@ -159,6 +159,25 @@ impl<'a> SeenTokens<'a> {
                 .map(|token| token.token_sha256.clone()),
         );
         Ok(hashes.into_iter().collect())
+    }
+
+    /// How many tokens that have not expired at `now` belong to each session.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn count_by_session(self, now: Seconds) -> Result<BTreeMap<String, usize>> {
+        let rows = sqlx::query(
+            "SELECT session, COUNT(*) AS tokens FROM seen_tokens WHERE expires_at > ? AND session IS NOT NULL GROUP BY session",
+        )
+        .bind(now)
+        .fetch_all(self.database.pool())
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let tokens = usize::try_from(row.int("tokens")?).unwrap_or_default();
+                Ok((row.text("session")?, tokens))
+            })
+            .collect()
     }
 
     /// Those of partners that have not expired at `now` and say what changes are compared with.

@@ -16,6 +16,7 @@ mod partner;
 mod reason;
 mod region;
 mod serve;
+mod session;
 mod socket;
 mod status;
 mod table;
@@ -87,6 +88,9 @@ enum Command {
     /// Partners' tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Who of the partners' users is here
+    #[command(subcommand)]
+    Session(session::SessionCommand),
     /// Partners' regions, as this cloud's users see them
     #[command(subcommand)]
     Region(region::RegionCommand),
@@ -134,6 +138,7 @@ impl Cli {
             Command::Partner(command) => attend(command.run(&daemon, out)),
             Command::Agreement(command) => attend(command.run(&daemon, out)),
             Command::Token(command) => attend(command.run(&daemon, out)),
+            Command::Session(command) => attend(command.run(&daemon, out)),
             Command::Region(command) => attend(command.run(&daemon, out)),
             Command::Status => attend(status::run(&daemon, out)),
             Command::Doctor(doctor) => attend(doctor.run(&daemon, out)),

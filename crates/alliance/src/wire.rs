@@ -235,6 +235,27 @@ pub(crate) struct SessionEnd {
     pub user_id: String,
 }
 
+/// A session of a partner's user here: an item of `GET /v1/sessions`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SessionView {
+    /// Its id: the audit id of the partner's token here.
+    pub id: String,
+    /// What the partner is called here.
+    pub partner: String,
+    /// The user's id at home.
+    pub user_id: String,
+    /// The project's id at home; none if the token is unscoped.
+    pub project_id: Option<String>,
+    /// When the token was issued at home, seconds.
+    pub issued_at: Seconds,
+    /// When it expires, seconds.
+    pub expires_at: Seconds,
+    /// How many tokens belong to it: the partner's, and those that were made from it here.
+    pub tokens: usize,
+    /// Whether it was ended before its time.
+    pub ended: bool,
+}
+
 /// `POST /v1/guests/sweep`: an operator shut a partner's guests out in Keystone.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SweepRequest {

@@ -8,7 +8,7 @@ use alliance_peer::request_id::RequestId;
 use alliance_peer::service::Report;
 use alliance_peer::statement::{verify, verify_descriptor};
 use alliance_peer::wire::{
-    GrantsAnswer, GrantsQuestion, Introspection, PairingState, ProjectQuery, Topic,
+    GrantsAnswer, GrantsQuestion, Introspection, PairingState, Poll, ProjectQuery, Topic,
 };
 use serde_json::{Value, json};
 
@@ -83,6 +83,15 @@ async fn every_route_answers_a_partner() {
         assert_eq!(answer.revocations.len(), length);
     }
 
+    let poll = Poll {
+        max_events: Some(1),
+        return_immediately: true,
+        ack: vec!["7".into()],
+    };
+    let answer = client.sign_outs(id, &poll).await.unwrap();
+    assert!(answer.more_available);
+    assert_eq!(answer.sets.get("7").map(String::as_str), Some("set"));
+
     let agreements = client.agreements(id).await.unwrap();
     assert_eq!(agreements.agreements[0].project_id.to_string(), "*");
 
@@ -145,6 +154,7 @@ async fn two_clouds_that_do_not_know_each_other_can_pair_and_nothing_else() {
             .await
             .map(|_| ()),
         client.revocations(id, None).await.map(|_| ()),
+        client.sign_outs(id, &Poll::default()).await.map(|_| ()),
         client.agreements(id).await.map(|_| ()),
         client.poke(id, &[Topic::Status]).await,
         client

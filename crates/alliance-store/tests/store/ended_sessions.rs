@@ -82,6 +82,12 @@ async fn a_sessions_tokens_are_known_with_what_was_made_from_them(bed: &Bed) -> 
     let tokens = store.seen_tokens();
     assert_eq!(tokens.origins(99).await?, [first]);
     assert!(tokens.origins(100).await?.is_empty());
+    let counted = tokens.count_by_session(99).await?;
+    assert_eq!(
+        counted,
+        [("one".to_owned(), 2), ("two".to_owned(), 1)].into()
+    );
+    assert!(tokens.count_by_session(100).await?.is_empty());
     let of = |ids: &[&str]| {
         ids.iter()
             .map(|id| (*id).to_owned())

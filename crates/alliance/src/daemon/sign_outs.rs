@@ -15,6 +15,8 @@ use tokio::time::{interval, sleep};
 use super::Daemon;
 use super::clock::now;
 use super::directory::{Known, Way};
+use super::host::Ending;
+use crate::wire::{Applied, SessionView};
 
 /// How often new partners are looked for.
 const LOOK: Duration = Duration::from_secs(1);
@@ -151,15 +153,63 @@ impl Daemon {
         tracing::info!(
             partner = known.partner.name,
             ended = ending.ended.len(),
-            asked_again = ending.concerned.len() - ending.ended.len(),
+            concerned = ending.concerned.len(),
             "sessions have ended at home"
         );
+        self.tell(ending);
+        Ok(())
+    }
+
+    /// Tells our Keystone and the services' caches, in the background.
+    fn tell(self: &Arc<Self>, ending: Ending) {
         self.publisher.end_sessions(ending.ended, true);
         let daemon = Arc::clone(self);
         self.spawn(async move {
             daemon.forget_in_caches(&ending.concerned).await;
         });
-        Ok(())
+    }
+
+    /// The sessions of partners' users that are here, the oldest first.
+    pub(crate) async fn sessions(&self) -> anyhow::Result<Vec<SessionView>> {
+        let partners = self.directory.partners();
+        let tokens = self.store.seen_tokens().count_by_session(now()).await?;
+        let mut views: Vec<_> = self
+            .host
+            .sessions()
+            .into_iter()
+            .map(|(cloud_id, session)| SessionView {
+                id: session.id().to_owned(),
+                partner: partners
+                    .by_cloud(&cloud_id)
+                    .map_or_else(|| cloud_id.to_string(), |known| known.partner.name.clone()),
+                user_id: session.user_id.clone(),
+                project_id: session.project_id.clone(),
+                issued_at: session.origin.issued_at.as_second(),
+                expires_at: session.expires_at,
+                tokens: tokens.get(session.id()).copied().unwrap_or(1),
+                ended: self.host.has_ended(session.id()),
+            })
+            .collect();
+        views.sort_by(|a, b| (a.issued_at, &a.id).cmp(&(b.issued_at, &b.id)));
+        views.dedup_by(|a, b| a.id == b.id);
+        Ok(views)
+    }
+
+    /// Ends a session here, whatever its home says; `None` if there is none with this id.
+    pub(crate) async fn end_session(self: &Arc<Self>, id: &str) -> anyhow::Result<Option<Applied>> {
+        let Some(ending) = self.host.end_session(id).await? else {
+            return Ok(None);
+        };
+        self.audit("operator", "session.ended", id, "").await;
+        let concerned = ending.concerned.clone();
+        self.tell(ending);
+        let keystone_told = self.publisher.knows_of(&concerned, KEYSTONE_WAIT).await;
+        Ok(Some(Applied {
+            keystone_told,
+            detail: (!keystone_told).then(|| {
+                "stored, but Keystone was not told yet. The daemon keeps trying; until then a token that Keystone has cached remains valid for up to [token] cache_time".to_owned()
+            }),
+        }))
     }
 
     /// Takes sessions' tokens out of the services' caches, once our Keystone refuses them, and once

@@ -9,6 +9,7 @@ mod keystones;
 mod partners;
 mod problem;
 mod regions;
+mod sessions;
 mod socket;
 mod status;
 mod tokens;
@@ -59,6 +60,8 @@ pub(crate) fn router(daemon: Arc<Daemon>, admins: AdminUids) -> Router {
         )
         .route("/v1/agreements/end", post(agreements::end))
         .route("/v1/agreements/{id}", get(agreements::show))
+        .route("/v1/sessions", get(sessions::list))
+        .route("/v1/sessions/{id}/end", post(sessions::end))
         .route_layer(from_fn_with_state(admins, guard::operators_only));
     Router::new()
         .route("/v1/ping", get(tokens::ping))

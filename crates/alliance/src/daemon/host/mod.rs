@@ -10,6 +10,7 @@ mod sessions;
 mod trace;
 
 pub(crate) use self::lists::{Lists, ReadList};
+pub(crate) use self::sessions::Ending;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

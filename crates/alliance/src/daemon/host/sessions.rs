@@ -128,9 +128,53 @@ impl Host {
             let sessions = here.entry(cloud_id.clone()).or_default();
             sessions.apply(changes, now())
         };
+        self.conclude(cloud_id, &ended, &doubtful).await
+    }
+
+    /// Ends one, whatever its home says. `None` if there is none with this id.
+    ///
+    /// # Errors
+    /// As for [`Host::apply_changes`].
+    pub(crate) async fn end_session(&self, id: &str) -> alliance_store::Result<Option<Ending>> {
+        let found = {
+            let here = self.book.here();
+            here.iter().find_map(|(cloud_id, sessions)| {
+                // Spellings of one token are one session.
+                let all: Vec<_> = sessions
+                    .iter()
+                    .filter(|one| one.id() == id)
+                    .cloned()
+                    .collect();
+                (!all.is_empty()).then(|| (cloud_id.clone(), all))
+            })
+        };
+        match found {
+            Some((cloud_id, ended)) => self.conclude(&cloud_id, &ended, &[]).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The sessions that are here, each with its partner.
+    pub(crate) fn sessions(&self) -> Vec<(CloudId, Arc<Session>)> {
+        let here = self.book.here();
+        here.iter()
+            .flat_map(|(cloud_id, sessions)| {
+                sessions
+                    .iter()
+                    .map(|one| (cloud_id.clone(), Arc::clone(one)))
+            })
+            .collect()
+    }
+
+    async fn conclude(
+        &self,
+        cloud_id: &CloudId,
+        ended: &[Arc<Session>],
+        doubtful: &[Arc<Session>],
+    ) -> alliance_store::Result<Ending> {
         let until = |session: &Arc<Session>| (session.id().to_owned(), session.expires_at);
         self.book.end(ended.iter().map(until));
-        for session in ended.iter().chain(&doubtful) {
+        for session in ended.iter().chain(doubtful) {
             self.passports.forget(&session.token);
             self.attested.remove(&session.token);
             self.grants.forget(&guest_key(
@@ -155,7 +199,7 @@ impl Host {
             ended: rows,
             concerned: ended
                 .iter()
-                .chain(&doubtful)
+                .chain(doubtful)
                 .map(|session| session.id().to_owned())
                 .collect(),
         })
