@@ -196,6 +196,11 @@ impl Daemon {
             Arc::clone(&identity),
             &config.tokens,
         );
+        // Before anybody asks about them.
+        let untold = host.read_sessions().await?;
+        if !untold.is_empty() {
+            publisher.end_sessions(untold, true);
+        }
         let home = Home::new(
             Arc::clone(&identity),
             Arc::clone(&directory),

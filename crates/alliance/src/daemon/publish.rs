@@ -31,7 +31,7 @@ pub(crate) const SNAPSHOT: &str = "keystone.json";
 const ACK_WAIT: Duration = Duration::from_secs(2);
 /// Pauses between rings that nobody answered.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Rings about sessions are not closer together than this.
 const SIGN_OUT_PAUSE: Duration = Duration::from_millis(500);

@@ -31,17 +31,6 @@ const SECOND_SWEEP: Duration = Duration::from_secs(2);
 impl Daemon {
     /// Asks each partner whose guests may be here what has ended there. Runs for ever.
     pub(crate) async fn follow_sign_outs(self: Arc<Self>) {
-        let mut untold = self.host.read_sessions().await;
-        while let Err(error) = untold {
-            tracing::error!(%error, "the sessions of partners' users were not read; trying again");
-            sleep(FIRST_PAUSE).await;
-            untold = self.host.read_sessions().await;
-        }
-        if let Ok(untold) = untold
-            && !untold.is_empty()
-        {
-            self.publisher.end_sessions(untold, true);
-        }
         let mut polls = JoinSet::new();
         let mut followed = HashMap::new();
         let mut ticks = interval(LOOK);
@@ -91,11 +80,16 @@ impl Daemon {
                     pause = FIRST_PAUSE;
                 }
                 Err(error) => {
-                    tracing::warn!(
-                        partner = known.partner.name,
-                        error = format!("{error:#}"),
-                        "the partner did not say what has ended there; what was used here is asked about again when it is too old"
-                    );
+                    let error = format!("{error:#}");
+                    if pause == FIRST_PAUSE {
+                        tracing::warn!(
+                            partner = known.partner.name,
+                            error,
+                            "the partner did not say what has ended there; what was used here is asked about again when it is too old"
+                        );
+                    } else {
+                        tracing::debug!(partner = known.partner.name, error, "still not");
+                    }
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use alliance_cloud::keystone::KeystoneError;
+use alliance_core::refusal::Reason;
 use alliance_core::revocation::RevocationEvent;
 use alliance_core::sign_out::{Change, LookAgain, SignOut};
 use alliance_core::{CLOCK_SKEW, LONGEST_TOKEN_LIFE, Seconds};
@@ -218,7 +219,12 @@ impl Daemon {
                 // An error means that the daemon is gone already.
                 _ = stop.wait_for(|stop| *stop) => {}
             }
-            found = self.unheard(host, most).await?;
+            // It may have been suspended meanwhile.
+            let partners = self.directory.partners();
+            let known = partners.by_cloud(&host.partner.cloud_id);
+            let known = known.ok_or(Reason::UnknownPartner)?;
+            known.partner.require_host(now())?;
+            found = self.unheard(known, most).await?;
         }
         let more_available = found.len() > most;
         found.truncate(most);
