@@ -10,7 +10,6 @@ use alliance_core::admission::{Entrant, may_enter};
 use alliance_core::agreement::{Agreement, Projects};
 use alliance_core::cloud::CloudId;
 use alliance_core::refusal::Reason;
-use alliance_core::session::Origin;
 use alliance_token::Token;
 use futures_util::FutureExt;
 use jiff::Timestamp;
@@ -77,13 +76,6 @@ impl Crowd {
                 roles: Arc::clone(&roles),
                 issued_at: now,
                 expires_at: now + 3600,
-                origin: Arc::new(Origin {
-                    session: format!("{number:022x}"),
-                    audit_ids: vec![format!("{number:022x}")],
-                    user_domain_id: "default".to_owned(),
-                    project_domain_id: Some("default".to_owned()),
-                    issued_at: Timestamp::UNIX_EPOCH,
-                }),
             };
             let passport = passport.to_owned();
             let ask = || async {

@@ -7,7 +7,6 @@ use crate::agreement::{Agreement, covering};
 use crate::cloud::CloudId;
 use crate::keystone_id::is_foreign_id;
 use crate::refusal::Reason;
-use crate::session::Origin;
 use crate::statement::{Grants, TokenFacts};
 use crate::{CLOCK_SKEW, Seconds};
 
@@ -80,8 +79,6 @@ pub struct Entrant {
     pub issued_at: Seconds,
     /// When it expires.
     pub expires_at: Seconds,
-    /// What changes at home are compared with.
-    pub origin: Arc<Origin>,
 }
 
 impl Entrant {
@@ -105,7 +102,6 @@ impl Entrant {
             roles: Arc::new(facts.roles.clone()),
             issued_at: facts.issued_at.as_second(),
             expires_at: facts.expires_at.as_second(),
-            origin: Arc::new(Origin::of(facts, issuer)),
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +71,18 @@ impl Session {
     /// Its id here.
     pub fn id(&self) -> &str {
         &self.origin.session
+    }
+
+    /// That of a valid token of `issuer`; `None` if what is said of it names no token.
+    pub fn of(facts: &TokenFacts, issuer: &CloudId) -> Option<Self> {
+        let token = HEXLOWER.decode(facts.token_sha256.as_bytes()).ok()?;
+        Some(Self {
+            token: token.try_into().ok()?,
+            user_id: facts.sub.clone(),
+            project_id: facts.project.as_ref().map(|project| project.id.clone()),
+            expires_at: facts.expires_at.as_second(),
+            origin: Arc::new(Origin::of(facts, issuer)),
+        })
     }
 
     fn is_ended_by(&self, event: &RevocationEvent) -> bool {
@@ -182,6 +195,11 @@ impl Sessions {
             ended: ended.into_values().collect(),
             doubtful: doubtful.into_values().collect(),
         }
+    }
+
+    /// That of a token, by its SHA-256.
+    pub fn get(&self, token: &[u8; 32]) -> Option<&Arc<Session>> {
+        self.all.get(token)
     }
 
     /// All that are here.

@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 
 use super::notary::Notary;
 use super::role_sets::RoleSets;
+use super::sessions::Book;
 use crate::daemon::budgets::Budgets;
 use crate::daemon::directory::{Directory, Known, Way};
 use crate::daemon::metrics::{Metrics, PartnerLabel};
@@ -31,6 +32,7 @@ pub(super) struct Question {
     pub metrics: Arc<Metrics>,
     pub notary: Arc<Notary>,
     pub role_sets: Arc<RoleSets>,
+    pub book: Arc<Book>,
     pub request_id: RequestId,
 }
 
@@ -152,8 +154,12 @@ impl Question {
     }
 
     fn entrant(&self, word: Word, facts: &TokenFacts, asked_at: Instant) -> Outcome<Entrant> {
-        match self.role_sets.entrant(facts, &self.known.partner.cloud_id) {
-            Ok(entrant) => active(word, entrant, asked_at),
+        let issuer = &self.known.partner.cloud_id;
+        match self.role_sets.entrant(facts, issuer) {
+            Ok(entrant) => {
+                self.book.begin(issuer, facts);
+                active(word, entrant, asked_at)
+            }
             Err(reason) => Outcome::Inactive(reason),
         }
     }

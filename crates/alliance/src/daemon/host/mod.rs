@@ -28,6 +28,7 @@ use alliance_peer::identity::Identity;
 use alliance_peer::request_id::RequestId;
 use alliance_store::{SeenToken, Store};
 use alliance_token::Token;
+use data_encoding::HEXLOWER;
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
@@ -66,7 +67,7 @@ pub(crate) struct Host {
     /// question costs here, and each of these stays there until it expires.
     noted: Cache<Key, ()>,
     lists: Lists,
-    book: Book,
+    book: Arc<Book>,
     wishes: Wishes,
     budgets: Arc<Budgets>,
     /// Apart, since nobody but a guest with a token of this cloud spends it.
@@ -109,7 +110,7 @@ impl Host {
             attested: Cache::new(tokens.remembered),
             noted: Cache::new(tokens.remembered),
             lists: Lists::default(),
-            book: Book::default(),
+            book: Arc::default(),
             wishes: Wishes::default(),
             budgets: Arc::new(Budgets::new(&tokens.invalid_budget)),
             guest_budgets: Arc::new(Budgets::new(&tokens.invalid_budget)),
@@ -216,7 +217,10 @@ impl Host {
                 Offline::Open(reason) => open = Some(reason),
                 Offline::Silent(reason) => {
                     return match self.passports.fresh(token.digest(), asked.max_age) {
-                        Some(kept) => (self.judge(known, &kept.word, &kept.claims), Via::Cache),
+                        Some(kept) => (
+                            self.judge(known, token.digest(), &kept.word, &kept.claims),
+                            Via::Cache,
+                        ),
                         None => (Err(reason), Via::Offline),
                     };
                 }
@@ -254,7 +258,7 @@ impl Host {
             Outcome::Active(kept) => kept,
             Outcome::Inactive(reason) | Outcome::Failed(reason) => return (Err(reason), via),
         };
-        let decided = self.judge(known, &kept.word, &kept.claims);
+        let decided = self.judge(known, token.digest(), &kept.word, &kept.claims);
         match &decided {
             Err(reason) if via == Via::Asked => {
                 ask::report(
@@ -264,10 +268,7 @@ impl Host {
                 );
             }
             Ok(_) if via != Via::Cache => {
-                if !self.begin_session(cloud_id, *token.digest(), &kept.claims) {
-                    return (Err(Reason::Revoked), via);
-                }
-                self.note_guest(cloud_id, token.sha256(), &kept.claims)
+                self.note_guest(cloud_id, token.digest(), &kept.claims)
                     .await;
             }
             Ok(_) | Err(_) => {}
@@ -284,14 +285,10 @@ impl Host {
         first: bool,
         request_id: RequestId,
     ) -> Result<(Word, Seconds), Reason> {
-        let decided = self.judge(known, &attested.word, &attested.entrant);
+        let decided = self.judge(known, token.digest(), &attested.word, &attested.entrant);
         match &decided {
             Ok(_) if first => {
-                let cloud_id = &known.partner.cloud_id;
-                if !self.begin_session(cloud_id, *token.digest(), &attested.entrant) {
-                    return Err(Reason::Revoked);
-                }
-                self.note_guest(&known.partner.cloud_id, token.sha256(), &attested.entrant)
+                self.note_guest(&known.partner.cloud_id, token.digest(), &attested.entrant)
                     .await;
             }
             Err(reason) if first => {
@@ -305,25 +302,28 @@ impl Host {
     fn judge(
         &self,
         known: &Known,
+        token: &Key,
         word: &Word,
         entrant: &Entrant,
     ) -> Result<(Word, Seconds), Reason> {
-        if self.book.has_ended(&entrant.origin.session) {
+        let session = self.book.of(&known.partner.cloud_id, token);
+        if session.is_some_and(|session| self.book.has_ended(session.id())) {
             return Err(Reason::Revoked);
         }
         may_enter(entrant, &known.given, &self.admin_roles, now())
             .map(|_| (word.clone(), entrant.expires_at))
     }
 
-    async fn note_guest(&self, cloud_id: &CloudId, token_sha256: &str, entrant: &Entrant) {
+    async fn note_guest(&self, cloud_id: &CloudId, token: &Key, entrant: &Entrant) {
+        let session = self.book.of(cloud_id, token);
         self.note(SeenToken {
-            token_sha256: token_sha256.to_owned(),
+            token_sha256: HEXLOWER.encode(token),
             cloud_id: cloud_id.clone(),
             user_id: entrant.user_id.to_string(),
             project_id: entrant.project_id.as_deref().map(str::to_owned),
             expires_at: entrant.expires_at.min(now() + LONGEST_TOKEN_LIFE),
-            session: Some(entrant.origin.session.clone()),
-            origin: Some(Arc::clone(&entrant.origin)),
+            session: session.as_ref().map(|session| session.id().to_owned()),
+            origin: session.map(|session| Arc::clone(&session.origin)),
         })
         .await;
     }
@@ -354,6 +354,7 @@ impl Host {
             metrics: Arc::clone(&self.metrics),
             notary: Arc::clone(&self.notary),
             role_sets: Arc::clone(&self.role_sets),
+            book: Arc::clone(&self.book),
             request_id,
         }
     }

@@ -190,9 +190,11 @@ impl Host {
     ) -> Result<Attested, Reason> {
         let partner = &known.partner.cloud_id;
         let key = known.ring.keys().iter().find(|key| key.id() == key_id);
+        let entrant = self.role_sets.entrant(facts, partner)?;
+        self.book.begin(partner, facts);
         Ok(Attested {
             word: self.notary.token(partner, facts)?,
-            entrant: self.role_sets.entrant(facts, partner)?,
+            entrant,
             key: key.ok_or(Reason::UnknownKey)?.clone(),
             list: Arc::downgrade(&list.revocations),
             statement: statement.map(Arc::downgrade),

@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use alliance_core::Seconds;
-use alliance_core::admission::Entrant;
 use alliance_core::cloud::CloudId;
 use alliance_core::session::{Effect, Session, Sessions};
 use alliance_core::sign_out::Change;
+use alliance_core::statement::TokenFacts;
 use alliance_store::{EndedSession, SeenToken};
 use data_encoding::HEXLOWER;
 
@@ -40,17 +40,28 @@ impl Book {
         self.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self, cloud_id: &CloudId, session: Session) -> bool {
+    /// A token of the partner is valid.
+    pub(super) fn begin(&self, cloud_id: &CloudId, facts: &TokenFacts) {
+        if let Some(session) = Session::of(facts, cloud_id) {
+            self.add(cloud_id, session);
+        }
+    }
+
+    fn add(&self, cloud_id: &CloudId, session: Session) {
         let mut here = self.here();
         let sessions = here.entry(cloud_id.clone()).or_default();
-        let id = session.id().to_owned();
-        let until = session.expires_at;
+        let (id, until) = (session.id().to_owned(), session.expires_at);
         let has_ended = sessions.begin(session, now());
         drop(here);
         if has_ended {
-            self.end(std::iter::once((id.clone(), until)));
+            self.end(std::iter::once((id, until)));
         }
-        !self.has_ended(&id)
+    }
+
+    /// The session of a token, by its SHA-256.
+    pub(super) fn of(&self, cloud_id: &CloudId, token: &[u8; 32]) -> Option<Arc<Session>> {
+        let here = self.here();
+        here.get(cloud_id)?.get(token).cloned()
     }
 
     fn forget_expired(&self, at: Seconds) {
@@ -82,7 +93,7 @@ impl Host {
         let at = now();
         for seen in self.store.seen_tokens().origins(at).await? {
             if let Some((cloud_id, session)) = session_of(seen) {
-                self.book.begin(&cloud_id, session);
+                self.book.add(&cloud_id, session);
             }
         }
         let ended = self.store.ended_sessions().list(at).await?;
@@ -93,23 +104,6 @@ impl Host {
         );
         let untold = ended.into_iter().filter(|(_, told)| !told);
         Ok(untold.map(|(ended, _)| ended).collect())
-    }
-
-    /// Notes that a token of a partner is used here. Returns whether its session still counts.
-    pub(super) fn begin_session(
-        &self,
-        cloud_id: &CloudId,
-        token: [u8; 32],
-        entrant: &Entrant,
-    ) -> bool {
-        let session = Session {
-            token,
-            user_id: entrant.user_id.to_string(),
-            project_id: entrant.project_id.as_deref().map(str::to_owned),
-            expires_at: entrant.expires_at,
-            origin: Arc::clone(&entrant.origin),
-        };
-        self.book.begin(cloud_id, session)
     }
 
     /// What changed at a partner counts here from now on, and after a restart. What ended cannot be
@@ -231,6 +225,7 @@ fn session_of(seen: SeenToken) -> Option<(CloudId, Session)> {
 
 #[cfg(test)]
 mod tests {
+    use alliance_core::admission::Entrant;
     use alliance_core::refusal::Reason;
     use alliance_core::revocation::RevocationEvent;
     use alliance_core::session::Origin;
@@ -242,14 +237,12 @@ mod tests {
     use crate::daemon::host::tests::{five_guesses, member_of_all};
     use crate::daemon::metrics::Metrics;
 
-    fn entrant(own: &str) -> Entrant {
+    fn session(number: u8, own: &str) -> Session {
         let issued_at = Timestamp::now();
-        Entrant {
+        Session {
+            token: [number; 32],
             user_id: "ann".into(),
-            native: true,
             project_id: Some("p".into()),
-            roles: Arc::new(["member".to_owned()].into()),
-            issued_at: issued_at.as_second(),
             expires_at: issued_at.as_second() + 3600,
             origin: Arc::new(Origin {
                 session: format!("here-{own}"),
@@ -258,6 +251,18 @@ mod tests {
                 project_domain_id: Some("labs".into()),
                 issued_at,
             }),
+        }
+    }
+
+    fn entrant() -> Entrant {
+        let at = now();
+        Entrant {
+            user_id: "ann".into(),
+            native: true,
+            project_id: Some("p".into()),
+            roles: Arc::new(["member".to_owned()].into()),
+            issued_at: at,
+            expires_at: at + 3600,
         }
     }
 
@@ -297,29 +302,30 @@ mod tests {
         let partners = directory.partners();
         let known = partners.by_cloud(&west).ok_or("west is not known")?;
         let word = alliance_answers::Word::Theirs("jws".to_owned().into());
-        let judged = |host: &Host, own: &str| host.judge(known, &word, &entrant(own)).map(drop);
+        let judged = |host: &Host, number: u8| {
+            let judged = host.judge(known, &[number; 32], &word, &entrant());
+            judged.map(drop)
+        };
 
         let before = host();
         for (number, own) in [(1, "one"), (2, "two")] {
-            assert!(before.begin_session(&west, [number; 32], &entrant(own)));
-            before
-                .note_guest(&west, &HEXLOWER.encode(&[number; 32]), &entrant(own))
-                .await;
+            before.book.add(&west, session(number, own));
+            before.note_guest(&west, &[number; 32], &entrant()).await;
         }
-        assert_eq!(judged(&before, "one"), Ok(()));
+        assert_eq!(judged(&before, 1), Ok(()));
         let ending = before
             .apply_changes(known, &[logout("one"), logout("nobody")])
             .await?;
         assert_eq!(ending.concerned, ["here-one".to_owned()].into());
-        assert_eq!(judged(&before, "one"), Err(Reason::Revoked));
-        assert_eq!(judged(&before, "two"), Ok(()));
+        assert_eq!(judged(&before, 1), Err(Reason::Revoked));
+        assert_eq!(judged(&before, 2), Ok(()));
 
         let after = host();
-        assert_eq!(judged(&after, "one"), Ok(()), "nothing was read yet");
+        assert_eq!(judged(&after, 1), Ok(()), "nothing was read yet");
         let untold = after.read_sessions().await?;
         let ids: Vec<_> = untold.iter().map(|ended| ended.session.as_str()).collect();
         assert_eq!(ids, ["here-one"]);
-        assert_eq!(judged(&after, "one"), Err(Reason::Revoked));
+        assert_eq!(judged(&after, 1), Err(Reason::Revoked));
         // What was used before the restart ends after it.
         let ending = after.apply_changes(known, &[logout("two")]).await?;
         assert_eq!(ending.concerned, ["here-two".to_owned()].into());
