@@ -15,7 +15,7 @@ pub const MAX_LISTED: usize = 20_000;
 
 /// One of Keystone's revocation events (`/v3/OS-REVOKE/events`). What is `None` matches anything;
 /// each of the others must be the token's.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RevocationEvent {
     /// The user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -265,18 +265,8 @@ mod tests {
 
     fn event() -> RevocationEvent {
         RevocationEvent {
-            user_id: None,
-            role_id: None,
-            domain_id: None,
-            domain_scope_id: None,
-            project_id: None,
-            audit_id: None,
-            audit_chain_id: None,
-            trust_id: None,
-            consumer_id: None,
-            access_token_id: None,
-            expires_at: None,
             issued_before: at(100),
+            ..RevocationEvent::default()
         }
     }
 

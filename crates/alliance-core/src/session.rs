@@ -299,18 +299,8 @@ mod tests {
 
     fn event() -> RevocationEvent {
         RevocationEvent {
-            user_id: None,
-            role_id: None,
-            domain_id: None,
-            domain_scope_id: None,
-            project_id: None,
-            audit_id: None,
-            audit_chain_id: None,
-            trust_id: None,
-            consumer_id: None,
-            access_token_id: None,
-            expires_at: None,
             issued_before: at(100),
+            ..RevocationEvent::default()
         }
     }
 

@@ -132,18 +132,9 @@ mod tests {
 
     fn logout() -> RevocationEvent {
         RevocationEvent {
-            user_id: None,
-            role_id: None,
-            domain_id: None,
-            domain_scope_id: None,
-            project_id: None,
             audit_id: Some("own".into()),
-            audit_chain_id: None,
-            trust_id: None,
-            consumer_id: None,
-            access_token_id: None,
-            expires_at: None,
             issued_before: "2026-11-25T07:00:00Z".parse().unwrap_or_default(),
+            ..RevocationEvent::default()
         }
     }
 

@@ -16,6 +16,7 @@ use super::Daemon;
 use super::clock::now;
 use super::directory::{Known, Way};
 use super::host::Ending;
+use super::trust::SECOND_SWEEP;
 use crate::wire::{Applied, SessionView};
 
 /// How often new partners are looked for.
@@ -25,8 +26,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long our Keystone may take before the services' caches are swept all the same.
 const KEYSTONE_WAIT: Duration = Duration::from_secs(2);
-/// A service that had just asked Keystone may write its cache after the first deletion.
-const SECOND_SWEEP: Duration = Duration::from_secs(2);
 
 impl Daemon {
     /// Asks each partner whose guests may be here what has ended there. Runs for ever.
@@ -216,15 +215,8 @@ impl Daemon {
     }
 
     async fn sweep_sessions(&self, sessions: &BTreeSet<String>) {
-        if self.config.services.memcached.is_empty() {
-            return;
-        }
-        match self.store.seen_tokens().of_sessions(sessions).await {
-            Ok(hashes) => self.sweep_hashes(&hashes).await,
-            Err(error) => {
-                tracing::error!(%error, "the list of seen tokens cannot be read; the services' caches run out by themselves");
-            }
-        }
+        let seen = self.store.seen_tokens();
+        self.sweep_hashes(seen.of_sessions(sessions)).await;
     }
 
     /// Our Keystone refuses these sessions by itself.

@@ -16,7 +16,7 @@ use super::directory::Known;
 use crate::wire::{Applied, PartnerChange};
 
 /// A service that had just asked Keystone may write its cache after the first deletion.
-const SECOND_SWEEP: Duration = Duration::from_secs(2);
+pub(super) const SECOND_SWEEP: Duration = Duration::from_secs(2);
 
 impl Daemon {
     /// Sets a partner's status.
@@ -157,28 +157,30 @@ impl Daemon {
     /// Drops the partner's tokens from the caches of this cloud's services, as far as they are
     /// known and reachable.
     async fn sweep_service_caches(&self, known: &Known) {
-        if self.config.services.memcached.is_empty() {
+        let seen = self.store.seen_tokens();
+        self.sweep_hashes(seen.of_partner(&known.partner.cloud_id, now()))
+            .await;
+    }
+
+    /// Drops the tokens of which these are the hashes from the caches of this cloud's services. Nobody
+    /// is asked for them where no cache is known.
+    pub(super) async fn sweep_hashes(
+        &self,
+        hashes: impl Future<Output = alliance_store::Result<Vec<String>>>,
+    ) {
+        let memcached = &self.config.services.memcached;
+        if memcached.is_empty() {
             return;
         }
-        let hashes = match self
-            .store
-            .seen_tokens()
-            .of_partner(&known.partner.cloud_id, now())
-            .await
-        {
+        let hashes = match hashes.await {
             Ok(hashes) => hashes,
             Err(error) => {
                 tracing::error!(%error, "the list of seen tokens cannot be read; the services' caches run out by themselves");
                 return;
             }
         };
-        self.sweep_hashes(&hashes).await;
-    }
-
-    /// Drops tokens, by their hashes, from the caches of this cloud's services.
-    pub(crate) async fn sweep_hashes(&self, hashes: &[String]) {
-        for address in &self.config.services.memcached {
-            if let Err(error) = alliance_cloud::token_cache::forget(address, hashes).await {
+        for address in memcached {
+            if let Err(error) = alliance_cloud::token_cache::forget(address, &hashes).await {
                 tracing::warn!(address, %error, "a services' cache was not swept; it runs out by itself (token_cache_time)");
             }
         }

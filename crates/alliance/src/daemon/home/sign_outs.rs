@@ -108,11 +108,7 @@ impl Daemon {
                 reading = Reading::default();
                 continue;
             }
-            self.note(doubts.into_iter().map(|doubt| NewSignOut {
-                digest: None,
-                change: Change::LookAgain(doubt),
-            }))
-            .await;
+            self.note(doubts.into_iter().map(said_once)).await;
             match self.read_keystone(&mut reading).await {
                 Ok(found) => self.note(found).await,
                 Err(error) => {
@@ -169,10 +165,6 @@ impl Daemon {
         if all {
             reading.all = Some(Instant::now());
         }
-        let doubts = doubts.into_iter().map(|doubt| NewSignOut {
-            digest: None,
-            change: Change::LookAgain(doubt),
-        });
         let earliest = began - LONGEST_TOKEN_LIFE;
         let events = events
             .into_iter()
@@ -187,7 +179,7 @@ impl Daemon {
                 change: Change::Revoked(event),
             })
             .filter(|new| new.change.concerns_travellers());
-        Ok(events.chain(doubts).collect())
+        Ok(events.chain(doubts.into_iter().map(said_once)).collect())
     }
 
     /// What `host` has not heard yet, once there is something.
@@ -260,6 +252,13 @@ impl Home {
             events: noted.change.to_events().map_err(ApiError::internal)?,
         };
         Ok(self.sign(&sign_out)?)
+    }
+}
+
+fn said_once(doubt: LookAgain) -> NewSignOut {
+    NewSignOut {
+        digest: None,
+        change: Change::LookAgain(doubt),
     }
 }
 

@@ -268,18 +268,9 @@ mod tests {
 
     fn logout(own: &str) -> Change {
         Change::Revoked(RevocationEvent {
-            user_id: None,
-            role_id: None,
-            domain_id: None,
-            domain_scope_id: None,
-            project_id: None,
             audit_id: Some(own.to_owned()),
-            audit_chain_id: None,
-            trust_id: None,
-            consumer_id: None,
-            access_token_id: None,
-            expires_at: None,
             issued_before: Timestamp::now(),
+            ..RevocationEvent::default()
         })
     }
 
