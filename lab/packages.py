@@ -1,5 +1,5 @@
-"""Python packages of this checkout for its Keystones: installed beside a lab, never into a cached
-environment."""
+"""Python packages of this checkout, for its Keystones and for clients: installed beside a lab,
+never into a cached environment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Package:
         self.source, self.folder = source, folder
 
     def install(self, lab: Lab) -> None:
-        """Installs it as it is now; Keystones that start from now on load it."""
+        """Installs it as it is now; programs that start from now on load it."""
         if not (self.source / "pyproject.toml").is_file():
             raise LabError(f"no package in {self.source}: lab/up west=plain is a stock cloud")
         current = self._current(lab)
@@ -59,11 +59,13 @@ def _install(source: Path, target: Path) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation"]
     install = [python, "-m", "pip", "install", *options, "--target", fresh, source]
-    run(install, "installing a package for Keystone")
+    run(install, "installing a package of this checkout")
     os.replace(fresh, target)
 
 
 PLUGIN = Package(CHECKOUT / "keystone-plugin", "_plugin")
+#: For users who log in by passport.
+CLIENT = Package(CHECKOUT / "keystoneauth-plugin", "_client")
 #: Token providers that today's Keystone has no longer.
 TOKENS = Package(CHECKOUT / "lab" / "tokens", "_tokens")
 

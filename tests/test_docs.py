@@ -164,6 +164,7 @@ OTHERS = {
     ("trust", "driver"),
     ("oauth1", "driver"),
     ("auth", "methods"),
+    ("auth", "additional_primary_auth_methods"),
     ("cache", "enabled"),
     ("federation", "assertion_prefix"),
     ("jwt_tokens", "jws_public_key_repository"),

@@ -15,8 +15,11 @@ from keystone_alliance import guest
 from keystone_alliance import ids
 from keystone_alliance import staleness
 from keystone_alliance.passport import Verifier
+from keystone_alliance.passport import claimed_issuer
 from keystone_alliance.refusal import Refused
+from keystone_alliance.snapshot import BEARER
 from keystone_alliance.snapshot import KEYSTONE
+from keystone_alliance.snapshot import PASSPORT
 
 CONF = keystone.conf.CONF
 PROVIDERS = provider_api.ProviderAPIs
@@ -52,6 +55,8 @@ class Admission:
         _check_whose(partner, recognised.format, is_tagged=inner != token)
         form.check_plausible(recognised, time.time(), self._settings.clock_skew)
         self._check_partner(partner)
+        if partner.login == PASSPORT:
+            raise Refused('passport_only')
         ages = self._ages()
         staleness.forget(token)
         staleness.leave_earlier_request()
@@ -64,11 +69,44 @@ class Admission:
             user_id,
             _known_methods(passport.methods),
             # One, though home may name two: what is made from this token hangs on it alone.
-            [ids.audit_id(partner.cloud_id, passport.audit_ids[0])],
+            [_session(partner, passport)],
             project_id,
             _keystone_time(passport.issued_at),
             _keystone_time(passport.expires_at),
         )
+
+    def issue_passport(self, cloud, token_sha256, token, jkt):
+        """Get a login passport for a user of this cloud, see ``Daemon.issue_passport``."""
+        with self._daemon.place():
+            return self._daemon.issue_passport(cloud, token_sha256, token, jkt)
+
+    def log_in(self, jws, proof):
+        """Let the user of a login passport in, once.
+
+        :param jws: the passport
+        :param proof: the proof of the key that it is bound to, or None
+        :returns: what Keystone's auth methods say of a user who may log in
+        :raises Refused: it is not valid here, or was used before
+        :raises Indeterminate: nobody can say now
+        """
+        snapshot = self._source.current()
+        partner = snapshot.partners.get(ids.tag_of(claimed_issuer(jws)))
+        if partner is None:
+            raise Refused('unknown_partner')
+        self._check_partner(partner)
+        if partner.login == BEARER:
+            raise Refused('bearer_only')
+        with self._daemon.place():
+            guest.check_objects(partner)
+            answer = self._daemon.log_in(jws, proof)
+        snapshot, partner = self._again(partner)
+        passport = self._verifier.login(answer, partner, snapshot, time.time())
+        user_id, _project_id = self._let_in(partner, passport)
+        return {
+            'user_id': user_id,
+            'expires_at': _keystone_time(passport.expires_at),
+            'audit_id': _session(partner, passport),
+        }
 
     def confirm(self, user, project_id, token, expires_at, audit_ids):
         """Make sure that a shadow user still has a right to a token made here.
@@ -119,18 +157,22 @@ class Admission:
             answer = self._daemon.validate(token, ages)
         snapshot, partner = self._again(partner)
         passport = self._verifier.passport(answer, partner, snapshot, token, time.time())
+        user_id, project_id = self._let_in(partner, passport)
+        return asked_at, user_id, project_id, passport
+
+    def _let_in(self, partner, passport):
+        """Make what the passport's user needs here; return the ids of user and project."""
         if _DELEGATED.intersection(passport.methods):
             raise Refused('delegated_method')
         agreements = _agreements_for(partner, passport.origin)
         if passport.project is None:
-            user = guest.shadow_user(partner, passport.user)
-            return asked_at, user['id'], None, passport
+            return guest.shadow_user(partner, passport.user)['id'], None
         roles = self._allowed(agreements, passport.project.id)
         self._check_roles(passport.roles, roles)
         user = guest.shadow_user(partner, passport.user)
         project = guest.shadow_project(partner, passport.project)
         self._grant(user['id'], project['id'], passport.roles & roles)
-        return asked_at, user['id'], project['id'], passport
+        return user['id'], project['id']
 
     def _ask_and_confirm(self, partner, user, home_user_id, project, ages, derived):
         home_project_id = project['alliance_project_id']
@@ -218,6 +260,11 @@ def _identities(user):
     for idp in user.get('federated') or []:
         for protocol in idp['protocols']:
             yield idp['idp_id'], protocol['protocol_id'], protocol['unique_id']
+
+
+def _session(partner, passport):
+    """The audit id of a partner's token here: what is made from it hangs on it."""
+    return ids.audit_id(partner.cloud_id, passport.audit_ids[0])
 
 
 def _agreements_for(partner, origin):

@@ -93,6 +93,32 @@ class Daemon:
         answer = self._ask('/v1/tokens/validate', {'token': token, **ages._asdict()})
         return Answer(answer.get('passport'), answer.get('attestation'))
 
+    def issue_passport(self, cloud, token_sha256, token, jkt):
+        """Ask for a login passport for one of our users. To be called in a ``place``.
+
+        :param cloud: the partner: its name here, a region of its, or its cloud id
+        :param token: what Keystone says of the token, as a dict
+        :param jkt: JWK thumbprint of a key that the user has, or None
+        :returns: dict with passport, expires_at, auth_url and project_id
+        :raises Refused: the user may not go there, or not so
+        :raises Indeterminate: the daemon does not answer
+        """
+        question = {'cloud': cloud, 'token_sha256': token_sha256, 'token': token, 'jkt': jkt}
+        answer = self._ask('/v1/passports', question)
+        return {
+            name: answer.get(name) for name in ('passport', 'expires_at', 'auth_url', 'project_id')
+        }
+
+    def log_in(self, passport, proof):
+        """Use a login passport of a partner. To be called in a ``place``.
+
+        :returns: the passport, as an ``Answer``
+        :raises Refused: it is not valid here, or was used before
+        :raises Indeterminate: nobody knows now
+        """
+        answer = self._ask('/v1/logins', {'passport': passport, 'proof': proof})
+        return Answer(answer.get('passport'), None)
+
     def confirm(self, cloud_id, user_id, project_id, ages, derived):
         """Ask which roles a home user has in a home project. To be called in a ``place``.
 

@@ -25,11 +25,13 @@ from keystone_alliance.refusal import Refused
 
 PASSPORT = 'token-introspection+jwt'
 GRANTS = 'alliance-grants+jwt'
+LOGIN = 'alliance-login+jwt'
 PASSPORT_ATTESTATION = 'alliance-token-attestation+jwt'
 GRANTS_ATTESTATION = 'alliance-grants-attestation+jwt'
 
 _ID = re.compile(r'[\x21-\x7e]{1,64}\Z')
 _AUDIT_ID = re.compile(r'[A-Za-z0-9_-]{22}\Z')
+LOGIN_LIFETIME = 60  # seconds
 _MAX_ROLES = 256
 _MAX_NAME = 255
 
@@ -98,10 +100,24 @@ class Verifier:
         """Return the ``Passport`` in ``answer`` if it is about this token of ``partner``."""
         claims = self._claims(answer, PASSPORT, PASSPORT_ATTESTATION, partner, snapshot, now)
         told = _mapping(claims.get('token_introspection'), 'token_introspection')
-        if told.get('active') is not True:
-            raise Refused('not_found', 'the passport says that the token is not active')
         if told.get('token_sha256') != ids.token_sha256(token):
             raise Refused('malformed', 'the passport is about another token')
+        return self._token(told, now)
+
+    def login(self, answer, partner, snapshot, now):
+        """Return the ``Passport`` in ``answer`` if it is a login passport of ``partner``."""
+        signer = _Signer('the partner', partner.cloud_id, partner.keys, LOGIN)
+        claims = self._signed_by(signer, answer.statement, snapshot.cloud_id, now)
+        expires_at = claims.get('exp')
+        if type(expires_at) not in (int, float) or expires_at > claims['iat'] + LOGIN_LIFETIME:
+            raise Refused('malformed', 'the login passport lives too long')
+        if expires_at < now:
+            raise Refused('expired', 'compare the clocks of both clouds')
+        return self._token(_mapping(claims.get('login'), 'login'), now)
+
+    def _token(self, told, now):
+        if told.get('active') is not True:
+            raise Refused('not_found', 'the passport says that the token is not active')
         domain = _mapping(told.get('user_domain'), 'user_domain')
         user = Named(
             id=_id(told.get('sub'), 'user id'),
@@ -182,6 +198,15 @@ class Verifier:
         if issued_at < now - self._max_age - self._skew:
             raise Refused('malformed', 'the statement is too old')
         return claims
+
+
+def claimed_issuer(jws):
+    """Return who claims to have signed ``jws``; nothing of it is verified."""
+    try:
+        claims = jwt.decode(jws, options={'verify_signature': False})
+    except jwt.PyJWTError:
+        raise Refused('malformed', 'not a JWS') from None
+    return _id(claims.get('iss'), 'issuer')
 
 
 def _key(signer, kid):

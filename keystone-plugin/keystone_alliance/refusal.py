@@ -43,6 +43,19 @@ class TokenIndeterminate(exception.NotFound):
     message_format = _('The cloud that issued the token cannot be asked now. Try again later.')
 
 
+class PassportRefused(exception.AuthPluginException):
+    """401 that says why: whoever shows a login passport learns nothing that the passport hides."""
+
+    message_format = _('The login passport was refused: %(reason)s.')
+
+    def __init__(self, reason):
+        super().__init__(reason=reason)
+        self.authentication = {'methods': ['alliance'], 'alliance': {'reason': reason}}
+
+    def _build_message(self, message, **kwargs):
+        return self.message_format % kwargs
+
+
 def indeterminate():
     """Keystone's answer to an open question, with ``Retry-After`` where Keystone lets us add it.
 

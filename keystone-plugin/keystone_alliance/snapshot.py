@@ -22,6 +22,8 @@ VERSION = 1
 MAX_SIZE = 64 * 1024 * 1024
 EVERY_PROJECT = '*'
 ALLIANCE = 'alliance'  # kind of a partner that has a daemon
+BEARER = 'bearer'  # ways to log in
+PASSPORT = 'passport'
 KEYSTONE = 'keystone'  # kind of one that is a plain Keystone, asked by our daemon
 
 _CLOUD_ID = re.compile(r'[a-z2-7]{52}\Z')
@@ -90,6 +92,7 @@ class Partner:
     kind: str
     attested: bool  # whether our own daemon's word about its tokens and users is believed
     untagged: frozenset[str]  # formats whose untagged tokens are its own
+    login: str  # how users of the two clouds log in at the other: bearer, passport or both
     status: str
     role: str
     trust_till: typing.Optional[float]
@@ -123,6 +126,7 @@ class Partner:
             kind=kind,
             attested=_need(data.get('attested', False), bool, 'attested'),
             untagged=_untagged(name, kind, data.get('untagged', [])),
+            login=_login(name, data.get('login', 'both')),
             status=_need(data['status'], str, 'status'),
             role=role,
             trust_till=_epoch(data.get('trust_till'), 'trust_till'),
@@ -158,6 +162,12 @@ class Partner:
             if agreement.covers(home_project_id):
                 roles |= agreement.roles
         return roles
+
+
+def _login(name, value):
+    if value not in (BEARER, PASSPORT, 'both'):
+        raise Unusable(f'users of partner {name} log in by {value!r}, which is unknown')
+    return value
 
 
 def _untagged(name, kind, value):

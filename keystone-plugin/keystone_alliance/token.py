@@ -82,6 +82,14 @@ class Provider(base.Provider):
             form.check_spelling(inner)
         return self._validate_own(token_id, inner)
 
+    def issue_passport(self, cloud, token_sha256, token, jkt):
+        """For the auth method, see ``Admission.issue_passport``."""
+        return self._admission.issue_passport(cloud, token_sha256, token, jkt)
+
+    def log_in(self, passport, proof):
+        """For the auth method, see ``Admission.log_in``."""
+        return self._admission.log_in(passport, proof)
+
     def _validate_untagged(self, token_id):
         tag = self._routing.partner_of(token_id)
         if tag is not None:
@@ -151,7 +159,7 @@ def _guest_behind(user_id, trust_id):
 
 
 def _check_derived(methods, system, domain_id, trust_id, access_token_id, app_cred_id):
-    """Refuse tokens of guests that were not made from a token of theirs.
+    """Refuse tokens of guests that were not made from a token or a login passport of theirs.
 
     Anything else, such as an application credential made while visiting, would be a second door
     that stays open after the logout at home.
@@ -162,7 +170,7 @@ def _check_derived(methods, system, domain_id, trust_id, access_token_id, app_cr
         raise Refused('oauth')
     if app_cred_id:
         raise Refused('application_credential')
-    if 'token' not in methods:
+    if not {'token', 'alliance'}.intersection(methods):
         raise Refused('delegated_method', 'a guest logs in at home')
     if system:
         raise Refused('system_scope')

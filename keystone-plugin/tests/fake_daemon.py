@@ -75,6 +75,8 @@ class FakeDaemon:
         self.gate = None
         self.attests = False  # also for partners that have a daemon
         self.also = {}  # further fields of a positive answer
+        self.used = set()  # login passports
+        self.issued = {'status': 'invalid', 'reason': 'unknown_partner'}
         self.work = {'changed': True, 'batch': 1, 'sessions': [], 'flush': False}
         self.sign_passport = lambda partner, token: partner.passport(token, self.cloud_id)
         self.sign_statement = lambda partner, body: partner.statement(
@@ -135,6 +137,10 @@ class FakeDaemon:
             self._validate(handler, body['token'])
         elif handler.path == '/v1/guests/confirm':
             self._confirm(handler, body)
+        elif handler.path == '/v1/logins':
+            self._log_in(handler, body['passport'])
+        elif handler.path == '/v1/passports':
+            handler.reply(200, self.issued)
         elif handler.path == '/v1/doorbell/answer':
             handler.reply(200 if self.work else 404, self.work or {})
         elif handler.path in _TOLD:
@@ -154,6 +160,13 @@ class FakeDaemon:
         else:
             signed = {'passport': self.sign_passport(partner, token)}
         self._valid(handler, partner, signed)
+
+    def _log_in(self, handler, passport):
+        if passport in self.used:
+            handler.reply(200, {'status': 'invalid', 'reason': 'replayed'})
+            return
+        self.used.add(passport)
+        handler.reply(200, {'status': 'valid', 'passport': passport, **self.also})
 
     def _confirm(self, handler, body):
         (partner,) = (p for p in self.partners.values() if p.cloud_id == body['cloud_id'])

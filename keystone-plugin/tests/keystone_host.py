@@ -38,6 +38,7 @@ def write_configuration(folder, memcached_port, driver='alliance', **changes):
             'backend_argument': f'url:127.0.0.1:{memcached_port}',
         },
         'token': {'provider': 'alliance'},
+        'auth': {'methods': 'password,token,application_credential,totp,oauth1,mapped,alliance'},
         'fernet_tokens': {'key_repository': folder / 'fernet'},
         'fernet_receipts': {'key_repository': folder / 'fernet'},
         'jwt_tokens': {

@@ -190,6 +190,13 @@ class PartnerCloud:
         }
         return self.sign(claims, 'token-introspection+jwt')
 
+    def login_passport(self, user, project, audience, typ='alliance-login+jwt', **changes):
+        """With which a user logs in at ``audience``; the token that it is about stays here."""
+        token = self.token(user, project, **changes.pop('facts', {}))
+        claims = {**word(self.cloud_id, audience), 'login': self.issued[token], **changes}
+        claims.setdefault('exp', claims['iat'] + 60)
+        return self.sign(claims, typ)
+
     def statement(self, user_id, project_id, audience, **changes):
         claims = {
             **word(self.cloud_id, audience),

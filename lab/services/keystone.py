@@ -12,6 +12,9 @@ from lab.services.alliance import Alliance
 from lab.services.wsgi import PYTHON, WsgiService
 from lab.state import write_secret
 
+#: Keystone's own.
+METHODS = ["external", "password", "token", "oauth1", "mapped", "application_credential"]
+
 
 class Keystone(WsgiService):
     name = "keystone"
@@ -87,6 +90,7 @@ class Keystone(WsgiService):
         cloud = self.cloud
         provider = "alliance" if cloud.alliance else cloud.token_provider
         driver = "alliance" if cloud.alliance else "sql"
+        methods = [*METHODS, "alliance"] if cloud.alliance else METHODS
         memcached = cloud.ports["memcached"]
         text = f"""\
 [DEFAULT]
@@ -107,6 +111,9 @@ memcache_servers = 127.0.0.1:{memcached}
 
 [token]
 provider = {provider}
+
+[auth]
+methods = {",".join(methods)}
 
 [catalog]
 driver = {driver}

@@ -122,6 +122,28 @@ class Cloud:
         assert answer.status in (201, 401, 404, 503), f"{answer.status} {answer.body!r}"
         return answer.headers["x-subject-token"] if answer.status == 201 else None
 
+    def issues(self, partner: str, token: str, **more) -> http.Answer:
+        """Asks for a login passport for a partner of its."""
+        asked = {"cloud": partner, "token": {"id": token}, **more}
+        return self.auth({"alliance": asked})
+
+    def passport(self, partner: str, token: str, **more) -> str:
+        """A login passport for a partner of its."""
+        answer = self.issues(partner, token, **more)
+        assert answer.status == 401, f"{answer.status} {answer.body!r}"
+        passport = answer.json()["error"]["identity"]["alliance"]["passport"]
+        return known_secrets.note(passport, "login passport")
+
+    def shown(self, passport: str, scope=None, **more) -> http.Answer:
+        """Somebody logs in with a login passport."""
+        return self.auth({"alliance": {"passport": passport, **more}}, scope)
+
+    def refuses(self, passport: str, **more) -> str:
+        """The reason why a login passport lets nobody in."""
+        answer = self.shown(passport, **more)
+        assert answer.status == 401, f"{answer.status} {answer.body!r}"
+        return answer.json()["error"]["identity"]["alliance"]["reason"]
+
     def lets_in(self, token: str) -> bool:
         """Whether a request with this token, and nothing else, is served."""
         answer = self.ask("GET", "/auth/projects", token)

@@ -31,9 +31,10 @@ pub struct HomeView {
 }
 
 /// Methods of tokens that carry all rights of their user. Keystone 30 calls every other one
-/// delegated (`keystone/api/_shared/delegation.py`).
+/// delegated (`keystone/api/_shared/delegation.py`), but for the plugin's own.
 const PRIMARY_METHODS: &[&str] = &[
     "password", "token", "totp", "external", "mapped", "openid", "saml2", "kerberos", "x509",
+    "alliance",
 ];
 
 /// Whether home lets a token of its own leave.

@@ -97,6 +97,16 @@ reasons! {
     NoGrantStatement = "no_grant_statement",
     /// No key is here that could verify the token.
     NoKeys = "no_keys",
+    /// A login passport that was used before.
+    Replayed = "replayed",
+    /// A login passport that was made for another cloud.
+    WrongAudience = "wrong_audience",
+    /// A login passport that is bound to a key, shown by somebody who did not prove to have it.
+    NoProof = "no_proof",
+    /// The two clouds let each other's users in by login passport only.
+    PassportOnly = "passport_only",
+    /// The two clouds let each other's users in by bearer token only.
+    BearerOnly = "bearer_only",
 }
 
 impl Reason {

@@ -138,6 +138,8 @@ pub struct Sessions {
     by_audit_id: HashMap<String, Vec<Arc<Session>>>,
     by_user: HashMap<String, Vec<Arc<Session>>>,
     recent: VecDeque<(Seconds, RevocationEvent)>,
+    /// When the latest of the recent changes happened that there was no room for, by home's clock.
+    forgotten: Option<Seconds>,
 }
 
 impl Sessions {
@@ -219,6 +221,12 @@ impl Sessions {
         }
     }
 
+    /// Until when, by home's clock, something may have ended that is not remembered: there was no
+    /// room.
+    pub fn forgotten(&self) -> Option<Seconds> {
+        self.forgotten
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.all.len()
@@ -260,7 +268,11 @@ impl Sessions {
 
     fn forget_changes(&mut self, now: Seconds) {
         let surplus = self.recent.len().saturating_sub(REMEMBERED);
-        self.recent.drain(..surplus);
+        let surplus = self.recent.drain(..surplus);
+        let latest = surplus
+            .map(|(_, event)| event.issued_before.as_second())
+            .max();
+        self.forgotten = self.forgotten.max(latest);
         while let Some((at, _)) = self.recent.front()
             && now - at > REMEMBERED_FOR
         {

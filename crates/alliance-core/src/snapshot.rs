@@ -11,7 +11,7 @@ use crate::cloud::{CloudId, Tag};
 use crate::descriptor::{Endpoint, Jwk, Region, require_fit};
 use crate::label::clean;
 use crate::partner::{Kind, PROTOCOL, Partner, Role, Status};
-use crate::token::TokenFormat;
+use crate::token::{Login, TokenFormat};
 use crate::{Seconds, keystone_id};
 
 /// Whom [`SnapshotCatalog::services`] means by a partner's own users.
@@ -62,6 +62,8 @@ pub struct PartnerInputs {
     pub given: Vec<Agreement>,
     /// What it grants our projects.
     pub received: Vec<Received>,
+    /// How users of the two clouds log in at the other.
+    pub login: Login,
 }
 
 /// What a host grants one of our projects, as it told us.
@@ -148,6 +150,9 @@ pub struct SnapshotPartner {
     /// See [`PartnerInputs::untagged`].
     #[serde(default)]
     pub untagged: BTreeSet<TokenFormat>,
+    /// See [`PartnerInputs::login`].
+    #[serde(default)]
+    pub login: Login,
     /// How much it may have here.
     pub limits: SnapshotLimits,
     /// What we grant.
@@ -231,7 +236,10 @@ impl Snapshot {
         for known in inputs.partners {
             let tag = known.partner.cloud_id.tag();
             partners.insert(tag.clone(), snapshot_partner(known, inputs.now));
-            if known.partner.require_active(inputs.now).is_err() {
+            // Who shows a token of home's at those endpoints would be refused.
+            if known.partner.require_active(inputs.now).is_err()
+                || known.login.require_bearer().is_err()
+            {
                 continue;
             }
             let mut shown: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -312,6 +320,7 @@ fn snapshot_partner(known: &PartnerInputs, now: Seconds) -> SnapshotPartner {
         keys: known.keys.clone(),
         attested: known.attested,
         untagged: known.untagged.clone(),
+        login: known.login,
         limits: SnapshotLimits {
             users: partner.max_users,
             projects: partner.max_projects,
@@ -468,6 +477,7 @@ mod tests {
                     service("compute", "http://east.example/v2.1"),
                 ],
             }],
+            login: Login::Both,
             given: vec![],
             received: vec![Received {
                 project_id: "p".to_owned().into(),
@@ -546,6 +556,18 @@ mod tests {
         assert!(expired.catalog.projects.is_empty());
         let status: Vec<_> = expired.partners.values().map(|p| p.status).collect();
         assert_eq!(status, [Status::Expired]);
+    }
+
+    #[test]
+    fn who_logs_in_by_passport_only_is_shown_no_endpoints_for_a_bearer() {
+        for role in [Role::Host, Role::Guest] {
+            let mut partner = east(role);
+            partner.login = Login::Passport;
+            let snapshot = build(partner, 10);
+            assert_eq!(snapshot.catalog, SnapshotCatalog::default());
+            let logins: Vec<_> = snapshot.partners.values().map(|p| p.login).collect();
+            assert_eq!(logins, [Login::Passport]);
+        }
     }
 
     #[test]

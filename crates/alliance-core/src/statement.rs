@@ -116,6 +116,57 @@ pub struct TokenFacts {
     pub expires_at: Timestamp,
 }
 
+/// A login passport: with it a user of home logs in at one host, once, and keeps the token at home.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoginPassport {
+    /// Home.
+    pub iss: CloudId,
+    /// The host that lets the user in.
+    pub aud: CloudId,
+    /// When home looked, seconds.
+    pub iat: Seconds,
+    /// Until when it can be used, seconds: at most [`LOGIN_LIFETIME`] later.
+    pub exp: Seconds,
+    /// Unique; used once.
+    pub jti: String,
+    /// The key that whoever shows it must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Confirmation>,
+    /// The token that the user has at home.
+    pub login: TokenFacts,
+}
+
+said_to_one!(LoginPassport, "alliance-login+jwt");
+
+/// How long a login passport can be used, in seconds.
+pub const LOGIN_LIFETIME: Seconds = 60;
+
+impl LoginPassport {
+    /// Whether it can be used at `now`, by this host's clock.
+    ///
+    /// # Errors
+    /// [`Reason::NotYetValid`], [`Reason::Expired`]; [`Reason::WrongStatement`] if it would live too
+    /// long.
+    pub fn require_usable(&self, now: Seconds) -> Result<(), Reason> {
+        if self.exp.saturating_sub(self.iat) > LOGIN_LIFETIME {
+            Err(Reason::WrongStatement)
+        } else if self.iat > now + CLOCK_SKEW {
+            Err(Reason::NotYetValid)
+        } else if self.exp < now {
+            Err(Reason::Expired)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// What a statement is bound to (RFC 7800).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// The JWK thumbprint of a key (RFC 7638, RFC 9449 §6.1).
+    pub jkt: String,
+}
+
 /// A grant statement: home's word that a user has these roles in a project now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GrantStatement {
@@ -210,6 +261,54 @@ pub fn require_fresh(iat: Seconds, now: Seconds, max_age: Seconds) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cloud::CloudId;
+
+    fn passport(iat: Seconds, exp: Seconds) -> LoginPassport {
+        let named = || Named {
+            id: "i".into(),
+            name: "n".into(),
+        };
+        LoginPassport {
+            iss: CloudId::from_spki(b"west"),
+            aud: CloudId::from_spki(b"east"),
+            iat,
+            exp,
+            jti: "1".into(),
+            cnf: None,
+            login: TokenFacts {
+                active: true,
+                token_sha256: String::new(),
+                origin: None,
+                sub: "u".into(),
+                username: "u".into(),
+                user_domain: named(),
+                project: None,
+                roles: BTreeSet::new(),
+                methods: Vec::new(),
+                audit_ids: Vec::new(),
+                issued_at: Timestamp::UNIX_EPOCH,
+                expires_at: Timestamp::UNIX_EPOCH,
+            },
+        }
+    }
+
+    #[test]
+    fn a_login_passport_can_be_used_for_a_minute() {
+        for (iat, exp, now, expected) in [
+            (1000, 1060, 1000, Ok(())),
+            (1000, 1060, 1060, Ok(())),
+            (1000, 1060, 1061, Err(Reason::Expired)),
+            (1000, 1060, 940, Ok(())),
+            (1000, 1060, 939, Err(Reason::NotYetValid)),
+            (1000, 1061, 1000, Err(Reason::WrongStatement)),
+            (i64::MIN, i64::MAX, 1000, Err(Reason::WrongStatement)),
+            (i64::MIN, i64::MIN, 1000, Err(Reason::Expired)),
+            (1000, 900, 950, Err(Reason::Expired)),
+        ] {
+            let found = passport(iat, exp).require_usable(now);
+            assert_eq!(found, expected, "{iat} {exp} {now}");
+        }
+    }
 
     #[test]
     fn a_statement_is_neither_from_tomorrow_nor_from_yesterday() {

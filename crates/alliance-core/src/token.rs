@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::descriptor::SignatureFamily;
+use crate::refusal::Reason;
 use crate::word::words;
 
 /// A format of Keystone tokens, of any age.
@@ -78,6 +79,49 @@ pub enum Mode {
 
 words!(Mode { Mode::Hard = "hard", Mode::Soft = "soft", Mode::Offline = "offline" });
 
+/// How users of one cloud log in at the other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Login {
+    /// With the token that they have at home, which the host sees.
+    Bearer,
+    /// With a login passport, which opens this one host, once. The token stays at home.
+    Passport,
+    /// Either.
+    #[default]
+    Both,
+}
+
+words!(Login { Login::Bearer = "bearer", Login::Passport = "passport", Login::Both = "both" });
+
+impl Login {
+    /// Whether a token of home's may be shown at the host.
+    ///
+    /// # Errors
+    /// [`Reason::PassportOnly`] if not.
+    pub fn require_bearer(self) -> Result<(), Reason> {
+        match self {
+            Login::Bearer | Login::Both => Ok(()),
+            Login::Passport => Err(Reason::PassportOnly),
+        }
+    }
+
+    /// Whether home issues login passports for the host, and the host takes them.
+    ///
+    /// # Errors
+    /// [`Reason::BearerOnly`] if not.
+    pub fn require_passport(self) -> Result<(), Reason> {
+        match self {
+            Login::Passport | Login::Both => Ok(()),
+            Login::Bearer => Err(Reason::BearerOnly),
+        }
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What the operator chose for one partner's tokens; what is absent has its default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenPolicy {
@@ -87,6 +131,9 @@ pub struct TokenPolicy {
     /// Whether signatures over SHA-1 count: for a Keystone that nobody can upgrade.
     #[serde(default)]
     pub allow_sha1: bool,
+    /// How users of the two clouds log in at the other.
+    #[serde(default, skip_serializing_if = "Login::is_default")]
+    pub login: Login,
 }
 
 impl TokenPolicy {

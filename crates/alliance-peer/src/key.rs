@@ -135,6 +135,22 @@ impl PublicKey {
     /// # Errors
     /// Another kind of key, coordinates of another length, another `kid`.
     pub fn from_jwk(jwk: &Jwk) -> Result<Self, BadKey> {
+        let key = Self::from_coordinates(jwk)?;
+        if key.kid() == jwk.kid {
+            Ok(key)
+        } else {
+            Err(BadKey::Kid {
+                expected: key.kid(),
+                found: jwk.kid.chars().take(60).collect(),
+            })
+        }
+    }
+
+    /// Reads a JWK whose `kid` does not matter: it is somebody's who is no cloud.
+    ///
+    /// # Errors
+    /// Another kind of key, coordinates of another length.
+    pub(crate) fn from_coordinates(jwk: &Jwk) -> Result<Self, BadKey> {
         if (jwk.kty.as_str(), jwk.crv.as_str(), jwk.alg.as_str()) != ("EC", "P-256", "ES256") {
             let found = format!("kty {:?}, crv {:?}, alg {:?}", jwk.kty, jwk.crv, jwk.alg);
             return Err(BadKey::Public(found.chars().take(120).collect()));
@@ -153,15 +169,15 @@ impl PublicKey {
             }
             spki.extend_from_slice(&bytes);
         }
-        let key = Self::from_spki(&spki)?;
-        if key.kid() == jwk.kid {
-            Ok(key)
-        } else {
-            Err(BadKey::Kid {
-                expected: key.kid(),
-                found: jwk.kid.chars().take(60).collect(),
-            })
-        }
+        Self::from_spki(&spki)
+    }
+
+    /// Its JWK thumbprint with SHA-256 (RFC 7638).
+    pub(crate) fn thumbprint(&self) -> String {
+        let (x, y) = self.coordinates();
+        let (x, y) = (BASE64URL_NOPAD.encode(x), BASE64URL_NOPAD.encode(y));
+        let members = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
+        BASE64URL_NOPAD.encode(&Sha256::digest(members))
     }
 
     /// The cloud whose identity key this is.

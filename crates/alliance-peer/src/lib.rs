@@ -36,6 +36,7 @@ pub mod identity;
 pub mod key;
 pub mod openapi;
 pub mod pairing;
+pub mod proof;
 pub mod request_id;
 pub mod server;
 pub mod service;

@@ -19,6 +19,8 @@ use crate::key::{BadKey, PublicKey, SigningKey};
 /// A cloud has its current signing key, and perhaps its last and its next.
 const MAX_SIGNING_KEYS: usize = 8;
 const DESCRIPTOR_VERSION: u32 = 1;
+/// As long as a statement may be, unless its type says otherwise.
+const MAX_CLAIMED_LEN: usize = 16 << 10;
 
 /// Why a statement is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -240,6 +242,26 @@ fn require_useful(descriptor: &Descriptor) -> Result<(), StatementError> {
     crate::client::origin(&descriptor.peer_url)
         .map_err(|error| StatementError::Descriptor(error.to_string()))?;
     Ok(())
+}
+
+/// Who claims to have made a statement: nothing of it was verified.
+///
+/// # Errors
+/// [`StatementError::NotAJws`], [`StatementError::Content`], [`StatementError::TooLong`].
+pub fn claimed_issuer(jws: &str) -> Result<CloudId, StatementError> {
+    #[derive(Deserialize)]
+    struct IssuerOnly {
+        iss: CloudId,
+    }
+    if jws.len() > MAX_CLAIMED_LEN {
+        return Err(StatementError::TooLong {
+            limit: MAX_CLAIMED_LEN,
+            found: jws.len(),
+        });
+    }
+    let claimed: IssuerOnly = serde_json::from_slice(&part(jws, 1)?)
+        .map_err(|e| StatementError::Content(e.to_string()))?;
+    Ok(claimed.iss)
 }
 
 /// The key that the header names, if the header is one that we would have written.

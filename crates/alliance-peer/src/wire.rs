@@ -97,6 +97,9 @@ pub struct PollAnswer {
     pub sets: BTreeMap<String, String>,
     /// Whether there are more.
     pub more_available: bool,
+    /// What home's clock showed, seconds. `None`: an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<Seconds>,
 }
 
 /// `GET /v1/projects`: by `id`, or by `name` and perhaps `domain` (its id or name).

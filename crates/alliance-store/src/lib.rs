@@ -19,6 +19,7 @@ mod partners;
 mod seen_tokens;
 mod sign_outs;
 mod token_keys;
+mod used_passports;
 
 use std::sync::Arc;
 
@@ -39,6 +40,7 @@ pub use self::partners::{PartnerRecord, Partners};
 pub use self::seen_tokens::{SeenToken, SeenTokens};
 pub use self::sign_outs::{NewSignOut, NotedSignOut, SignOuts};
 pub use self::token_keys::{OwnTokenKey, TokenKeys};
+pub use self::used_passports::UsedPassports;
 
 use self::database::Database;
 use self::seen_tokens::Unwritten;
@@ -97,6 +99,11 @@ impl Store {
     /// Partners' sessions that have ended before their time.
     pub fn ended_sessions(&self) -> EndedSessions<'_> {
         EndedSessions(&self.database)
+    }
+
+    /// Login passports that were used here.
+    pub fn used_passports(&self) -> UsedPassports<'_> {
+        UsedPassports(&self.database)
     }
 
     /// The keys with which this cloud's Keystone signs tokens.

@@ -60,9 +60,14 @@ impl TokenView {
 
     /// The same as home says it of `token`, or a host that read it there. `origin`: whose user it is.
     pub fn facts(self, token: &Token, origin: Option<CloudId>) -> TokenFacts {
+        self.facts_by_hash(token.sha256().to_owned(), origin)
+    }
+
+    /// The same of a token that is not here: by its lowercase hex SHA-256.
+    pub fn facts_by_hash(self, token_sha256: String, origin: Option<CloudId>) -> TokenFacts {
         TokenFacts {
             active: true,
-            token_sha256: token.sha256().to_owned(),
+            token_sha256,
             origin,
             sub: self.user.id,
             username: self.user.name,

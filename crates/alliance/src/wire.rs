@@ -11,7 +11,8 @@ use alliance_core::cloud::CloudId;
 use alliance_core::descriptor::{Region, SignatureFamily};
 use alliance_core::partner::{KeystoneAccess, Partner, Role, Status};
 use alliance_core::refusal::Reason;
-use alliance_core::token::{Mode, TokenFormat};
+use alliance_core::token::{Login, Mode, TokenFormat};
+use alliance_token::body::TokenView;
 use serde::{Deserialize, Serialize};
 
 /// RFC 9457 problem details. `type` is stable: `urn:alliance:problem:<code>`.
@@ -48,6 +49,57 @@ pub(crate) struct ValidateRequest {
     /// Whether the steps are wanted.
     #[serde(default)]
     pub explain: bool,
+}
+
+/// `POST /v1/passports`: a user of ours wants to log in at a partner.
+#[derive(Deserialize)]
+pub(crate) struct PassportRequest {
+    /// The partner's alias, the id of one of its regions as catalogs show it, or its cloud id.
+    pub cloud: String,
+    /// Lowercase hex SHA-256 of the token that the user has here.
+    pub token_sha256: String,
+    /// What Keystone says of the token, as `GET /v3/auth/tokens`.
+    pub token: TokenView,
+    /// The JWK thumbprint of a key that the user has (RFC 7638).
+    #[serde(default)]
+    pub jkt: Option<String>,
+}
+
+/// The answer, if there is no reason against it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub(crate) enum PassportAnswer {
+    /// Here it is.
+    #[serde(rename = "valid")]
+    Issued(PassportView),
+    /// A definite no.
+    Invalid {
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// A login passport, and where it counts.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PassportView {
+    /// The passport (JWS).
+    pub passport: String,
+    /// Until when it can be used.
+    pub expires_at: Seconds,
+    /// The partner's Keystone, if it names one that may be called.
+    pub auth_url: Option<String>,
+    /// The token's project, as the partner calls it; `None` if the token is unscoped.
+    pub project_id: Option<String>,
+}
+
+/// `POST /v1/logins`: somebody shows a login passport of a partner. Answered by a [`Verdict`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct LoginRequest {
+    /// The passport (JWS).
+    pub passport: String,
+    /// The proof that whoever shows it has the key that it names (JWS).
+    #[serde(default)]
+    pub proof: Option<String>,
 }
 
 /// `POST /v1/guests/confirm`
@@ -88,7 +140,7 @@ pub(crate) enum Verdict {
     Valid {
         /// Who that is.
         partner: PartnerRef,
-        /// The passport, for a token (JWS).
+        /// The passport, for a token; the login passport, for a login (JWS).
         #[serde(skip_serializing_if = "Option::is_none")]
         passport: Option<Signed>,
         /// The grant statement, for a guest (JWS).
@@ -321,6 +373,9 @@ pub(crate) struct PartnerView {
     pub modes: BTreeMap<TokenFormat, Mode>,
     /// Whether its signatures over SHA-1 count.
     pub allow_sha1: bool,
+    /// How users of the two clouds log in at the other.
+    #[serde(default)]
+    pub login: Login,
     /// The keys that may sign its tokens.
     pub signing_keys: Vec<KeyView>,
     /// Its revocation list, if some of its tokens are validated here by their signature.
@@ -382,6 +437,9 @@ pub(crate) struct PartnerChange {
     /// Whether signatures over SHA-1 count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_sha1: Option<bool>,
+    /// How users of the two clouds log in at the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Login>,
 }
 
 /// The answer to a change of a partner or an agreement: stored, and whether Keystone knows yet.
@@ -404,6 +462,9 @@ pub(crate) struct InviteRequest {
     pub expect: Option<CloudId>,
     /// When the trust ends.
     pub trust_till: Option<Seconds>,
+    /// How users will log in.
+    #[serde(default)]
+    pub login: Login,
 }
 
 /// The answer.
@@ -477,6 +538,9 @@ pub(crate) struct AcceptRequest {
     pub name: String,
     /// When the trust ends.
     pub trust_till: Option<Seconds>,
+    /// How users will log in.
+    #[serde(default)]
+    pub login: Login,
 }
 
 /// `POST /v1/acceptances`, `GET /v1/acceptances/{id}?wait=SECONDS`, `POST …/{id}/cancel`

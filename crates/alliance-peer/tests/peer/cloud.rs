@@ -241,6 +241,7 @@ impl PeerService for Daemon {
         Ok(PollAnswer {
             sets: sets.collect(),
             more_available: poll.max_events == Some(1),
+            now: None,
         })
     }
 

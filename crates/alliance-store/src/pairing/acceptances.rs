@@ -7,6 +7,7 @@ use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::invitation::{AcceptanceState, CONFIRMATION_TIME};
 use alliance_core::partner::{Kind, Partner, Role, Status};
+use alliance_core::token::Login;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
@@ -38,6 +39,8 @@ pub struct NewAcceptance {
     pub secret: String,
     /// When the trust will end.
     pub trust_till: Option<Seconds>,
+    /// How users will log in.
+    pub login: Login,
     /// Until when the invitation can be accepted.
     pub expires_at: Seconds,
     /// How the inviter describes itself; its `iss` is the inviter.
@@ -70,6 +73,8 @@ pub struct Acceptance {
     pub secret: Option<String>,
     /// When the trust will end.
     pub trust_till: Option<Seconds>,
+    /// How users will log in.
+    pub login: Login,
     /// Until when the invitation could be accepted.
     pub expires_at: Seconds,
     /// How far it is.
@@ -222,9 +227,9 @@ impl Acceptances<'_> {
         insertion::require_unknown(&mut transaction, inviter).await?;
         alias::take(&mut transaction, &new.name, &alias::acceptance(&new.id)).await?;
         sqlx::query(
-            "INSERT INTO acceptances (id, name, role, inviter, url, secret, trust_till,
+            "INSERT INTO acceptances (id, name, role, inviter, url, secret, trust_till, login,
                 created_at, expires_at, state, descriptor, claims)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&new.id)
         .bind(&new.name)
@@ -233,6 +238,7 @@ impl Acceptances<'_> {
         .bind(&new.url)
         .bind(&new.secret)
         .bind(new.trust_till)
+        .bind(new.login.as_str())
         .bind(now)
         .bind(new.expires_at)
         .bind(AcceptanceState::Waiting.as_str())
@@ -282,7 +288,7 @@ impl Acceptances<'_> {
             max_projects: None,
             created_at: now,
         };
-        insertion::insert(&mut transaction, &partner, descriptor).await?;
+        insertion::insert(&mut transaction, &partner, descriptor, found.login).await?;
         transaction.commit().await?;
         Ok(partner)
     }
@@ -351,6 +357,7 @@ fn acceptance(row: &AnyRow) -> Result<Acceptance> {
         url: row.text("url")?,
         secret: row.maybe_text("secret")?,
         trust_till: row.maybe_int("trust_till")?,
+        login: row.word("login")?,
         expires_at: row.int("expires_at")?,
         state: row.word("state")?,
         descriptor: StoredDescriptor {

@@ -4,6 +4,7 @@ use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::invitation::InvitationState;
 use alliance_core::partner::Role;
+use alliance_core::token::Login;
 
 use super::acceptances::Acceptances;
 use super::invitations::Invitations;
@@ -25,6 +26,8 @@ pub struct Draft {
     pub expires_at: Seconds,
     /// When the trust will end.
     pub trust_till: Option<Seconds>,
+    /// How users will log in.
+    pub login: Login,
     /// When it began.
     pub created_at: Seconds,
 }
@@ -70,6 +73,7 @@ impl Store {
                 },
                 expires_at: found.new.expires_at,
                 trust_till: found.new.trust_till,
+                login: found.new.login,
                 created_at: found.created_at,
             });
         let accepted = acceptances
@@ -82,6 +86,7 @@ impl Store {
                 of: DraftOf::Acceptance { id: found.id },
                 expires_at: found.expires_at,
                 trust_till: found.trust_till,
+                login: found.login,
                 created_at: found.created_at,
             });
         let mut drafts: Vec<Draft> = invited.chain(accepted).collect();

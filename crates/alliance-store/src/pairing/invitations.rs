@@ -4,6 +4,7 @@ use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::invitation::{CONFIRMATION_TIME, InvitationState};
 use alliance_core::partner::{Kind, Partner, Role, Status};
+use alliance_core::token::Login;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
@@ -32,6 +33,8 @@ pub struct NewInvitation {
     pub expected: Option<CloudId>,
     /// When the trust will end.
     pub trust_till: Option<Seconds>,
+    /// How users will log in.
+    pub login: Login,
     /// Until when it can be accepted.
     pub expires_at: Seconds,
 }
@@ -195,9 +198,9 @@ impl Invitations<'_> {
         }
         alias::take(&mut transaction, &new.name, &alias::invitation(&new.id)).await?;
         sqlx::query(
-            "INSERT INTO invitations (id, name, role, secret_sha256, expected, trust_till,
+            "INSERT INTO invitations (id, name, role, secret_sha256, expected, trust_till, login,
                 created_at, expires_at, state)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&new.id)
         .bind(&new.name)
@@ -205,6 +208,7 @@ impl Invitations<'_> {
         .bind(&new.secret_sha256)
         .bind(new.expected.as_ref().map(CloudId::as_str))
         .bind(new.trust_till)
+        .bind(new.login.as_str())
         .bind(now)
         .bind(new.expires_at)
         .bind(InvitationState::Open.as_str())
@@ -288,7 +292,13 @@ impl Invitations<'_> {
             max_projects: None,
             created_at: now,
         };
-        insertion::insert(&mut transaction, &partner, &acceptor.descriptor).await?;
+        insertion::insert(
+            &mut transaction,
+            &partner,
+            &acceptor.descriptor,
+            found.new.login,
+        )
+        .await?;
         transaction.commit().await?;
         Ok(partner)
     }
@@ -351,6 +361,7 @@ fn invitation(row: &AnyRow) -> Result<Invitation> {
             secret_sha256: row.text("secret_sha256")?,
             expected: row.maybe_word("expected")?,
             trust_till: row.maybe_int("trust_till")?,
+            login: row.word("login")?,
             expires_at: row.int("expires_at")?,
         },
         state: row.word("state")?,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::partner::{Partner, Status};
-use alliance_core::token::{Mode, TokenFormat};
+use alliance_core::token::{Login, Mode, TokenFormat};
 
 use super::{PartnerRecord, Partners, removal, require};
 use crate::database::retrying;
@@ -34,6 +34,8 @@ pub struct Change {
     pub modes: BTreeMap<TokenFormat, Mode>,
     /// Whether signatures over SHA-1 count.
     pub allow_sha1: Option<bool>,
+    /// How users log in.
+    pub login: Option<Login>,
 }
 
 impl Partners<'_> {
@@ -131,6 +133,7 @@ impl Partners<'_> {
             policy.set(*format, *mode)?;
         }
         policy.allow_sha1 = change.allow_sha1.unwrap_or(policy.allow_sha1);
+        policy.login = change.login.unwrap_or(policy.login);
         sqlx::query(
             "UPDATE partners SET trust_till = ?, max_users = ?, max_projects = ?, policy = ?
                 WHERE id = ?",

@@ -2,7 +2,7 @@
 
 use alliance_core::cloud::CloudId;
 use alliance_core::partner::{KeystoneAccess, Partner};
-use alliance_core::token::TokenFormat;
+use alliance_core::token::{Login, TokenFormat, TokenPolicy};
 use sqlx::{AnyConnection, Row};
 use uuid::Uuid;
 
@@ -24,7 +24,14 @@ impl Partners<'_> {
         retrying(|| async {
             let mut transaction = self.0.write().await?;
             require_unknown(&mut transaction, &partner.cloud_id).await?;
-            let id = insert_row(&mut transaction, partner, None, Some(access)).await?;
+            let id = insert_row(
+                &mut transaction,
+                partner,
+                None,
+                Login::default(),
+                Some(access),
+            )
+            .await?;
             for format in &access.formats {
                 claim(&mut transaction, *format, &id, &partner.name).await?;
             }
@@ -39,8 +46,9 @@ pub(crate) async fn insert(
     connection: &mut AnyConnection,
     partner: &Partner,
     descriptor: &StoredDescriptor,
+    login: Login,
 ) -> Result<()> {
-    insert_row(connection, partner, Some(descriptor), None).await?;
+    insert_row(connection, partner, Some(descriptor), login, None).await?;
     Ok(())
 }
 
@@ -48,15 +56,20 @@ async fn insert_row(
     connection: &mut AnyConnection,
     partner: &Partner,
     descriptor: Option<&StoredDescriptor>,
+    login: Login,
     access: Option<&KeystoneAccess>,
 ) -> Result<String> {
     let id = Uuid::new_v4().to_string();
+    let policy = TokenPolicy {
+        login,
+        ..TokenPolicy::default()
+    };
     let access = access.map(|access| to_json("partners.keystone", access));
     let inserted = sqlx::query(
         "INSERT INTO partners (id, cloud_id, live_cloud_id, live_tag, name, kind, role, status,
             peer_url, trust_since, trust_till, max_users, max_projects, created_at,
-            descriptor, claims, keystone, last_seen, received)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '[]')",
+            descriptor, claims, keystone, policy, last_seen, received)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '[]')",
     )
     .bind(&id)
     .bind(partner.cloud_id.as_str())
@@ -78,6 +91,7 @@ async fn insert_row(
         &descriptor.map(|descriptor| &descriptor.claims),
     )?)
     .bind(access.transpose()?)
+    .bind(to_json("partners.policy", &policy)?)
     .bind(partner.trust_since)
     .execute(&mut *connection)
     .await;

@@ -1,5 +1,6 @@
 use alliance_core::invitation::{AcceptanceState, CONFIRMATION_TIME};
 use alliance_core::partner::{Role, Status};
+use alliance_core::token::Login;
 use alliance_store::{Error, NewAcceptance, Store};
 
 use crate::bed::{Bed, Outcome, acceptance, cloud, descriptor, on_both, pair};
@@ -20,6 +21,7 @@ async fn a_pairing_that_the_inviter_confirmed_is_a_partner_and_has_no_secret(bed
     let store = bed.open().await?;
     let new = NewAcceptance {
         trust_till: Some(7000),
+        login: Login::Bearer,
         ..acceptance("west")
     };
     let waiting = store.acceptances().create(&new, 1).await?;
@@ -40,6 +42,11 @@ async fn a_pairing_that_the_inviter_confirmed_is_a_partner_and_has_no_secret(bed
             partner.trust_till
         ),
         (Role::Host, Status::Active, Some(50), Some(7000))
+    );
+    let record = store.partners().by_cloud_id(&partner.cloud_id).await?;
+    assert_eq!(
+        record.map(|record| record.policy.login),
+        Some(Login::Bearer)
     );
     let again = store
         .acceptances()

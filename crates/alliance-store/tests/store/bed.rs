@@ -7,6 +7,7 @@ use std::sync::Once;
 use alliance_core::cloud::CloudId;
 use alliance_core::descriptor::{Descriptor, Jwk};
 use alliance_core::partner::{Partner, Role};
+use alliance_core::token::Login;
 use alliance_store::{NewAcceptance, NewInvitation, Store, StoredDescriptor};
 use sqlx::{AnyConnection, Connection, Executor};
 use tempfile::TempDir;
@@ -168,6 +169,7 @@ pub(crate) fn invitation(name: &str) -> NewInvitation {
         role: Role::Guest,
         secret_sha256: "ab".repeat(32),
         expected: None,
+        login: Login::Both,
         trust_till: None,
         expires_at: 1000,
     }
@@ -180,6 +182,7 @@ pub(crate) fn acceptance(name: &str) -> NewAcceptance {
         role: Role::Host,
         url: format!("https://{name}.example:5443"),
         secret: "c2VjcmV0".to_owned(),
+        login: Login::Both,
         trust_till: None,
         expires_at: 1000,
         descriptor: descriptor(name),

@@ -1,5 +1,6 @@
 use alliance_core::invitation::{CONFIRMATION_TIME, InvitationState};
 use alliance_core::partner::{Role, Status};
+use alliance_core::token::Login;
 use alliance_store::{Error, Holder, NewInvitation};
 
 use crate::bed::{Bed, Outcome, acceptance, cloud, descriptor, invitation, on_both, pair};
@@ -25,6 +26,7 @@ async fn a_confirmed_invitation_is_a_partner(bed: &Bed) -> Outcome {
     let store = bed.open().await?;
     let new = NewInvitation {
         trust_till: Some(5000),
+        login: Login::Passport,
         role: Role::Both,
         expected: Some(cloud("west")),
         ..invitation("west")
@@ -56,6 +58,9 @@ async fn a_confirmed_invitation_is_a_partner(bed: &Bed) -> Outcome {
     assert_eq!(partner.status, Status::Active);
     assert_eq!(partner.trust_since, Some(300));
     assert_eq!(partner.trust_till, Some(5000));
+    let record = store.partners().by_cloud_id(&partner.cloud_id).await?;
+    let login = record.map(|record| record.policy.login);
+    assert_eq!(login, Some(Login::Passport));
     assert_eq!(partner.peer_url, "https://west.example:5443");
     let record = store
         .partners()

@@ -17,3 +17,4 @@ mod refusals;
 mod seen_tokens;
 mod sign_outs;
 mod token_keys;
+mod used_passports;

@@ -6,6 +6,7 @@ use alliance_core::Seconds;
 use alliance_core::invitation::{AcceptanceState, Invitation};
 use alliance_core::label::{clean, is_alias};
 use alliance_core::partner::Status;
+use alliance_core::token::Login;
 use anyhow::Context;
 use clap::Args;
 
@@ -40,6 +41,16 @@ pub(super) struct Accept {
     /// When the trust ends by itself
     #[arg(long, value_name = "DATE", value_parser = when::till, long_help = when::FORMS)]
     trust_till: Option<Seconds>,
+
+    /// How users of the two clouds log in at the other
+    #[arg(
+        long,
+        value_name = "bearer|passport|both",
+        default_value_t,
+        hide_default_value = true,
+        long_help = partner::LOGIN
+    )]
+    login: Login,
 }
 
 /// An acceptance that waits for the inviter.
@@ -78,7 +89,7 @@ impl Accept {
         out.say(format_args!(
             "You are invited by:\n{}\n{}",
             cloud::describe(&answer.inviter),
-            cloud::meaning(&name, answer.role),
+            cloud::meaning(&name, answer.role, self.login),
         ));
         if !self.yes {
             match interrupt.or(ask::confirm(out, "Accept?")).await {
@@ -108,6 +119,7 @@ impl Accept {
             invitation: text,
             name: name.clone(),
             trust_till: self.trust_till,
+            login: self.login,
         };
         let outcome = waiting.pair(&request, &answer, &mut interrupt, out).await;
         if let Err(failure) = outcome {

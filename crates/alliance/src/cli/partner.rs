@@ -7,7 +7,7 @@ use std::str::FromStr;
 use alliance_core::Seconds;
 use alliance_core::label::is_alias;
 use alliance_core::partner::{Kind, Role};
-use alliance_core::token::{Mode, TokenFormat, TokenPolicy};
+use alliance_core::token::{Login, Mode, TokenFormat, TokenPolicy};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::accept::Accept;
@@ -71,7 +71,18 @@ pub(super) struct Set {
     /// Whether its signatures over SHA-1 count: for a Keystone that nobody can upgrade
     #[arg(long, value_name = "yes|no")]
     allow_sha1: Option<YesNo>,
+
+    /// How users of the two clouds log in at the other
+    #[arg(long, value_name = "bearer|passport|both", long_help = LOGIN)]
+    login: Option<Login>,
 }
+
+pub(super) const LOGIN: &str = "\
+How users of the two clouds log in at the other:
+  bearer    with the token that they have at home; the host sees it
+  passport  with a passport that home issues for one login; the token stays at home. Users need the
+            client plugin v3alliance, and catalogs at home do not show the partner's regions
+  both      either [default]";
 
 const MODES: &str = "\
 How its tokens of a format (uuid, fernet, pki, pkiz, jws) are validated; may be repeated. Modes:
@@ -193,10 +204,11 @@ impl Set {
             max_projects: self.max_projects.map(|bound| bound.0),
             modes: self.mode.into_iter().collect(),
             allow_sha1: self.allow_sha1.map(|answer| answer == YesNo::Yes),
+            login: self.login,
         };
         if change == PartnerChange::default() {
             return Err(Failure::Usage(
-                "nothing to set: give --trust-till, --max-users, --max-projects, --mode or --allow-sha1"
+                "nothing to set: give --trust-till, --max-users, --max-projects, --mode, --allow-sha1 or --login"
                     .to_owned(),
             ));
         }

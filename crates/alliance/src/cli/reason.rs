@@ -86,6 +86,17 @@ pub(super) fn explain(reason: Reason) -> &'static str {
         Reason::NoKeys => {
             "no key of the partner is known that could verify the token; the partner must be asked"
         }
+        Reason::Replayed => "the login passport was used before; each lets its user in once",
+        Reason::WrongAudience => "the login passport was made for another cloud",
+        Reason::NoProof => {
+            "the login passport is bound to a key, and whoever showed it did not prove to have it"
+        }
+        Reason::PassportOnly => {
+            "the partner's users log in by passport only, with the client plugin v3alliance; alliance partner set NAME --login both lets tokens in too"
+        }
+        Reason::BearerOnly => {
+            "the partner's users come with their tokens only; alliance partner set NAME --login both lets passports in too"
+        }
         Reason::Overloaded => "too many questions at once; try again",
     }
 }

@@ -347,6 +347,7 @@ pub(crate) mod tests {
     use std::time::Duration;
 
     use alliance_core::partner::{Kind, Role, Status};
+    use alliance_core::token::Login;
     use alliance_store::{NewInvitation, StoredDescriptor};
     use tempfile::TempDir;
     use uuid::Uuid;
@@ -358,17 +359,28 @@ pub(crate) mod tests {
     /// A directory over a database of its own, with one partner, `west`.
     pub(crate) async fn knows_west()
     -> Result<(Arc<Directory>, Store, CloudId, TempDir), Box<dyn std::error::Error>> {
+        let west = Identity::ephemeral()?;
+        let (directory, store, folder) = knows(&west, Role::Guest).await?;
+        Ok((directory, store, west.cloud_id().clone(), folder))
+    }
+
+    /// The same, where the partner is this one.
+    pub(crate) async fn knows(
+        west: &Identity,
+        role: Role,
+    ) -> Result<(Arc<Directory>, Store, TempDir), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         let identity = Arc::new(Identity::ephemeral()?);
         let url = format!("sqlite://{}/alliance.db", folder.path().display());
         let store = Store::open(&url, identity.cloud_id()).await?;
-        let west = descriptor("https://127.0.0.1:1")?;
+        let west = descriptor_of(west, "https://127.0.0.1:1");
         let new = NewInvitation {
             id: Uuid::new_v4().to_string(),
             name: "west".into(),
-            role: Role::Guest,
+            role,
             secret_sha256: "ab".repeat(32),
             expected: None,
+            login: Login::Both,
             trust_till: None,
             expires_at: 1000,
         };
@@ -376,7 +388,7 @@ pub(crate) mod tests {
         store.invitations().accept(&new.id, &west, 10).await?;
         store.invitations().confirm(&new.id, 10).await?;
         let directory = Directory::open(store.clone(), identity).await?;
-        Ok((Arc::new(directory), store, west.claims.iss, folder))
+        Ok((Arc::new(directory), store, folder))
     }
 
     /// A plain Keystone of that name.
@@ -412,8 +424,11 @@ pub(crate) mod tests {
     }
 
     fn descriptor(peer_url: &str) -> Result<StoredDescriptor, Box<dyn std::error::Error>> {
-        let west = Identity::ephemeral()?;
-        Ok(StoredDescriptor {
+        Ok(descriptor_of(&Identity::ephemeral()?, peer_url))
+    }
+
+    fn descriptor_of(west: &Identity, peer_url: &str) -> StoredDescriptor {
+        StoredDescriptor {
             jws: "header.west.signature".into(),
             claims: Descriptor {
                 v: 1,
@@ -428,7 +443,7 @@ pub(crate) mod tests {
                 regions: Vec::new(),
                 capabilities: Vec::new(),
             },
-        })
+        }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -434,6 +434,7 @@ fn inputs_of(known: &Arc<Known>) -> PartnerInputs {
         regions,
         given: known.given.clone(),
         received: known.facts.received.clone(),
+        login: known.policy.login,
     }
 }
 

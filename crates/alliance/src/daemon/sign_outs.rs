@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::sign_out::{Change, SignOut};
 use alliance_peer::client::PeerClient;
@@ -105,6 +106,7 @@ impl Daemon {
     ) -> anyhow::Result<Option<String>> {
         let poll = Poll {
             ack: applied.into_iter().collect(),
+            return_immediately: !self.host.listens_to(&known.partner.cloud_id),
             ..Poll::default()
         };
         let answer = client.sign_outs(RequestId::random(), &poll).await?;
@@ -127,6 +129,11 @@ impl Daemon {
             }
         }
         self.apply_sign_outs(known, changes).await?;
+        if !answer.more_available {
+            // An earlier version, which does not say, issues no login passports.
+            let at = answer.now.unwrap_or(Seconds::MAX);
+            self.host.listens_since(&known.partner.cloud_id, at);
+        }
         Ok(last.map(|jti| jti.to_string()))
     }
 

@@ -193,6 +193,9 @@ impl Daemon {
                     "what is due to expire was not stored; it counts as expired all the same"
                 ),
             }
+            if let Err(error) = self.store.used_passports().forget_expired(now()).await {
+                tracing::warn!(%error, "used login passports that have expired stay in the database for now");
+            }
             if let Err(error) = self.store.ended_sessions().forget_expired(now()).await {
                 tracing::error!(%error, "expired entries were not deleted");
             }

@@ -67,12 +67,19 @@ impl Daemon {
                 formats.join(", ")
             )));
         }
+        if change.login.is_some() && known.peer().is_none() {
+            return Err(ApiError::invalid(format!(
+                "{} has no Alliance and issues no login passports: its users come with their tokens",
+                partner.name
+            )));
+        }
         let bounds = Change {
             trust_till: change.trust_till,
             max_users: change.max_users,
             max_projects: change.max_projects,
             modes: change.modes.clone(),
             allow_sha1: change.allow_sha1,
+            login: change.login,
         };
         self.store
             .partners()

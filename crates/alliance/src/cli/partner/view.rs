@@ -4,7 +4,7 @@ use std::path::Path;
 
 use alliance_core::label::clean;
 use alliance_core::partner::{KeystoneAccess, Kind, PROTOCOL, Status};
-use alliance_core::token::{Mode, TokenFormat};
+use alliance_core::token::{Login, Mode, TokenFormat};
 
 use crate::cli::add_keystone::{asked_as, formats};
 use crate::cli::output::Format;
@@ -68,6 +68,9 @@ pub(super) fn show(view: &PartnerView, out: &mut Output) -> Result<(), Failure> 
         Some(access) => properties.extend(by_keystone(view, access)),
         None => properties.extend(by_daemon(view)),
     }
+    if view.access.is_none() {
+        properties.push(("login by", login(view.login).to_owned()));
+    }
     properties.extend([
         ("trust since", when::rfc3339_or(partner.trust_since, "-")),
         (
@@ -100,6 +103,14 @@ pub(super) fn show(view: &PartnerView, out: &mut Output) -> Result<(), Failure> 
         out.line(format_args!("warning: {}", warning.text));
     }
     Ok(())
+}
+
+fn login(login: Login) -> &'static str {
+    match login {
+        Login::Bearer => "bearer token",
+        Login::Passport => "passport",
+        Login::Both => "bearer token or passport",
+    }
 }
 
 type Property = (&'static str, String);

@@ -66,6 +66,8 @@ pub(crate) fn router(daemon: Arc<Daemon>, admins: AdminUids) -> Router {
     Router::new()
         .route("/v1/ping", get(tokens::ping))
         .route("/v1/tokens/validate", post(tokens::validate))
+        .route("/v1/passports", post(tokens::issue_passport))
+        .route("/v1/logins", post(tokens::login))
         .route("/v1/guests/confirm", post(tokens::confirm))
         .route("/v1/guests/sweep", post(tokens::sweep))
         .route("/v1/doorbell/answer", post(tokens::answer_doorbell))

@@ -171,6 +171,7 @@ impl Daemon {
             agreements_received: known.facts.received.len(),
             modes: known.modes(),
             allow_sha1: known.policy.allow_sha1,
+            login: known.policy.login,
             signing_keys: known.ring.keys().iter().map(key_view).collect(),
             revocation_list: self.list_view(known),
             access: known.plain().map(|plain| plain.access.clone()),

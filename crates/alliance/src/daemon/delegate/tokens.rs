@@ -12,8 +12,8 @@ use http::{HeaderMap, StatusCode};
 use super::problem::ApiError;
 use crate::daemon::Daemon;
 use crate::wire::{
-    ConfirmRequest, DoorbellAck, DoorbellQuestion, DoorbellWork, SweepRequest, ValidateRequest,
-    Verdict,
+    ConfirmRequest, DoorbellAck, DoorbellQuestion, DoorbellWork, LoginRequest, PassportAnswer,
+    PassportRequest, SweepRequest, ValidateRequest, Verdict,
 };
 
 /// `POST /v1/tokens/validate`
@@ -36,6 +36,39 @@ pub(crate) async fn confirm(
 ) -> Result<Response, ApiError> {
     let Json(request) = request?;
     let verdict = daemon.host.confirm(&request, request_id(&headers)).await;
+    Ok(answer(verdict))
+}
+
+/// `POST /v1/passports`
+pub(crate) async fn issue_passport(
+    State(daemon): State<Arc<Daemon>>,
+    headers: HeaderMap,
+    request: Result<Json<PassportRequest>, JsonRejection>,
+) -> Result<Response, ApiError> {
+    let Json(request) = request?;
+    let allow_local = daemon.config.catalog.allow_http;
+    let issued = daemon
+        .home
+        .login_passport(request, allow_local, request_id(&headers));
+    let (status, answer) = match issued {
+        Ok(passport) => (StatusCode::OK, PassportAnswer::Issued(passport)),
+        Err(reason) if reason.is_definite() => (StatusCode::OK, PassportAnswer::Invalid { reason }),
+        Err(reason) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            PassportAnswer::Invalid { reason },
+        ),
+    };
+    Ok((status, Json(answer)).into_response())
+}
+
+/// `POST /v1/logins`
+pub(crate) async fn login(
+    State(daemon): State<Arc<Daemon>>,
+    headers: HeaderMap,
+    request: Result<Json<LoginRequest>, JsonRejection>,
+) -> Result<Response, ApiError> {
+    let Json(request) = request?;
+    let verdict = daemon.host.login(&request, request_id(&headers)).await;
     Ok(answer(verdict))
 }
 

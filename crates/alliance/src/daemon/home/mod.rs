@@ -1,5 +1,6 @@
 //! This cloud as a home: what it tells partners about its own tokens, users and projects.
 
+mod passports;
 mod revocations;
 mod service;
 mod shares;
@@ -116,6 +117,7 @@ impl Home {
     }
 
     async fn passport(&self, host: &Known, token: &Token, request_id: RequestId) -> Answer {
+        host.policy.login.require_bearer()?;
         if token.tag() != Some(&self.identity.cloud_id().tag()) {
             return Err(Reason::NotFound);
         }

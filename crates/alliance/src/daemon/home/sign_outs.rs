@@ -228,6 +228,7 @@ impl Daemon {
         Ok(PollAnswer {
             sets: sets.collect::<Result<_, ApiError>>()?,
             more_available,
+            now: Some(now()),
         })
     }
 

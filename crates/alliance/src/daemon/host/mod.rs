@@ -3,6 +3,7 @@
 mod ask;
 mod guests;
 mod lists;
+mod logins;
 mod notary;
 mod offline;
 mod role_sets;
@@ -192,6 +193,7 @@ impl Host {
         if let Err(reason) = known
             .partner
             .require_guest(at)
+            .and_then(|()| known.policy.login.require_bearer())
             .and_then(|()| one_spelling(known, token))
             .and_then(|()| plausible(token, at))
         {

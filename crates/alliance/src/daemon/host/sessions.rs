@@ -22,6 +22,8 @@ pub(super) struct Book {
     here: Mutex<HashMap<CloudId, Sessions>>,
     /// By id; until when it would have counted.
     ended: RwLock<HashMap<String, Seconds>>,
+    /// Since when, by the partner's clock, all that has ended there is known here.
+    heard_since: Mutex<HashMap<CloudId, Seconds>>,
 }
 
 impl Book {
@@ -34,6 +36,34 @@ impl Book {
     fn end(&self, sessions: impl Iterator<Item = (String, Seconds)>) {
         let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
         ended.extend(sessions);
+    }
+
+    /// A partner has said all that had ended when its clock showed `at`, and goes on saying.
+    pub(super) fn listens_since(&self, cloud_id: &CloudId, at: Seconds) {
+        let mut since = self
+            .heard_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        since.entry(cloud_id.clone()).or_insert(at);
+    }
+
+    fn listens_to(&self, cloud_id: &CloudId) -> bool {
+        let since = self
+            .heard_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        since.contains_key(cloud_id)
+    }
+
+    /// Whether an end of what was so `at`, by the partner's clock, is known here or will be.
+    pub(super) fn has_heard_of(&self, cloud_id: &CloudId, at: Seconds) -> bool {
+        let since = self
+            .heard_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let forgotten = self.here().get(cloud_id).and_then(Sessions::forgotten);
+        since.get(cloud_id).is_some_and(|since| at > *since)
+            && forgotten.is_none_or(|forgotten| at > forgotten)
     }
 
     fn here(&self) -> MutexGuard<'_, HashMap<CloudId, Sessions>> {
@@ -202,6 +232,16 @@ impl Host {
     /// Whether this is a partner's session that has ended before its time.
     pub(crate) fn has_ended(&self, session: &str) -> bool {
         self.book.has_ended(session)
+    }
+
+    /// Whether a partner has said all that had ended since this daemon is here.
+    pub(crate) fn listens_to(&self, cloud_id: &CloudId) -> bool {
+        self.book.listens_to(cloud_id)
+    }
+
+    /// A partner has said all that had ended when its clock showed `at`, and goes on saying.
+    pub(crate) fn listens_since(&self, cloud_id: &CloudId, at: Seconds) {
+        self.book.listens_since(cloud_id, at);
     }
 
     /// Forgets what has expired.

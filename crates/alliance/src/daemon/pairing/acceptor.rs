@@ -61,6 +61,7 @@ impl Daemon {
             url: invitation.url.clone(),
             secret: invitation.secret.clone(),
             trust_till: request.trust_till,
+            login: request.login,
             expires_at: invitation.exp,
             descriptor: StoredDescriptor {
                 jws,

@@ -50,6 +50,7 @@ impl Daemon {
             secret_sha256: secret.hash(),
             expected: request.expect.clone(),
             trust_till: request.trust_till,
+            login: request.login,
             expires_at: invitation.exp,
         };
         self.store.invitations().create(&new, at).await?;

@@ -54,6 +54,7 @@ impl Daemon {
                 agreements_received: 0,
                 modes: BTreeMap::new(),
                 allow_sha1: false,
+                login: draft.login,
                 signing_keys: Vec::new(),
                 revocation_list: None,
                 access: None,
