@@ -13,6 +13,7 @@ use data_encoding::HEXLOWER;
 
 use super::Host;
 use super::guests::guest_key;
+use super::standings::Standings;
 use crate::daemon::clock::now;
 use crate::daemon::directory::Known;
 
@@ -20,8 +21,18 @@ use crate::daemon::directory::Known;
 #[derive(Debug, Default)]
 pub(super) struct Book {
     here: Mutex<HashMap<CloudId, Sessions>>,
-    /// By id; until when it would have counted.
-    ended: RwLock<HashMap<String, Seconds>>,
+    /// By id.
+    ended: RwLock<HashMap<String, Ended>>,
+    /// What was last known of the users who are here.
+    pub(super) standings: Standings,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ended {
+    /// Until when it would have counted.
+    until: Seconds,
+    /// Whether the database has it.
+    stored: bool,
 }
 
 impl Book {
@@ -31,18 +42,35 @@ impl Book {
         ended.contains_key(session)
     }
 
-    fn end(&self, sessions: impl Iterator<Item = (String, Seconds)>) {
+    /// Whether that is in the database too: to hear of it once more changes nothing.
+    fn has_long_ended(&self, session: &str) -> bool {
+        let ended = self.ended.read().unwrap_or_else(PoisonError::into_inner);
+        ended.get(session).is_some_and(|ended| ended.stored)
+    }
+
+    fn end(&self, sessions: impl Iterator<Item = (String, Seconds)>, stored: bool) {
         let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
-        ended.extend(sessions);
+        for (session, until) in sessions {
+            let ended = ended.entry(session).or_insert(Ended { until, stored });
+            ended.stored |= stored;
+        }
     }
 
     fn here(&self) -> MutexGuard<'_, HashMap<CloudId, Sessions>> {
         self.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A token of the partner is valid.
-    pub(super) fn begin(&self, cloud_id: &CloudId, facts: &TokenFacts) {
+    /// A token of the partner is valid, with these roles.
+    pub(super) fn begin(
+        &self,
+        cloud_id: &CloudId,
+        facts: &TokenFacts,
+        roles: &Arc<BTreeSet<String>>,
+    ) {
         if let Some(session) = Session::of(facts, cloud_id) {
+            let project_id = session.project_id.as_deref();
+            self.standings
+                .note(cloud_id, &session.user_id, project_id, Some(roles));
             self.add(cloud_id, session);
         }
     }
@@ -54,8 +82,16 @@ impl Book {
         let has_ended = sessions.begin(session, now());
         drop(here);
         if has_ended {
-            self.end(std::iter::once((id, until)));
+            self.end(std::iter::once((id, until)), false);
         }
+    }
+
+    /// Whether a user of the partner has a session here that has not ended.
+    pub(super) fn has_user(&self, cloud_id: &CloudId, user_id: &str) -> bool {
+        let here = self.here();
+        let sessions = here.get(cloud_id).into_iter();
+        let mut sessions = sessions.flat_map(|sessions| sessions.of_user(user_id));
+        sessions.any(|session| !self.has_ended(session.id()))
     }
 
     /// The session of a token, by its SHA-256.
@@ -69,7 +105,7 @@ impl Book {
             sessions.forget_expired(at);
         }
         let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
-        ended.retain(|_, until| *until > at);
+        ended.retain(|_, ended| ended.until > at);
     }
 }
 
@@ -93,14 +129,17 @@ impl Host {
         let at = now();
         for seen in self.store.seen_tokens().origins(at).await? {
             if let Some((cloud_id, session)) = session_of(seen) {
+                let project_id = session.project_id.as_deref();
+                let standings = &self.book.standings;
+                standings.note(&cloud_id, &session.user_id, project_id, None);
                 self.book.add(&cloud_id, session);
             }
         }
         let ended = self.store.ended_sessions().list(at).await?;
+        let rows = ended.iter().map(|(ended, _)| ended);
         self.book.end(
-            ended
-                .iter()
-                .map(|(ended, _)| (ended.session.clone(), ended.expires_at)),
+            rows.map(|ended| (ended.session.clone(), ended.expires_at)),
+            true,
         );
         let untold = ended.into_iter().filter(|(_, told)| !told);
         Ok(untold.map(|(ended, _)| ended).collect())
@@ -117,11 +156,16 @@ impl Host {
         changes: &[Change],
     ) -> alliance_store::Result<Ending> {
         let cloud_id = &known.partner.cloud_id;
-        let Effect { ended, doubtful } = {
+        let Effect {
+            mut ended,
+            mut doubtful,
+        } = {
             let mut here = self.book.here();
             let sessions = here.entry(cloud_id.clone()).or_default();
             sessions.apply(changes, now())
         };
+        ended.retain(|session| !self.book.has_long_ended(session.id()));
+        doubtful.retain(|session| !self.book.has_ended(session.id()));
         self.conclude(cloud_id, &ended, &doubtful).await
     }
 
@@ -167,15 +211,13 @@ impl Host {
         doubtful: &[Arc<Session>],
     ) -> alliance_store::Result<Ending> {
         let until = |session: &Arc<Session>| (session.id().to_owned(), session.expires_at);
-        self.book.end(ended.iter().map(until));
+        self.book.end(ended.iter().map(until), false);
         for session in ended.iter().chain(doubtful) {
             self.passports.forget(&session.token);
             self.attested.remove(&session.token);
-            self.grants.forget(&guest_key(
-                cloud_id,
-                &session.user_id,
-                session.project_id.as_deref(),
-            ));
+            let project_id = session.project_id.as_deref();
+            let key = guest_key(cloud_id, &session.user_id, project_id);
+            self.grants.forget(&key);
         }
         let rows: Vec<_> = ended
             .iter()
@@ -188,6 +230,7 @@ impl Host {
             .collect();
         if !rows.is_empty() {
             self.store.ended_sessions().add(&rows).await?;
+            self.book.end(ended.iter().map(until), true);
         }
         Ok(Ending {
             ended: rows,
