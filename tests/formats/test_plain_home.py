@@ -148,6 +148,23 @@ def test_a_logout_there_is_known_here(visitor, elder, hasty):
     until(lambda: refused(hasty, token), "it is refused", deadline=CACHE_TIME + STALENESS + SLACK)
 
 
+def test_a_logout_there_ends_what_was_bought_with_the_token_here(visitor, elder, hasty):
+    token, other = visitor.login(), visitor.login()
+    project = hasty.validate(token).json()["token"]["project"]["id"]
+    scope = {"project": {"id": project}}
+    bought, others = hasty.sells(token, scope), hasty.sells(other, scope)
+    both = (token, bought)
+    assert [hasty.images(each) for each in (*both, others)] == [200] * 3
+    assert elder.ask("DELETE", "/auth/tokens", token, X_Subject_Token=token).status == 204
+
+    def is_refused(token: str) -> bool:
+        return hasty.images(token) == 401 and refused(hasty, token)
+
+    until(lambda: all(map(is_refused, both)), "both are refused", deadline=SLACK)
+    assert hasty.lets_in(others)
+    assert hasty.images(others) == 200
+
+
 def test_a_password_that_is_wrong_one_day_is_said_to_the_operator(plain, visitor, elder, hasty):
     [user] = elder.do("GET", "/users?name=alliance")["users"]
     words = elder.as_plain()

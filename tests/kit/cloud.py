@@ -249,6 +249,13 @@ class Cloud:
         with contextlib.closing(sqlite3.connect(path, uri=True)) as database:
             return database.execute(query, values).fetchall()
 
+    def changed(self, statement: str, *values) -> None:
+        """Changes its Keystone's database behind its back, and ends what it remembers."""
+        with contextlib.closing(sqlite3.connect(self._database, timeout=10)) as database:
+            with database:
+                database.execute(statement, values)
+        self.forget()
+
     @property
     def _database(self) -> Path:
         return self._cloud.folder / "keystone" / "keystone.db"

@@ -204,6 +204,11 @@ impl Sessions {
         self.all.get(token)
     }
 
+    /// Those of a user, by its id at home.
+    pub fn of_user(&self, user_id: &str) -> impl Iterator<Item = &Arc<Session>> {
+        self.by_user.get(user_id).into_iter().flatten()
+    }
+
     /// All that are here.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Session>> {
         self.all.values()
@@ -254,8 +259,7 @@ impl Sessions {
         let Some(user_id) = &look.user_id else {
             return self.all_that(|session| session.is_meant_by(look));
         };
-        let found = self.by_user.get(user_id).into_iter().flatten();
-        found
+        self.of_user(user_id)
             .filter(|session| session.is_meant_by(look))
             .cloned()
             .collect()

@@ -103,16 +103,20 @@ impl Change {
 }
 
 impl SignOut {
-    /// What it says, of what is understood here.
-    pub fn changes(&self) -> Vec<Change> {
-        let read = |uri: &str| self.events.get(uri).cloned();
-        let revoked = read(REVOKED).and_then(|event| serde_json::from_value(event).ok());
-        let look = read(LOOK_AGAIN).and_then(|look| serde_json::from_value(look).ok());
-        let revoked = revoked.map(Change::Revoked);
-        revoked
-            .into_iter()
-            .chain(look.map(Change::LookAgain))
-            .collect()
+    /// What it says, without the types that only a newer version knows.
+    ///
+    /// # Errors
+    /// If one of the types that are known has another content than it should: nothing may be
+    /// concluded from the rest then.
+    pub fn changes(&self) -> Result<Vec<Change>, serde_json::Error> {
+        let mut changes = Vec::new();
+        if let Some(event) = self.events.get(REVOKED) {
+            changes.push(Change::Revoked(RevocationEvent::deserialize(event)?));
+        }
+        if let Some(look) = self.events.get(LOOK_AGAIN) {
+            changes.push(Change::LookAgain(LookAgain::deserialize(look)?));
+        }
+        Ok(changes)
     }
 }
 
@@ -147,7 +151,7 @@ mod tests {
         for change in [Change::Revoked(logout()), Change::LookAgain(look)] {
             let events = change.to_events()?;
             let heard = said(serde_json::to_value(&events)?);
-            assert_eq!(heard.changes(), [change]);
+            assert_eq!(heard.changes()?, [change]);
         }
         let events = Change::Revoked(logout()).to_events()?;
         assert!(events.contains_key(SESSION_REVOKED));
@@ -155,11 +159,21 @@ mod tests {
     }
 
     #[test]
-    fn what_a_newer_version_says_is_left_out() {
-        let newer = said(serde_json::json!({"urn:alliance:event:newer": {"a": 1}}));
-        assert!(newer.changes().is_empty());
-        let broken = said(serde_json::json!({(REVOKED): {"issued_before": 7}}));
-        assert!(broken.changes().is_empty());
+    fn what_a_newer_version_says_is_left_out() -> Result<(), serde_json::Error> {
+        let newer = serde_json::json!({"urn:alliance:event:newer": {"a": 1}});
+        assert!(said(newer).changes()?.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_garbled_is_not_taken_for_nothing() {
+        for garbled in [
+            serde_json::json!({(REVOKED): {"issued_before": 7}}),
+            serde_json::json!({(LOOK_AGAIN): {"user_id": 7}}),
+            serde_json::json!({(LOOK_AGAIN): {}, (REVOKED): null}),
+        ] {
+            assert!(said(garbled.clone()).changes().is_err(), "{garbled}");
+        }
     }
 
     #[test]

@@ -87,6 +87,21 @@ pub struct Poll {
     /// The `jti`s of those that were taken in. They are numbered: one acknowledges all before it.
     #[serde(default)]
     pub ack: Vec<String>,
+    /// The first of those that were not understood, by its `jti`; it is not acknowledged, and home is
+    /// told why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub set_errs: BTreeMap<String, SetError>,
+}
+
+/// Why a sign-out was not understood (RFC 8936 §2.6).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SetError {
+    /// One of RFC 8935's error codes.
+    #[schema(example = "invalid_key")]
+    pub err: String,
+    /// The same for people.
+    #[serde(default)]
+    pub description: String,
 }
 
 /// The answer to `POST /v1/sign-outs/poll`

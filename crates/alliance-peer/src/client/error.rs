@@ -83,6 +83,11 @@ impl PeerError {
             | PeerError::WrongKey(_) => Reason::Unreachable,
         }
     }
+
+    /// Whether the partner does not know the route: its daemon is of a version without it.
+    pub fn is_of_an_older_version(&self) -> bool {
+        matches!(self, PeerError::Refused(problem) if problem.code() == "no_such_route")
+    }
 }
 
 #[cfg(test)]
@@ -109,5 +114,19 @@ mod tests {
         ] {
             assert_eq!(error.reason(), reason, "{error}");
         }
+    }
+
+    #[test]
+    fn a_daemon_that_does_not_know_the_route_is_an_older_one() {
+        let refused = |code: &str| {
+            PeerError::Refused(Problem {
+                kind: format!("urn:alliance:problem:{code}"),
+                status: 404,
+                detail: String::new(),
+            })
+        };
+        assert!(refused("no_such_route").is_of_an_older_version());
+        assert!(!refused("not_found").is_of_an_older_version());
+        assert!(!PeerError::Protocol(String::new()).is_of_an_older_version());
     }
 }

@@ -87,6 +87,7 @@ async fn every_route_answers_a_partner() {
         max_events: Some(1),
         return_immediately: true,
         ack: vec!["7".into()],
+        ..Poll::default()
     };
     let answer = client.sign_outs(id, &poll).await.unwrap();
     assert!(answer.more_available);

@@ -77,6 +77,18 @@ impl Known {
         }
     }
 
+    /// What it has signed for `own`, which is us, whenever that was.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    pub(crate) fn read<T: Statement + DeserializeOwned>(
+        &self,
+        jws: &str,
+        own: &CloudId,
+    ) -> Result<T, StatementError> {
+        statement::verify(jws, self.signing_keys(), &self.partner.cloud_id, Some(own))
+    }
+
     /// What it has just signed for `own`, which is us.
     ///
     /// # Errors
@@ -86,8 +98,7 @@ impl Known {
         jws: &str,
         own: &CloudId,
     ) -> Result<T, Unheard> {
-        let said: T =
-            statement::verify(jws, self.signing_keys(), &self.partner.cloud_id, Some(own))?;
+        let said: T = self.read(jws, own)?;
         require_fresh(said.issued_at(), now(), JUST_MADE).map_err(|_| Unheard::Dated)?;
         Ok(said)
     }

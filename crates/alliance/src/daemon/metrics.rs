@@ -30,7 +30,7 @@ pub(crate) struct AnswerLabels {
     pub result: &'static str,
 }
 
-/// Labels of [`Metrics::questions`].
+/// Labels of [`Metrics::questions`] and [`Metrics::checks`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct PartnerLabel {
     /// The partner's alias.
@@ -51,6 +51,8 @@ pub(crate) struct Metrics {
     pub verdicts: Family<VerdictLabels, Counter>,
     /// Questions to partners: one each, however many requests waited for it.
     pub questions: Family<PartnerLabel, Counter>,
+    /// Questions to partners about users who are here, for which no request waits.
+    pub checks: Family<PartnerLabel, Counter>,
     /// How long partners took to answer, in seconds.
     pub question_seconds: Histogram,
     /// Answers to partners about our own tokens.
@@ -67,6 +69,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("alliance");
         let verdicts = Family::<VerdictLabels, Counter>::default();
         let questions = Family::<PartnerLabel, Counter>::default();
+        let checks = Family::<PartnerLabel, Counter>::default();
         let question_seconds = Histogram::new(exponential_buckets(0.001, 2.0, 12));
         let answers = Family::<AnswerLabels, Counter>::default();
         let revocation_list = Family::<PartnerLabel, Gauge>::default();
@@ -77,6 +80,11 @@ impl Metrics {
             verdicts.clone(),
         );
         registry.register("questions", "Questions to partners", questions.clone());
+        registry.register(
+            "checks",
+            "Questions to partners about users who are here, for which no request waits",
+            checks.clone(),
+        );
         registry.register_with_unit(
             "question",
             "How long partners took to answer",
@@ -99,6 +107,7 @@ impl Metrics {
             registry,
             verdicts,
             questions,
+            checks,
             question_seconds,
             answers,
             revocation_list,

@@ -2,11 +2,14 @@
 
 mod adding;
 mod agreeing;
+#[cfg(test)]
+mod bed;
 mod budgets;
 mod clock;
 mod delegate;
 mod directory;
 mod files;
+mod hearing;
 mod home;
 mod host;
 mod key_files;
@@ -18,6 +21,7 @@ mod pairing;
 mod plain;
 mod pokes;
 mod publish;
+mod revalidation;
 mod revocations;
 mod rings;
 mod sign_outs;
@@ -255,6 +259,7 @@ impl Daemon {
             Arc::clone(&self).follow_revocations(self.config.tokens.revocation_refresh),
             Arc::clone(&self).follow_wishes(),
             Arc::clone(&self).follow_sign_outs(),
+            Arc::clone(&self).follow_guests(),
             Arc::clone(&self).note_sign_outs(),
             Arc::clone(&self).heed_pokes(pokes),
         );

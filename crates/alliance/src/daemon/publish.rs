@@ -447,6 +447,13 @@ pub(crate) mod tests {
     use super::*;
     use crate::daemon::directory::tests::knows_west;
 
+    /// The sessions that our Keystone is still to be told of, and how often it was to forget what it
+    /// remembers.
+    pub(crate) fn to_be_told(publisher: &Publisher) -> (Vec<String>, u64) {
+        let bell = publisher.bell();
+        (bell.sessions.keys().cloned().collect(), bell.flushes.0)
+    }
+
     /// Where no Keystone answers.
     pub(crate) fn nobodys_keystone() -> Result<Keystone, Box<dyn std::error::Error>> {
         Ok(Keystone::new(keystone::Settings {

@@ -1,4 +1,5 @@
-//! Reads the revocation lists of those partners whose signed tokens are validated here.
+//! Reads the revocation lists of those partners whose signed tokens are validated here, and of those
+//! that have no daemon to say what has ended.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,6 +7,7 @@ use std::time::{Duration, Instant};
 use alliance_cloud::keystone::{Keystone, KeystoneError};
 use alliance_core::cloud::CloudId;
 use alliance_core::revocation::{RevocationList, Revocations, Revoked};
+use alliance_core::sign_out::Change;
 use alliance_core::token::{Mode, TokenFormat};
 use alliance_peer::client::PeerClient;
 use alliance_peer::request_id::RequestId;
@@ -46,7 +48,8 @@ impl Daemon {
             let read: Vec<_> = all
                 .iter()
                 .filter(|known| {
-                    known.partner.require_guest(now()).is_ok() && known.is_read_offline()
+                    known.partner.require_guest(now()).is_ok()
+                        && (known.is_read_offline() || known.plain().is_some())
                 })
                 .collect();
             let ids: Vec<&CloudId> = read.iter().map(|known| &known.partner.cloud_id).collect();
@@ -64,14 +67,14 @@ impl Daemon {
                     tracing::warn!(
                         partner = known.partner.name,
                         error = failure,
-                        "a partner's revocation list was not read; its signed tokens are asked about when the last list is too old"
+                        "a partner's revocation list was not read; what was used here is asked about again when it or the last list is too old"
                     );
                 });
             }
         }
     }
 
-    async fn read_list(&self, known: &Known) -> anyhow::Result<()> {
+    async fn read_list(self: &Arc<Self>, known: &Arc<Known>) -> anyhow::Result<()> {
         let request_id = RequestId::random();
         let last = self.host.lists().of(&known.partner.cloud_id);
         let asked_at = Instant::now();
@@ -96,6 +99,10 @@ impl Daemon {
             Way::Keystone(plain) => {
                 let revoked = plain_list(&plain.keystone, &request_id.to_string()).await;
                 let revoked = revoked.context("asking for revocation events")?;
+                // All of them each time: that Keystone may remember what it told before, and what has
+                // ended here already costs nothing.
+                let events = revoked.events.iter().cloned().map(Change::Revoked);
+                self.apply_sign_outs(known, events.collect()).await?;
                 ReadList::new(
                     String::new(),
                     Arc::new(Revocations::from(revoked)),
@@ -114,7 +121,11 @@ impl Daemon {
         Ok(())
     }
 
-    async fn ask_for_list(
+    /// The list itself, unless it is the one with that digest.
+    ///
+    /// # Errors
+    /// If the partner does not tell it, or is not believed.
+    pub(super) async fn ask_for_list(
         &self,
         known: &Known,
         client: &PeerClient,

@@ -1,142 +1,23 @@
 //! Single sign-out at the host: what partners say has ended, ends here.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alliance_core::Seconds;
-use alliance_core::cloud::CloudId;
-use alliance_core::sign_out::{Change, SignOut};
-use alliance_peer::client::PeerClient;
-use alliance_peer::request_id::RequestId;
-use alliance_peer::wire::Poll;
-use tokio::task::JoinSet;
-use tokio::time::{interval, sleep};
+use alliance_core::sign_out::Change;
+use tokio::time::sleep;
 
 use super::Daemon;
 use super::clock::now;
-use super::directory::{Known, Way};
+use super::directory::Known;
 use super::host::Ending;
 use super::trust::SECOND_SWEEP;
 use crate::wire::{Applied, SessionView};
 
-/// How often new partners are looked for.
-const LOOK: Duration = Duration::from_secs(1);
-/// Pauses after a poll that failed.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long our Keystone may take before the services' caches are swept all the same.
 const KEYSTONE_WAIT: Duration = Duration::from_secs(2);
 
 impl Daemon {
-    /// Asks each partner whose guests may be here what has ended there. Runs for ever.
-    pub(crate) async fn follow_sign_outs(self: Arc<Self>) {
-        let mut polls = JoinSet::new();
-        let mut followed = HashMap::new();
-        let mut ticks = interval(LOOK);
-        loop {
-            ticks.tick().await;
-            self.host.forget_expired_sessions();
-            let partners = self.directory.partners();
-            let wanted: BTreeSet<CloudId> = partners
-                .all()
-                .into_iter()
-                .filter(|known| {
-                    known.peer().is_some() && known.partner.require_guest(now()).is_ok()
-                })
-                .map(|known| known.partner.cloud_id.clone())
-                .collect();
-            followed.retain(|cloud_id, poll: &mut tokio::task::AbortHandle| {
-                let stays = wanted.contains(cloud_id) && !poll.is_finished();
-                if !stays {
-                    poll.abort();
-                }
-                stays
-            });
-            while polls.try_join_next().is_some() {}
-            for cloud_id in wanted {
-                followed.entry(cloud_id.clone()).or_insert_with(|| {
-                    polls.spawn(Arc::clone(&self).follow_sign_outs_of(cloud_id))
-                });
-            }
-        }
-    }
-
-    async fn follow_sign_outs_of(self: Arc<Self>, cloud_id: CloudId) {
-        let mut pause = FIRST_PAUSE;
-        let mut applied = None;
-        loop {
-            // Its address or keys may be new ones.
-            let partners = self.directory.partners();
-            let Some(known) = partners.by_cloud(&cloud_id).map(Arc::clone) else {
-                return;
-            };
-            let Way::Peer(client) = &known.way else {
-                return;
-            };
-            match self.poll(&known, client, applied.take()).await {
-                Ok(next) => {
-                    applied = next;
-                    pause = FIRST_PAUSE;
-                }
-                Err(error) => {
-                    let error = format!("{error:#}");
-                    if pause == FIRST_PAUSE {
-                        tracing::warn!(
-                            partner = known.partner.name,
-                            error,
-                            "the partner did not say what has ended there; what was used here is asked about again when it is too old"
-                        );
-                    } else {
-                        tracing::debug!(partner = known.partner.name, error, "still not");
-                    }
-                    sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-            }
-        }
-    }
-
-    /// Waits for news and applies them; returns what is to be acknowledged with the next poll.
-    async fn poll(
-        self: &Arc<Self>,
-        known: &Arc<Known>,
-        client: &PeerClient,
-        applied: Option<String>,
-    ) -> anyhow::Result<Option<String>> {
-        let poll = Poll {
-            ack: applied.into_iter().collect(),
-            return_immediately: !self.host.listens_to(&known.partner.cloud_id),
-            ..Poll::default()
-        };
-        let answer = client.sign_outs(RequestId::random(), &poll).await?;
-        let (mut changes, mut last) = (Vec::new(), None);
-        for (jti, set) in &answer.sets {
-            last = last.max(jti.parse::<u64>().ok());
-            // One that is not to be understood, or not the partner's, stays out; the others count.
-            match known.hear::<SignOut>(set, self.identity.cloud_id()) {
-                Ok(said) if said.jti == *jti => changes.extend(said.changes()),
-                Ok(_) => {
-                    tracing::warn!(
-                        partner = known.partner.name,
-                        jti,
-                        "a sign-out was refused: it is another than the partner said"
-                    );
-                }
-                Err(error) => {
-                    tracing::warn!(partner = known.partner.name, jti, %error, "a sign-out was refused");
-                }
-            }
-        }
-        self.apply_sign_outs(known, changes).await?;
-        if !answer.more_available {
-            // An earlier version, which does not say, issues no login passports.
-            let at = answer.now.unwrap_or(Seconds::MAX);
-            self.host.listens_since(&known.partner.cloud_id, at);
-        }
-        Ok(last.map(|jti| jti.to_string()))
-    }
-
     /// What has changed at a partner counts here when this returns.
     ///
     /// # Errors

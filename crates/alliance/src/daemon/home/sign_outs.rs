@@ -4,11 +4,13 @@
 //! says that there is something to read. What leaves no event there is in the poke itself, or is found
 //! by comparing what is disabled now with what was.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use alliance_cloud::keystone::KeystoneError;
+use alliance_core::cloud::CloudId;
+use alliance_core::label::clean;
 use alliance_core::refusal::Reason;
 use alliance_core::revocation::RevocationEvent;
 use alliance_core::sign_out::{Change, LookAgain, SignOut};
@@ -46,6 +48,8 @@ pub(crate) struct Noticing {
     poked: Notify,
     doubts: Mutex<BTreeSet<LookAgain>>,
     noted: watch::Sender<u64>,
+    /// The poll of each host that waits.
+    waiting: Mutex<HashMap<CloudId, Arc<Notify>>>,
 }
 
 impl Default for Noticing {
@@ -54,6 +58,24 @@ impl Default for Noticing {
             poked: Notify::new(),
             doubts: Mutex::default(),
             noted: watch::Sender::default(),
+            waiting: Mutex::default(),
+        }
+    }
+}
+
+/// A poll that waits: the only one of its host.
+struct Waiting<'a> {
+    noticing: &'a Noticing,
+    host: &'a CloudId,
+    another: Arc<Notify>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.noticing.waiting();
+        let is_last = |last: &Arc<Notify>| Arc::ptr_eq(last, &self.another);
+        if waiting.get(self.host).is_some_and(is_last) {
+            waiting.remove(self.host);
         }
     }
 }
@@ -71,6 +93,24 @@ impl Noticing {
             }
         }
         self.poked.notify_one();
+    }
+
+    /// A poll of `host` begins to wait: the one that waited for it until now ends.
+    fn wait<'a>(&'a self, host: &'a CloudId) -> Waiting<'a> {
+        let another = Arc::new(Notify::new());
+        let before = self.waiting().insert(host.clone(), Arc::clone(&another));
+        if let Some(before) = before {
+            before.notify_one();
+        }
+        Waiting {
+            noticing: self,
+            host,
+            another,
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<CloudId, Arc<Notify>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self) -> BTreeSet<LookAgain> {
@@ -100,21 +140,25 @@ impl Daemon {
     pub(crate) async fn note_sign_outs(self: Arc<Self>) {
         let mut reading = Reading::default();
         loop {
+            let doubts = self.noticing.take();
+            if self.has_hosts() {
+                self.note(doubts.into_iter().map(said_once)).await;
+                self.read(&mut reading).await;
+            } else {
+                reading = Reading::default();
+            }
             // A time-out is as good as a poke.
             let _ = timeout(READ_EVERY, self.noticing.poked.notified()).await;
             sleep(GATHER).await;
-            let doubts = self.noticing.take();
-            if !self.has_hosts() {
-                reading = Reading::default();
-                continue;
-            }
-            self.note(doubts.into_iter().map(said_once)).await;
-            match self.read_keystone(&mut reading).await {
-                Ok(found) => self.note(found).await,
-                Err(error) => {
-                    reading.began = None;
-                    tracing::warn!(%error, "our Keystone did not say what has ended; hosts ask about tokens when their last answer is too old");
-                }
+        }
+    }
+
+    async fn read(&self, reading: &mut Reading) {
+        match self.read_keystone(reading).await {
+            Ok(found) => self.note(found).await,
+            Err(error) => {
+                reading.began = None;
+                tracing::warn!(%error, "our Keystone did not say what has ended; hosts ask about tokens when their last answer is too old");
             }
         }
     }
@@ -169,11 +213,6 @@ impl Daemon {
         let events = events
             .into_iter()
             .filter(|event| event.issued_before.as_second() > earliest)
-            // Those by which our own Keystone refuses partners' users.
-            .filter(|event| {
-                let chain = event.audit_chain_id.as_ref();
-                !chain.is_some_and(|session| self.host.has_ended(session))
-            })
             .map(|event| NewSignOut {
                 digest: Some(digest(&event)),
                 change: Change::Revoked(event),
@@ -192,6 +231,16 @@ impl Daemon {
         poll: &Poll,
         request_id: RequestId,
     ) -> Result<PollAnswer, ApiError> {
+        if let Some((jti, why)) = poll.set_errs.first_key_value() {
+            tracing::warn!(
+                %request_id,
+                partner = host.partner.name,
+                jti = clean(jti, 20),
+                error = clean(&why.err, 40),
+                description = clean(&why.description, 300),
+                "the host did not understand a sign-out; it is told again"
+            );
+        }
         let heard = poll.ack.iter().filter_map(|jti| jti.parse().ok()).max();
         if let Some(heard) = heard {
             let sign_outs = self.store.sign_outs();
@@ -205,9 +254,11 @@ impl Daemon {
         noted.mark_unchanged();
         let mut found = self.unheard(host, most).await?;
         if found.is_empty() && most > 0 && !poll.return_immediately {
+            let waiting = self.noticing.wait(&host.partner.cloud_id);
             let mut stop = self.stop.subscribe();
             tokio::select! {
                 _ = timeout(WAIT, noted.changed()) => {}
+                () = waiting.another.notified() => return Ok(PollAnswer::default()),
                 // An error means that the daemon is gone already.
                 _ = stop.wait_for(|stop| *stop) => {}
             }
@@ -308,55 +359,4 @@ fn digest(event: &RevocationEvent) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn set(ids: &[&str]) -> BTreeSet<String> {
-        ids.iter().map(|id| (*id).to_owned()).collect()
-    }
-
-    #[test]
-    fn what_was_disabled_or_enabled_puts_in_doubt() {
-        let disabled = |projects: &[&str], domains: &[&str]| Disabled {
-            projects: set(projects),
-            domains: set(domains),
-        };
-        let before = disabled(&["a", "b"], &["x"]);
-        let found = differences(Some(&before), &disabled(&["b", "c"], &[]));
-        let projects: Vec<_> = found
-            .iter()
-            .filter_map(|look| look.project_id.as_deref())
-            .collect();
-        let domains: Vec<_> = found
-            .iter()
-            .filter_map(|look| look.domain_id.as_deref())
-            .collect();
-        assert_eq!((projects, domains), (vec!["a", "c"], vec!["x"]));
-        assert!(differences(Some(&before), &before).is_empty());
-        // After a restart nobody knows what was so before.
-        assert_eq!(differences(None, &before).len(), 3);
-    }
-
-    #[test]
-    fn a_flood_of_pokes_is_one_doubt_about_everything() {
-        let noticing = Noticing::default();
-        let doubt = |number: usize| {
-            Some(LookAgain {
-                user_id: Some(number.to_string()),
-                ..LookAgain::default()
-            })
-        };
-        noticing.poke(None);
-        assert!(noticing.take().is_empty());
-        for number in 0..MOST_DOUBTS {
-            noticing.poke(doubt(number));
-            noticing.poke(doubt(0));
-        }
-        assert_eq!(noticing.take().len(), MOST_DOUBTS);
-        for number in 0..=MOST_DOUBTS + 1 {
-            noticing.poke(doubt(number));
-        }
-        assert_eq!(noticing.take(), [LookAgain::default()].into());
-        assert!(noticing.take().is_empty());
-    }
-}
+mod tests;

@@ -14,6 +14,8 @@ use alliance_peer::request_id::RequestId;
 use alliance_peer::service::Report;
 use alliance_peer::wire::{GrantsAnswer, GrantsQuestion, Introspection};
 use alliance_token::Token;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use serde::de::DeserializeOwned;
 
 use super::notary::Notary;
@@ -30,6 +32,8 @@ pub(super) struct Question {
     pub directory: Arc<Directory>,
     pub budgets: Arc<Budgets>,
     pub metrics: Arc<Metrics>,
+    /// Where it is counted.
+    pub counted: Family<PartnerLabel, Counter>,
     pub notary: Arc<Notary>,
     pub role_sets: Arc<RoleSets>,
     pub book: Arc<Book>,
@@ -157,7 +161,7 @@ impl Question {
         let issuer = &self.known.partner.cloud_id;
         match self.role_sets.entrant(facts, issuer) {
             Ok(entrant) => {
-                self.book.begin(issuer, facts);
+                self.book.begin(issuer, facts, &entrant.roles);
                 active(word, entrant, asked_at)
             }
             Err(reason) => Outcome::Inactive(reason),
@@ -197,7 +201,7 @@ impl Question {
         let label = PartnerLabel {
             partner: self.known.partner.name.clone(),
         };
-        self.metrics.questions.get_or_create(&label).inc();
+        self.counted.get_or_create(&label).inc();
     }
 
     fn failed(&self, error: &Unanswered) -> NoAnswer {

@@ -80,6 +80,8 @@ impl Host {
             Outcome::Inactive(reason) | Outcome::Failed(reason) => Err(reason),
         };
         if let (Ok(_), Some(derived)) = (&decided, &request.token) {
+            let standings = &self.book.standings;
+            standings.note(&known.partner.cloud_id, &request.user_id, project_id, None);
             self.note(SeenToken {
                 token_sha256: derived.sha256.clone(),
                 cloud_id: known.partner.cloud_id.clone(),
@@ -103,10 +105,23 @@ impl Host {
         max_age: Duration,
         request_id: RequestId,
     ) -> (Outcome<Grants>, Via) {
-        let cloud_id = &known.partner.cloud_id;
+        let question = self.question(known, request_id);
+        let asked = self.ask_by(question, user_id, project_id, max_age);
+        asked.await
+    }
+
+    /// The same, if it must be asked for, by this question.
+    pub(super) async fn ask_by(
+        &self,
+        question: ask::Question,
+        user_id: &str,
+        project_id: Option<&str>,
+        max_age: Duration,
+    ) -> (Outcome<Grants>, Via) {
+        let cloud_id = &question.known.partner.cloud_id.clone();
         let question = ask::Question {
             budgets: Arc::clone(&self.guest_budgets),
-            ..self.question(known, request_id)
+            ..question
         };
         let (outcome, via) = self
             .grants

@@ -8,10 +8,12 @@ mod notary;
 mod offline;
 mod role_sets;
 mod sessions;
+mod standings;
 mod trace;
 
 pub(crate) use self::lists::{Lists, ReadList};
 pub(crate) use self::sessions::Ending;
+pub(crate) use self::standings::Here;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -354,6 +356,7 @@ impl Host {
             directory: Arc::clone(&self.directory),
             budgets: Arc::clone(&self.budgets),
             metrics: Arc::clone(&self.metrics),
+            counted: self.metrics.questions.clone(),
             notary: Arc::clone(&self.notary),
             role_sets: Arc::clone(&self.role_sets),
             book: Arc::clone(&self.book),

@@ -13,6 +13,7 @@ use data_encoding::HEXLOWER;
 
 use super::Host;
 use super::guests::guest_key;
+use super::standings::Standings;
 use crate::daemon::clock::now;
 use crate::daemon::directory::Known;
 
@@ -20,10 +21,20 @@ use crate::daemon::directory::Known;
 #[derive(Debug, Default)]
 pub(super) struct Book {
     here: Mutex<HashMap<CloudId, Sessions>>,
-    /// By id; until when it would have counted.
-    ended: RwLock<HashMap<String, Seconds>>,
+    /// By id.
+    ended: RwLock<HashMap<String, Ended>>,
     /// Since when, by the partner's clock, all that has ended there is known here.
     heard_since: Mutex<HashMap<CloudId, Seconds>>,
+    /// What was last known of the users who are here.
+    pub(super) standings: Standings,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ended {
+    /// Until when it would have counted.
+    until: Seconds,
+    /// Whether the database has it.
+    stored: bool,
 }
 
 impl Book {
@@ -33,34 +44,43 @@ impl Book {
         ended.contains_key(session)
     }
 
-    fn end(&self, sessions: impl Iterator<Item = (String, Seconds)>) {
+    /// Whether that is in the database too: to hear of it once more changes nothing.
+    fn has_long_ended(&self, session: &str) -> bool {
+        let ended = self.ended.read().unwrap_or_else(PoisonError::into_inner);
+        ended.get(session).is_some_and(|ended| ended.stored)
+    }
+
+    fn end(&self, sessions: impl Iterator<Item = (String, Seconds)>, stored: bool) {
         let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
-        ended.extend(sessions);
+        for (session, until) in sessions {
+            let ended = ended.entry(session).or_insert(Ended { until, stored });
+            ended.stored |= stored;
+        }
     }
 
     /// A partner has said all that had ended when its clock showed `at`, and goes on saying.
     pub(super) fn listens_since(&self, cloud_id: &CloudId, at: Seconds) {
-        let mut since = self
-            .heard_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut since = self.heard_since();
         since.entry(cloud_id.clone()).or_insert(at);
     }
 
     fn listens_to(&self, cloud_id: &CloudId) -> bool {
-        let since = self
-            .heard_since
+        self.heard_since().contains_key(cloud_id)
+    }
+
+    fn stops_listening(&self, cloud_id: &CloudId) {
+        self.heard_since().remove(cloud_id);
+    }
+
+    fn heard_since(&self) -> MutexGuard<'_, HashMap<CloudId, Seconds>> {
+        self.heard_since
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        since.contains_key(cloud_id)
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether an end of what was so `at`, by the partner's clock, is known here or will be.
     pub(super) fn has_heard_of(&self, cloud_id: &CloudId, at: Seconds) -> bool {
-        let since = self
-            .heard_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let since = self.heard_since();
         let forgotten = self.here().get(cloud_id).and_then(Sessions::forgotten);
         since.get(cloud_id).is_some_and(|since| at > *since)
             && forgotten.is_none_or(|forgotten| at > forgotten)
@@ -70,9 +90,17 @@ impl Book {
         self.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A token of the partner is valid.
-    pub(super) fn begin(&self, cloud_id: &CloudId, facts: &TokenFacts) {
+    /// A token of the partner is valid, with these roles.
+    pub(super) fn begin(
+        &self,
+        cloud_id: &CloudId,
+        facts: &TokenFacts,
+        roles: &Arc<BTreeSet<String>>,
+    ) {
         if let Some(session) = Session::of(facts, cloud_id) {
+            let project_id = session.project_id.as_deref();
+            self.standings
+                .note(cloud_id, &session.user_id, project_id, Some(roles));
             self.add(cloud_id, session);
         }
     }
@@ -84,8 +112,16 @@ impl Book {
         let has_ended = sessions.begin(session, now());
         drop(here);
         if has_ended {
-            self.end(std::iter::once((id, until)));
+            self.end(std::iter::once((id, until)), false);
         }
+    }
+
+    /// Whether a user of the partner has a session here that has not ended.
+    pub(super) fn has_user(&self, cloud_id: &CloudId, user_id: &str) -> bool {
+        let here = self.here();
+        let sessions = here.get(cloud_id).into_iter();
+        let mut sessions = sessions.flat_map(|sessions| sessions.of_user(user_id));
+        sessions.any(|session| !self.has_ended(session.id()))
     }
 
     /// The session of a token, by its SHA-256.
@@ -99,7 +135,7 @@ impl Book {
             sessions.forget_expired(at);
         }
         let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
-        ended.retain(|_, until| *until > at);
+        ended.retain(|_, ended| ended.until > at);
     }
 }
 
@@ -123,14 +159,17 @@ impl Host {
         let at = now();
         for seen in self.store.seen_tokens().origins(at).await? {
             if let Some((cloud_id, session)) = session_of(seen) {
+                let project_id = session.project_id.as_deref();
+                let standings = &self.book.standings;
+                standings.note(&cloud_id, &session.user_id, project_id, None);
                 self.book.add(&cloud_id, session);
             }
         }
         let ended = self.store.ended_sessions().list(at).await?;
+        let rows = ended.iter().map(|(ended, _)| ended);
         self.book.end(
-            ended
-                .iter()
-                .map(|(ended, _)| (ended.session.clone(), ended.expires_at)),
+            rows.map(|ended| (ended.session.clone(), ended.expires_at)),
+            true,
         );
         let untold = ended.into_iter().filter(|(_, told)| !told);
         Ok(untold.map(|(ended, _)| ended).collect())
@@ -147,11 +186,16 @@ impl Host {
         changes: &[Change],
     ) -> alliance_store::Result<Ending> {
         let cloud_id = &known.partner.cloud_id;
-        let Effect { ended, doubtful } = {
+        let Effect {
+            mut ended,
+            mut doubtful,
+        } = {
             let mut here = self.book.here();
             let sessions = here.entry(cloud_id.clone()).or_default();
             sessions.apply(changes, now())
         };
+        ended.retain(|session| !self.book.has_long_ended(session.id()));
+        doubtful.retain(|session| !self.book.has_ended(session.id()));
         self.conclude(cloud_id, &ended, &doubtful).await
     }
 
@@ -197,15 +241,13 @@ impl Host {
         doubtful: &[Arc<Session>],
     ) -> alliance_store::Result<Ending> {
         let until = |session: &Arc<Session>| (session.id().to_owned(), session.expires_at);
-        self.book.end(ended.iter().map(until));
+        self.book.end(ended.iter().map(until), false);
         for session in ended.iter().chain(doubtful) {
             self.passports.forget(&session.token);
             self.attested.remove(&session.token);
-            self.grants.forget(&guest_key(
-                cloud_id,
-                &session.user_id,
-                session.project_id.as_deref(),
-            ));
+            let project_id = session.project_id.as_deref();
+            let key = guest_key(cloud_id, &session.user_id, project_id);
+            self.grants.forget(&key);
         }
         let rows: Vec<_> = ended
             .iter()
@@ -218,6 +260,7 @@ impl Host {
             .collect();
         if !rows.is_empty() {
             self.store.ended_sessions().add(&rows).await?;
+            self.book.end(ended.iter().map(until), true);
         }
         Ok(Ending {
             ended: rows,
@@ -237,6 +280,11 @@ impl Host {
     /// Whether a partner has said all that had ended since this daemon is here.
     pub(crate) fn listens_to(&self, cloud_id: &CloudId) -> bool {
         self.book.listens_to(cloud_id)
+    }
+
+    /// Nobody asked a partner lately what has ended there.
+    pub(crate) fn stops_listening(&self, cloud_id: &CloudId) {
+        self.book.stops_listening(cloud_id);
     }
 
     /// A partner has said all that had ended when its clock showed `at`, and goes on saying.

@@ -1,0 +1,190 @@
+//! Daemons for tests: real ones, over TLS, with nobody's Keystone behind them.
+
+pub(crate) mod fake_home;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use alliance_core::cloud::CloudId;
+use alliance_core::descriptor::Descriptor;
+use alliance_core::partner::Role;
+use alliance_core::session::Origin;
+use alliance_core::token::Login;
+use alliance_peer::identity::Identity;
+use alliance_peer::server::{Limits, serve};
+use alliance_peer::service::PeerService;
+use alliance_peer::statement;
+use alliance_store::{NewInvitation, SeenToken, StoredDescriptor};
+use data_encoding::HEXLOWER;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::Daemon;
+use super::clock::now;
+use crate::config::Config;
+
+/// What a test gives up with.
+pub(crate) type Failure = Box<dyn std::error::Error>;
+
+/// A daemon with a state directory of its own.
+pub(crate) struct Bed {
+    /// The daemon; its background work is for the test to start.
+    pub daemon: Arc<Daemon>,
+    _folder: TempDir,
+}
+
+impl Bed {
+    /// A cloud without partners.
+    pub(crate) async fn new() -> Result<Self, Failure> {
+        let folder = tempfile::tempdir()?;
+        Identity::load_or_create(folder.path())?;
+        let text = format!(
+            r#"
+            [cloud]
+            name = "test"
+            state_dir = {state:?}
+            [peer]
+            url = "https://127.0.0.1:1"
+            [keystone]
+            auth_url = "http://127.0.0.1:1/v3"
+            password = "none"
+            "#,
+            state = folder.path(),
+        );
+        let config = Config::parse(&text, Path::new("alliance.toml"))?;
+        Ok(Self {
+            daemon: Daemon::open(config, None).await?,
+            _folder: folder,
+        })
+    }
+
+    /// Makes another cloud a partner.
+    pub(crate) async fn knows(
+        &self,
+        name: &str,
+        descriptor: StoredDescriptor,
+        role: Role,
+    ) -> Result<(), Failure> {
+        let invitation = NewInvitation {
+            id: Uuid::new_v4().to_string(),
+            name: name.into(),
+            role,
+            secret_sha256: "ab".repeat(32),
+            expected: None,
+            login: Login::Both,
+            trust_till: None,
+            expires_at: now() + 1000,
+        };
+        let invitations = self.daemon.store.invitations();
+        invitations.create(&invitation, now()).await?;
+        invitations
+            .accept(&invitation.id, &descriptor, now())
+            .await?;
+        invitations.confirm(&invitation.id, now()).await?;
+        Ok(self.daemon.directory.reload().await?)
+    }
+
+    /// Users of a partner are here, each with a token whose audit id at home is named.
+    pub(crate) async fn receives(
+        &self,
+        home: &CloudId,
+        own: impl IntoIterator<Item = String>,
+    ) -> Result<(), Failure> {
+        let issued_at = Timestamp::from_second(now() - 600)?;
+        for own in own {
+            let session = format!("here-{own}");
+            let seen = SeenToken {
+                token_sha256: HEXLOWER.encode(&Sha256::digest(format!("{home} {own}"))),
+                cloud_id: home.clone(),
+                user_id: format!("user-{own}"),
+                project_id: Some("p".into()),
+                expires_at: now() + 3600,
+                session: Some(session.clone()),
+                origin: Some(Arc::new(Origin {
+                    session,
+                    audit_ids: vec![own],
+                    user_domain_id: "people".into(),
+                    project_domain_id: None,
+                    issued_at,
+                })),
+            };
+            self.daemon.store.seen_tokens().note(seen).await?;
+        }
+        self.daemon.host.read_sessions().await?;
+        Ok(())
+    }
+
+    /// The sessions that have ended here.
+    pub(crate) fn ended(&self) -> Vec<String> {
+        let host = &self.daemon.host;
+        let all = host.sessions().into_iter();
+        let all = all.map(|(_, session)| session.id().to_owned());
+        let mut ended: Vec<_> = all.filter(|id| host.has_ended(id)).collect();
+        ended.sort_unstable();
+        ended
+    }
+
+    /// This cloud's id.
+    pub(crate) fn id(&self) -> &CloudId {
+        self.daemon.identity.cloud_id()
+    }
+}
+
+/// What a cloud says of itself, signing what else it says by the key of `signer`.
+pub(crate) fn descriptor(
+    identity: &Identity,
+    signer: &Identity,
+    peer_url: &str,
+) -> Result<StoredDescriptor, Failure> {
+    let claims = Descriptor {
+        v: 1,
+        iss: identity.cloud_id().clone(),
+        iat: now(),
+        exp: now() + 1000,
+        name: "test".into(),
+        peer_url: peer_url.into(),
+        identity_key: identity.identity_key().public().to_jwk(),
+        signing_keys: vec![signer.signing_key().public().to_jwk()],
+        token_keys: Vec::new(),
+        regions: Vec::new(),
+        capabilities: Vec::new(),
+    };
+    Ok(StoredDescriptor {
+        jws: statement::sign(&claims, identity.identity_key())?,
+        claims,
+    })
+}
+
+/// A peer API that is being served until this goes.
+pub(crate) struct Served {
+    /// Where.
+    pub url: String,
+    task: JoinHandle<()>,
+}
+
+impl Served {
+    /// Serves what `service` answers.
+    pub(crate) async fn new<S: PeerService>(
+        identity: Arc<Identity>,
+        service: Arc<S>,
+    ) -> Result<Self, Failure> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("https://{}", listener.local_addr()?);
+        let task = tokio::spawn(async move {
+            let forever = std::future::pending();
+            let served = serve(listener, &identity, service, Limits::default(), forever).await;
+            assert!(served.is_ok());
+        });
+        Ok(Self { url, task })
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

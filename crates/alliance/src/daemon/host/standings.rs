@@ -1,0 +1,217 @@
+//! Users who are here: what their home last said of them, and whom it must be asked about again. Who is
+//! disabled in a directory behind home's Keystone leaves no event there.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use alliance_answers::{Key, Outcome};
+use alliance_core::cloud::CloudId;
+use alliance_core::refusal::Reason;
+use alliance_core::statement::Grants;
+use alliance_peer::request_id::RequestId;
+
+use super::guests::guest_key;
+use super::{Host, ask};
+use crate::daemon::directory::Known;
+
+type Roles = Arc<BTreeSet<String>>;
+
+/// A user who is here, in one of its projects at home.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Here {
+    /// Its home.
+    pub cloud_id: CloudId,
+    /// Its id there.
+    pub user_id: String,
+    /// The project's id there; none for what is unscoped.
+    pub project_id: Option<String>,
+}
+
+/// What home said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Word {
+    /// Nothing yet.
+    Nothing,
+    Yes(Roles),
+    No,
+}
+
+#[derive(Debug)]
+struct Standing {
+    here: Here,
+    word: Word,
+    asked: Instant,
+}
+
+/// By who it is and where.
+#[derive(Debug, Default)]
+pub(super) struct Standings(Mutex<HashMap<Key, Standing>>);
+
+impl Standings {
+    /// A user has shown that it is here. Its home is asked soon if nobody knows its `roles`.
+    pub(super) fn note(
+        &self,
+        cloud_id: &CloudId,
+        user_id: &str,
+        project_id: Option<&str>,
+        roles: Option<&Roles>,
+    ) {
+        let key = guest_key(cloud_id, user_id, project_id);
+        self.all().entry(key).or_insert_with(|| Standing {
+            here: Here {
+                cloud_id: cloud_id.clone(),
+                user_id: user_id.to_owned(),
+                project_id: project_id.map(str::to_owned),
+            },
+            word: roles.map_or(Word::Nothing, |roles| Word::Yes(Arc::clone(roles))),
+            asked: Instant::now(),
+        });
+    }
+
+    /// Those of a partner that were asked about at least `age` ago. Who `is_gone` is forgotten.
+    fn due(&self, cloud_id: &CloudId, age: Duration, is_gone: impl Fn(&Here) -> bool) -> Vec<Here> {
+        let mut due = Vec::new();
+        self.all().retain(|_, standing| {
+            if standing.here.cloud_id != *cloud_id || standing.asked.elapsed() < age {
+                return true;
+            }
+            let is_here = !is_gone(&standing.here);
+            if is_here {
+                due.push(standing.here.clone());
+            }
+            is_here
+        });
+        due
+    }
+
+    /// Home has answered: the roles, or no. Returns whether somebody may be served who should not.
+    fn settle(&self, key: &Key, answer: Option<&BTreeSet<String>>, asked: Instant) -> bool {
+        let mut all = self.all();
+        let Some(standing) = all.get_mut(key) else {
+            return false;
+        };
+        standing.asked = asked;
+        let next = answer.map_or(Word::No, |roles| Word::Yes(Arc::new(roles.clone())));
+        let is_worse = match (&standing.word, &next) {
+            (Word::Yes(before), Word::Yes(after)) => !before.is_subset(after),
+            (before, Word::No) => *before != Word::No,
+            (_, Word::Yes(_) | Word::Nothing) => false,
+        };
+        if standing.word != next {
+            standing.word = next;
+        }
+        is_worse
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<Key, Standing>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Host {
+    /// The users of a partner who are here and about whom its home was asked at least `age` ago.
+    pub(crate) fn due(&self, cloud_id: &CloudId, age: Duration) -> Vec<Here> {
+        let is_gone = |here: &Here| !self.book.has_user(&here.cloud_id, &here.user_id);
+        self.book.standings.due(cloud_id, age, is_gone)
+    }
+
+    /// Half of how old home's last word may be: the rest is for asking, and for telling our Keystone
+    /// and the services' caches.
+    pub(crate) fn ask_every(&self) -> Duration {
+        (self.max_staleness / 2).max(Duration::from_secs(1))
+    }
+
+    /// Asks home about a user. Returns whether somebody may be served who should not.
+    ///
+    /// # Errors
+    /// If home did not say. Nothing follows from that.
+    pub(crate) async fn check(
+        &self,
+        known: &Arc<Known>,
+        here: &Here,
+        request_id: RequestId,
+    ) -> Result<bool, Reason> {
+        let project_id = here.project_id.as_deref();
+        let key = guest_key(&here.cloud_id, &here.user_id, project_id);
+        let question = ask::Question {
+            counted: self.metrics.checks.clone(),
+            ..self.question(known, request_id)
+        };
+        let max_age = self.ask_every() / 2;
+        let (outcome, _) = self
+            .ask_by(question, &here.user_id, project_id, max_age)
+            .await;
+        match outcome {
+            Outcome::Active(kept) => {
+                let Grants { roles, .. } = &kept.claims;
+                let standings = &self.book.standings;
+                Ok(standings.settle(&key, Some(roles), kept.asked_at))
+            }
+            Outcome::Inactive(_) => Ok(self.book.standings.settle(&key, None, Instant::now())),
+            Outcome::Failed(reason) => Err(reason),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roles(names: &[&str]) -> Roles {
+        Arc::new(names.iter().map(|name| (*name).to_owned()).collect())
+    }
+
+    fn is_worse(standings: &Standings, answer: Option<&[&str]>) -> bool {
+        let key = guest_key(&CloudId::from_spki(b"west"), "ann", Some("p"));
+        let answer = answer.map(roles);
+        standings.settle(&key, answer.as_deref(), Instant::now())
+    }
+
+    #[test]
+    fn who_is_let_down_by_its_home_is_put_in_doubt_once() {
+        let (standings, west) = (Standings::default(), CloudId::from_spki(b"west"));
+        let both: &[&str] = &["member", "reader"];
+        assert!(!is_worse(&standings, None), "nobody is here");
+        standings.note(&west, "ann", Some("p"), Some(&roles(both)));
+        for (answer, worse) in [
+            (Some(both), false),
+            (Some(&["reader"]), true),
+            (Some(&["reader"]), false),
+            (Some(both), false),
+            (None, true),
+            (None, false),
+            (Some(both), false),
+            (None, true),
+        ] {
+            assert_eq!(is_worse(&standings, answer), worse, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn of_whom_nothing_is_known_only_a_no_is_news() {
+        for (answer, worse) in [(Some(&["reader"][..]), false), (None, true)] {
+            let (standings, west) = (Standings::default(), CloudId::from_spki(b"west"));
+            standings.note(&west, "ann", Some("p"), None);
+            assert_eq!(is_worse(&standings, answer), worse);
+        }
+    }
+
+    #[test]
+    fn who_has_gone_is_not_asked_about() {
+        let (standings, west) = (Standings::default(), CloudId::from_spki(b"west"));
+        let north = CloudId::from_spki(b"north");
+        standings.note(&west, "ann", Some("p"), None);
+        standings.note(&west, "ann", Some("p"), None);
+        standings.note(&west, "bob", None, None);
+        standings.note(&north, "ann", Some("p"), None);
+        let minute = Duration::from_secs(60);
+        let none = |_: &Here| false;
+        assert!(standings.due(&west, minute, none).is_empty());
+        assert_eq!(standings.due(&west, Duration::ZERO, none).len(), 2);
+        let bob = |here: &Here| here.user_id == "bob";
+        assert_eq!(standings.due(&west, Duration::ZERO, bob).len(), 1);
+        assert_eq!(standings.due(&west, Duration::ZERO, none).len(), 1);
+        assert_eq!(standings.all().len(), 2);
+    }
+}
