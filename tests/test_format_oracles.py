@@ -3,19 +3,15 @@ wrote: keystoneclient's cms, openssl cms, and Keystone's jws provider."""
 
 import base64
 import json
-import os
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 from keystoneclient.common import cms
 
 from lab.cache import Environment
 from tests.kit.authority import EC, RSA, Authority, openssl
-
-CHECKOUT = Path(__file__).resolve().parent.parent
-CARGO = {name: value for name, value in os.environ.items() if name.startswith("CARGO_")}
+from tests.kit.program import KeystonesOwn, Oracle
 
 USER, PROJECT, AUDIT_ID = "ec3f20dffe4f48ca98de0d46e72e5f98", "3" * 32, "WxCuapYmQ1ScHG9m8ltKlg"
 BODY = {
@@ -36,29 +32,9 @@ BODY = {
 EXPIRES_AT = 4102444800
 
 
-class Program:
-    """Answers a line with a line."""
-
-    def __init__(self, command, **options):
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options
-        )
-
-    def ask(self, question):
-        print(json.dumps(question), file=self._process.stdin, flush=True)
-        answer = self._process.stdout.readline()
-        assert answer, f"it ended with {self._process.wait()}"
-        return json.loads(answer)
-
-    def end(self):
-        self._process.stdin.close()
-        assert self._process.wait(timeout=30) == 0
-
-
-class Ours(Program):
+class Ours(Oracle):
     def __init__(self):
-        command = ["cargo", "test", "--quiet", "--locked", "--package", "alliance-token"]
-        super().__init__([*command, "--test", "oracle"], cwd=CHECKOUT, env={**os.environ, **CARGO})
+        super().__init__("alliance-token")
 
     def verify(self, token, *pinned, allow_sha1=False):
         keys = "".join(path.read_text() for path in pinned)
@@ -216,9 +192,7 @@ def jws_keys(folder):
 
 @pytest.fixture(scope="module")
 def keystone(jws_keys):
-    program = CHECKOUT / "tests" / "keystone_side" / "jws_tokens.py"
-    python = Environment("keystone").ensure().bin("python")
-    keystone = Program([python, "-B", "-W", "ignore", program, jws_keys], stderr=subprocess.DEVNULL)
+    keystone = KeystonesOwn("jws_tokens.py", jws_keys)
     yield keystone
     keystone.end()
 

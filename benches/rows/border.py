@@ -27,7 +27,7 @@ def measure(stage: Stage) -> list[Row]:
     trips = Series("round trips of a hard validation", "")
     token = stage.tokens(stage.guest, 1)[0]
     requests = [stage.asks_daemon(token, 0)] * (QUESTIONS + 1)
-    with _far_away(stage) as border:
+    with far_away(stage) as border:
         for _ in range(ROUNDS):
             border.delay = 0.0
             # The first may have to connect.
@@ -94,7 +94,7 @@ def _exchange(question: Passed, answer: Passed) -> Exchange:
 
 
 @contextlib.contextmanager
-def _far_away(stage: Stage):
+def far_away(stage: Stage):
     """West's daemon says that it is reached at a proxy, and east goes there."""
     service = stage.home_daemon
     with Proxy(service.port) as border:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import datetime
 import functools
 import hashlib
 import itertools
@@ -256,6 +257,27 @@ class Cloud:
                 database.execute(statement, values)
         self.forget()
 
+    def store_revocations(self, events: list[dict]) -> None:
+        """Puts revocation events into Keystone's table, each with `issued_before` now unless it
+        says another. Nobody is told that they are there."""
+        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S.000000")
+        names = ("user_id", "project_id", "audit_id", "audit_chain_id", "issued_before")
+        rows = [
+            [event.get(name) for name in names[:-1]] + [event.get("issued_before", now), now]
+            for event in events
+        ]
+        insert = (
+            f"INSERT INTO revocation_event ({', '.join(names)}, revoked_at) VALUES (?,?,?,?,?,?)"
+        )
+        with contextlib.closing(sqlite3.connect(self._database, timeout=10)) as database, database:
+            database.executemany(insert, rows)
+
+    def daemon_rows(self, query: str, *values) -> list[tuple]:
+        """Reads its daemon's database."""
+        path = f"file:{self._daemon.folder / 'state' / 'alliance.db'}?mode=ro"
+        with contextlib.closing(sqlite3.connect(path, uri=True, timeout=10)) as database:
+            return database.execute(query, values).fetchall()
+
     @property
     def _database(self) -> Path:
         return self._cloud.folder / "keystone" / "keystone.db"
@@ -479,16 +501,26 @@ region = "{self.name}\""""
             os.killpg(group, signal.SIGCONT)
 
     @contextlib.contextmanager
-    def killed(self, *services: str):
-        """Kills all processes of services, as kill -9 does, and starts them again afterwards."""
-        chosen = [self._service(name) for name in services]
-        for service in services:
-            os.killpg(os.getpgid(self.pid(service)), signal.SIGKILL)
-        until(lambda: not any(each.process() for each in chosen), f"{services} of {self} are dead")
+    def started_after(self, *services: str):
+        """Whatever becomes of services meanwhile, they run afterwards."""
         try:
             yield
         finally:
             self.start(*services)
+
+    def kill(self, *services: str) -> None:
+        """Kills all processes of services, as kill -9 does."""
+        chosen = [self._service(name) for name in services]
+        for service in services:
+            os.killpg(os.getpgid(self.pid(service)), signal.SIGKILL)
+        until(lambda: not any(each.process() for each in chosen), f"{services} of {self} are dead")
+
+    @contextlib.contextmanager
+    def killed(self, *services: str):
+        """Kills all processes of services, as kill -9 does, and starts them again afterwards."""
+        with self.started_after(*services):
+            self.kill(*services)
+            yield
 
     @contextlib.contextmanager
     def broken_database(self):

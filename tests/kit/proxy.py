@@ -55,20 +55,49 @@ class Proxy:
         self.target, self.delay = target, delay
         self.connections: list[Connection] = []
         self._open: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
+        self._gates = {True: threading.Event(), False: threading.Event()}
+        for gate in self._gates.values():
+            gate.set()
+        self._listener = self._listen()
+
+    @property
+    def port(self) -> int:
+        return self._listener.getsockname()[1]
+
+    def _listen(self) -> socket.socket:
+        return socket.create_server(("127.0.0.1", 0))
+
+    def _connect(self) -> socket.socket:
+        server = socket.create_connection(("127.0.0.1", self.target))
+        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return server
 
     def __enter__(self) -> Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
     def __exit__(self, *_) -> None:
+        for gate in self._gates.values():
+            gate.set()
         for stream in (self._listener, *self._open):
             _shut(stream)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @contextlib.contextmanager
+    def holding(self, *, sent: bool):
+        """Keeps what comes from the client, or what is for it, until the end of the block."""
+        self._gates[sent].clear()
+        try:
+            yield
+        finally:
+            self._gates[sent].set()
+
+    def size(self, *, sent: bool) -> int:
+        """Bytes that came from the client so far, or for it, those that are held included."""
+        return sum(len(each.sent if sent else each.received) for each in self.connections)
 
     def requests(self) -> list[Request]:
         """All requests so far, of plain HTTP/1.1."""
@@ -81,11 +110,13 @@ class Proxy:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                if client.family == socket.AF_INET:
+                    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._open.append(client)
                 connection = Connection()
                 self.connections.append(connection)
                 try:
-                    server = socket.create_connection(("127.0.0.1", self.target))
+                    server = self._connect()
                 except OSError:
                     _shut(client)
                     continue
@@ -94,8 +125,6 @@ class Proxy:
                 self._pump(server, client, connection, connection.received)
 
     def _pump(self, source, sink, connection: Connection, kept: bytearray) -> None:
-        for stream in (source, sink):
-            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         due: queue.SimpleQueue[tuple[float, float, bytes]] = queue.SimpleQueue()
 
         def take() -> None:
@@ -111,6 +140,7 @@ class Proxy:
             with contextlib.suppress(OSError):
                 while True:
                     arrived, delay, chunk = due.get()
+                    self._gates[kept is connection.sent].wait()
                     time.sleep(max(0.0, arrived + delay - time.monotonic()))
                     if not chunk:
                         break
