@@ -165,6 +165,7 @@ OTHERS = {
     ("oauth1", "driver"),
     ("auth", "methods"),
     ("cache", "enabled"),
+    ("federation", "driver"),
     ("federation", "assertion_prefix"),
     ("jwt_tokens", "jws_public_key_repository"),
     ("revoke", "cache_time"),

@@ -86,7 +86,6 @@ class Keystone(WsgiService):
     def _configuration(self) -> str:
         cloud = self.cloud
         provider = "alliance" if cloud.alliance else cloud.token_provider
-        driver = "alliance" if cloud.alliance else "sql"
         memcached = cloud.ports["memcached"]
         text = f"""\
 [DEFAULT]
@@ -108,24 +107,6 @@ memcache_servers = 127.0.0.1:{memcached}
 [token]
 provider = {provider}
 
-[catalog]
-driver = {driver}
-
-[revoke]
-driver = {driver}
-
-[assignment]
-driver = {driver}
-
-[application_credential]
-driver = {driver}
-
-[trust]
-driver = {driver}
-
-[oauth1]
-driver = {driver}
-
 [fernet_tokens]
 key_repository = {self.folder}/fernet-keys
 
@@ -133,7 +114,6 @@ key_repository = {self.folder}/fernet-keys
 key_repository = {self.folder}/fernet-keys
 
 [credential]
-driver = {driver}
 key_repository = {self.folder}/credential-keys
 
 [jwt_tokens]
@@ -147,6 +127,8 @@ ca_certs = {cloud.pki_keys.authority}
 folder = {self.folder}/uuid-tokens
 """
         if cloud.alliance:
+            for section in packages.drivers():
+                text += f"\n[{section}]\ndriver = alliance\n"
             daemon = Alliance(cloud)
             text += f"""
 [alliance]
