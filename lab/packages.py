@@ -9,6 +9,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import tomllib
+
 from lab.cache import Environment
 from lab.commands import run
 from lab.errors import LabError
@@ -68,6 +70,13 @@ PLUGIN = Package(CHECKOUT / "keystone-plugin", "_plugin")
 CLIENT = Package(CHECKOUT / "keystoneauth-plugin", "_client")
 #: Token providers that today's Keystone has no longer.
 TOKENS = Package(CHECKOUT / "lab" / "tokens", "_tokens")
+
+
+def drivers() -> list[str]:
+    """Sections of keystone.conf in which `driver = alliance` can stand: what the plugin has."""
+    project = tomllib.loads((PLUGIN.source / "pyproject.toml").read_text())["project"]
+    groups = (group.split(".") for group in project["entry-points"])
+    return [name for keystone, name, *more in groups if keystone == "keystone" and not more]
 
 
 def needed(cloud: Cloud) -> list[Package]:

@@ -166,6 +166,7 @@ OTHERS = {
     ("auth", "methods"),
     ("auth", "additional_primary_auth_methods"),
     ("cache", "enabled"),
+    ("federation", "driver"),
     ("federation", "assertion_prefix"),
     ("jwt_tokens", "jws_public_key_repository"),
     ("revoke", "cache_time"),

@@ -55,28 +55,42 @@ class Doorbell:
         try:
             ring = token_id[len(_PREFIX) :]
             work = self._daemon.ask_what_to_do(ring)
-            if work is not None:
-                self._daemon.acknowledge(ring, self._do(work), work.batch)
+            failed = [error for step in self._steps(work) if (error := _error_of(step))]
+            error = f'{"; ".join(failed)}: see the log of Keystone' if failed else None
+            self._daemon.acknowledge(ring, error, work.batch)
         finally:
             self._answering.release()
 
-    def _do(self, work):
-        """Return what failed, or None."""
+    def _steps(self, work):
+        """What there is to do, in this order, whether or not the step before could be done."""
         staleness.leave_earlier_request()
-        try:
-            if work.sessions:
-                ended = sign_out.end(self._source.current(), work.sessions)
-                LOG.info('Doorbell: %d session(s) of partners have ended', ended)
-            if work.changed or work.flush or work.sessions:
-                staleness.flush()
-            if work.changed:
-                catalog_core.COMPUTED_CATALOG_REGION.invalidate()
-                removed = sweep(self._source.current())
-                LOG.info('Doorbell: caches dropped, %d grant(s) taken away', removed)
-        except Exception as error:
-            LOG.exception('What the daemon has asked for was not done')
-            return f'{type(error).__name__}: see the log of Keystone'
-        return None
+        snapshot = self._source.current()
+        if work.sessions:
+            yield lambda: _end_sessions(snapshot, work.sessions)
+        if work.changed or work.flush or work.sessions:
+            yield staleness.flush
+        if work.changed:
+            yield catalog_core.COMPUTED_CATALOG_REGION.invalidate
+            yield lambda: _sweep(snapshot)
+
+
+def _error_of(step):
+    try:
+        step()
+    except Exception as error:
+        LOG.exception('What the daemon has asked for was not done')
+        return type(error).__name__
+    return None
+
+
+def _end_sessions(snapshot, sessions):
+    ended = sign_out.end(snapshot, sessions)
+    LOG.info('Doorbell: %d session(s) of partners have ended', ended)
+
+
+def _sweep(snapshot):
+    removed = sweep(snapshot)
+    LOG.info('Doorbell: caches dropped, %d grant(s) taken away', removed)
 
 
 def sweep(snapshot):

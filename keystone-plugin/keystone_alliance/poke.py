@@ -4,6 +4,7 @@ A poke is a datagram. If it gets lost, the daemon finds out by itself a little l
 """
 
 import errno
+import functools
 import json
 import os
 import socket
@@ -18,6 +19,7 @@ CONF = keystone.conf.CONF
 LOG = log.getLogger(__name__)
 
 _NAME = 'poke.sock'
+_STORED = b'{}'
 # The daemon is not there, or has more to read than its queue takes.
 _EXPECTED = (errno.ENOENT, errno.ECONNREFUSED, errno.EAGAIN, errno.ENOBUFS)
 
@@ -26,7 +28,7 @@ _local = threading.local()
 
 def stored():
     """Keystone has stored a revocation event, or disabled or enabled something."""
-    _send({})
+    _send(_STORED)
 
 
 def look_again(**whom):
@@ -34,21 +36,26 @@ def look_again(**whom):
 
     :param whom: ``user_id``, ``project_id``, ``domain_id``; each narrows it, none means all tokens
     """
-    _send({'look_again': whom})
+    _send(json.dumps({'look_again': whom}).encode('utf-8'))
 
 
 def _send(what):
     try:
-        path = os.path.join(os.path.dirname(options.load(CONF).socket), _NAME)
-        _socket().sendto(json.dumps(what).encode('utf-8'), socket.MSG_DONTWAIT, path)
+        _socket().sendto(what, _path())
     except OSError as error:
-        write = LOG.debug if error.errno in _EXPECTED else LOG.warning
-        write('The alliance daemon was not poked: %s', error)
+        if error.errno not in _EXPECTED:
+            LOG.warning('The alliance daemon was not poked: %s', error)
+
+
+@functools.lru_cache(maxsize=1)
+def _path():
+    """Beside the daemon's other socket; looking options up takes longer than all the rest."""
+    return os.path.join(os.path.dirname(options.load(CONF).socket), _NAME)
 
 
 def _socket():
-    """One per thread and process."""
+    """One per thread and process, which never waits."""
     if getattr(_local, 'pid', None) != os.getpid():
-        _local.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        _local.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         _local.pid = os.getpid()
     return _local.socket

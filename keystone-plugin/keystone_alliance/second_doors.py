@@ -1,13 +1,16 @@
 """Drivers that keep guests from making what would let them in after they have logged out at home.
 
 Application credentials, EC2 and TOTP secrets, trusts and OAuth tokens outlive the token that they
-were made with. Keystone's own drivers do everything else, and everything for local users.
+were made with, and a SAML assertion opens a cloud that nobody here can tell of the logout.
+Keystone's own drivers do everything else, and everything for local users.
 """
 
+import flask
 from keystone import exception
 from keystone.application_credential.backends import sql as application_credential_sql
 from keystone.common import provider_api
 from keystone.credential.backends import sql as credential_sql
+from keystone.federation.backends import sql as federation_sql
 from keystone.oauth1.backends import sql as oauth1_sql
 from keystone.trust.backends import sql as trust_sql
 from oslo_log import log
@@ -16,6 +19,8 @@ from keystone_alliance.admission import is_shadow
 
 LOG = log.getLogger(__name__)
 PROVIDERS = provider_api.ProviderAPIs
+
+_ASSERTIONS = ('/auth/OS-FEDERATION/saml2', '/auth/OS-FEDERATION/saml2/ecp')
 
 
 class ApplicationCredential(application_credential_sql.ApplicationCredential):
@@ -46,8 +51,12 @@ class Trust(trust_sql.Trust):
     """``[trust] driver = alliance``."""
 
     def create_trust(self, trust_id, trust, roles):
-        """Store one, unless a guest would give or get it."""
-        _refuse_guests('trusts', trust.get('trustor_user_id'), trust.get('trustee_user_id'))
+        """Store one, unless a guest would give or get it, or has had it before it is passed on."""
+        chain = [trust]
+        if trust.get('redelegated_trust_id'):
+            chain += PROVIDERS.trust_api.get_trust_pedigree(trust['redelegated_trust_id'])
+        for link in chain:
+            _refuse_guests('trusts', link.get('trustor_user_id'), link.get('trustee_user_id'))
         return super().create_trust(trust_id, trust, roles)
 
 
@@ -66,10 +75,28 @@ class OAuth1(oauth1_sql.OAuth1):
         return super().create_access_token(request_id, access_token_duration)
 
 
+class Federation(federation_sql.Federation):
+    """``[federation] driver = alliance``."""
+
+    def get_sp(self, sp_id):
+        """Return a service provider, unless an assertion for it is about to be made for a guest.
+
+        Keystone-to-Keystone federation has no driver of its own; this is what it calls first.
+        """
+        service_provider = super().get_sp(sp_id)
+        if flask.has_request_context() and flask.request.path.endswith(_ASSERTIONS):
+            body = flask.request.get_json(silent=True, force=True)
+            shown = body['auth']['identity']['token']['id']
+            token = PROVIDERS.token_provider_api.validate_token(shown)
+            _refuse_guests('SAML assertions', token.user_id)
+        return service_provider
+
+
 def _refuse_guests(what, *user_ids):
     """Look at users whom Keystone remembers anyway.
 
-    :raises keystone.exception.Forbidden: one of them is a guest
+    :raises keystone.exception.ForbiddenNotSecurity: one of them is a guest; other kinds of 403
+        hide from the user what they say
     """
     for user_id in filter(None, user_ids):
         try:
@@ -78,7 +105,6 @@ def _refuse_guests(what, *user_ids):
             continue
         if is_shadow(user):
             LOG.info('Guest %s may not make %s', user_id, what)
-            raise exception.ForbiddenAction(
-                action=f'make {what} here as the guest of another cloud; '
-                'they would outlive the login there'
+            raise exception.ForbiddenNotSecurity(
+                f'The guest of another cloud has no {what} here: they would outlive the login there'
             )

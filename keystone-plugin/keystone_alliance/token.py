@@ -11,6 +11,7 @@ from keystone_alliance import admission
 from keystone_alliance import form
 from keystone_alliance import ids
 from keystone_alliance import killswitch
+from keystone_alliance import middleware
 from keystone_alliance import options
 from keystone_alliance import refusal
 from keystone_alliance import routing
@@ -53,6 +54,7 @@ class Provider(base.Provider):
         staleness.bound_cache_time(settings.max_staleness)
         staleness.install(lambda: daemon.bulkhead.is_stuck())
         killswitch.install(self._source, daemon)
+        middleware.install()
 
     def generate_id_and_issued_at(self, token):
         """Issue a token, tagged as one of this cloud if so configured."""

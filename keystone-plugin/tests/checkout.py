@@ -9,6 +9,13 @@ import tomllib
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
+def drivers():
+    """Sections of keystone.conf in which ``driver = alliance`` can stand."""
+    project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+    groups = (group.split('.') for group in project['entry-points'])
+    return [name for keystone, name, *more in groups if keystone == 'keystone' and not more]
+
+
 def install(folder):
     """Write the metadata that stevedore reads into ``folder`` and put both on the path."""
     project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']

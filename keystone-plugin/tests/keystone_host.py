@@ -6,6 +6,7 @@ import sys
 import threading
 import uuid
 
+import checkout
 from keystone.common import fernet_utils
 from keystone.common import provider_api
 from keystone.common import sql
@@ -17,10 +18,6 @@ from werkzeug.test import EnvironBuilder
 CONF = keystone.conf.CONF
 PROVIDERS = provider_api.ProviderAPIs
 PASSWORD = 'correct horse'
-DRIVERS = (
-    *('catalog', 'revoke', 'assignment'),
-    *('application_credential', 'credential', 'trust', 'oauth1'),
-)
 
 
 def write_configuration(folder, memcached_port, driver='alliance', **changes):
@@ -54,7 +51,7 @@ def write_configuration(folder, memcached_port, driver='alliance', **changes):
             'worker_threads': '8',
         },
     }
-    for section in DRIVERS:
+    for section in checkout.drivers():
         sections.setdefault(section, {})['driver'] = driver
     for section, options in changes.items():
         sections.setdefault(section, {}).update(options)

@@ -1,10 +1,14 @@
 """What would outlive a login at home is refused when a guest makes it, and only then."""
 
+import datetime
 import json
+import types
 import uuid
 
 from keystone import exception
+from keystone.federation import idp
 from keystone_host import PROVIDERS
+from oslo_utils import timeutils
 import pytest
 from test_derived_tokens import derive
 from test_derived_tokens import project_scope
@@ -18,7 +22,9 @@ class Maker:
         self.role = role
 
     def _post(self, path, body):
-        return self.api.request('POST', f'/v3{path}', self.token, body=body).status_code
+        answer = self.api.request('POST', f'/v3{path}', self.token, body=body)
+        self.said = answer.get_data(as_text=True)
+        return answer.status_code
 
     def application_credential(self):
         roles = [{'name': self.role}]
@@ -58,9 +64,22 @@ class Maker:
         try:
             # By policy, administrators alone reach this.
             PROVIDERS.oauth_api.authorize_request_token(request['id'], self.id, [role])
-        except exception.Forbidden:
-            return 403
+        except exception.ForbiddenNotSecurity as error:
+            self.said = str(error)
+            return error.code
         return 200
+
+    def assertion(self):
+        return self._assertion('saml2')
+
+    def ecp_assertion(self):
+        return self._assertion('saml2/ecp')
+
+    def _assertion(self, kind):
+        identity = {'methods': ['token'], 'token': {'id': self.token}}
+        scope = {'service_provider': {'id': service_provider()}}
+        body = {'auth': {'identity': identity, 'scope': scope}}
+        return self._post(f'/auth/OS-FEDERATION/{kind}', body)
 
 
 WAYS = {
@@ -70,7 +89,17 @@ WAYS = {
     Maker.totp: 201,
     Maker.trust: 201,
     Maker.oauth: 200,
+    Maker.assertion: 200,
+    Maker.ecp_assertion: 200,
 }
+
+
+def service_provider():
+    url = 'https://sp.example/Shibboleth.sso/SAML2/POST'
+    provider = {'auth_url': url, 'sp_url': url, 'enabled': True, 'description': None}
+    sp_id = uuid.uuid4().hex
+    PROVIDERS.federation_api.create_sp(sp_id, {**provider, 'relay_state_prefix': 'ss:mem:'})
+    return sp_id
 
 
 def local_user():
@@ -107,11 +136,16 @@ def local(api):
 @pytest.mark.parametrize('way', WAYS, ids=lambda way: way.__name__)
 def test_a_guest_makes_no_second_door(world, guest, way):
     assert way(guest) == 403
+    assert 'The guest of another cloud has no ' in guest.said
     assert f'Guest {guest.id} may not make' in world.log()
 
 
 @pytest.mark.parametrize('way', WAYS, ids=lambda way: way.__name__)
-def test_a_local_user_does_as_ever(world, local, way):
+def test_a_local_user_does_as_ever(world, local, way, monkeypatch):
+    # What makes assertions needs programs that sign.
+    assertion = types.SimpleNamespace(to_string=lambda: '<assertion/>')
+    for maker, make in (('SAMLGenerator', 'samlize_token'), ('ECPGenerator', 'generate_ecp')):
+        monkeypatch.setattr(getattr(idp, maker), make, lambda *_args: assertion)
     assert way(local) == WAYS[way]
 
 
@@ -126,6 +160,29 @@ def test_a_local_user_gives_no_trust_to_a_guest(world, local, guest):
     assert local._post('/OS-TRUST/trusts', {'trust': trust}) == 403
 
 
+def test_a_trust_that_a_guest_has_had_is_not_passed_on(world, local, guest, monkeypatch):
+    def trust(trustee_id):
+        return {
+            'trustor_user_id': local.id,
+            'trustee_user_id': trustee_id,
+            'project_id': local.project_id,
+            'impersonation': True,
+            'expires_at': expires_at,
+            'allow_redelegation': True,
+            'roles': roles,
+        }
+
+    expires_at = timeutils.utcnow() + datetime.timedelta(hours=1)
+    roles = [PROVIDERS.role_api.get_unique_role_by_name(local.role)]
+    trusts, first = PROVIDERS.trust_api, uuid.uuid4().hex
+    with monkeypatch.context() as before:
+        before.setattr('keystone_alliance.second_doors._refuse_guests', lambda *_: None)
+        trusts.create_trust(first, trust(guest.id), roles)
+    given = trusts.get_trust(first)
+    with pytest.raises(exception.ForbiddenNotSecurity):
+        trusts.create_trust(uuid.uuid4().hex, trust(local_user()), roles, redelegated_trust=given)
+
+
 def test_nobody_makes_one_for_a_guest(world, api, guest):
     admin = Maker(api, world.admin('system'), guest.id, guest.project_id)
     assert admin.totp() == 403
@@ -134,7 +191,7 @@ def test_nobody_makes_one_for_a_guest(world, api, guest):
 def test_a_credential_is_not_handed_to_a_guest(world, guest):
     credential = {'id': uuid.uuid4().hex, 'user_id': local_user(), 'type': 'cert', 'blob': 'x'}
     PROVIDERS.credential_api.create_credential(credential['id'], credential)
-    with pytest.raises(exception.Forbidden):
+    with pytest.raises(exception.ForbiddenNotSecurity):
         PROVIDERS.credential_api.driver.update_credential(credential['id'], {'user_id': guest.id})
 
 
@@ -144,7 +201,7 @@ def test_a_token_that_was_authorised_before_is_not_issued(world, guest, monkeypa
     with monkeypatch.context() as before:
         before.setattr('keystone_alliance.second_doors._refuse_guests', lambda *_: None)
         PROVIDERS.oauth_api.authorize_request_token(request['id'], guest.id, ['r'])
-    with pytest.raises(exception.Forbidden):
+    with pytest.raises(exception.ForbiddenNotSecurity):
         PROVIDERS.oauth_api.create_access_token(request['id'], 3600)
 
 

@@ -89,7 +89,6 @@ class Keystone(WsgiService):
     def _configuration(self) -> str:
         cloud = self.cloud
         provider = "alliance" if cloud.alliance else cloud.token_provider
-        driver = "alliance" if cloud.alliance else "sql"
         methods = [*METHODS, "alliance"] if cloud.alliance else METHODS
         memcached = cloud.ports["memcached"]
         text = f"""\
@@ -115,24 +114,6 @@ provider = {provider}
 [auth]
 methods = {",".join(methods)}
 
-[catalog]
-driver = {driver}
-
-[revoke]
-driver = {driver}
-
-[assignment]
-driver = {driver}
-
-[application_credential]
-driver = {driver}
-
-[trust]
-driver = {driver}
-
-[oauth1]
-driver = {driver}
-
 [fernet_tokens]
 key_repository = {self.folder}/fernet-keys
 
@@ -140,7 +121,6 @@ key_repository = {self.folder}/fernet-keys
 key_repository = {self.folder}/fernet-keys
 
 [credential]
-driver = {driver}
 key_repository = {self.folder}/credential-keys
 
 [jwt_tokens]
@@ -154,6 +134,8 @@ ca_certs = {cloud.pki_keys.authority}
 folder = {self.folder}/uuid-tokens
 """
         if cloud.alliance:
+            for section in packages.drivers():
+                text += f"\n[{section}]\ndriver = alliance\n"
             daemon = Alliance(cloud)
             text += f"""
 [alliance]

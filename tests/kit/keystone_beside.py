@@ -23,12 +23,9 @@ from tests.kit.waiting import until
 
 #: WSGI modules that stand before Keystone in some tests.
 OURS = Path(__file__).resolve().parent.parent / "keystone_side"
-_DRIVERS = (
-    *("catalog", "revoke", "assignment"),
-    *("application_credential", "credential", "trust", "oauth1"),
-)
 #: What a Keystone without the plugin has in place of it.
-STOCK = {"token": {"provider": "fernet"}, **{section: {"driver": "sql"} for section in _DRIVERS}}
+STOCK = {"token": {"provider": "fernet"}}
+STOCK.update({section: {"driver": "sql"} for section in packages.drivers()})
 
 
 @dataclass(frozen=True)
