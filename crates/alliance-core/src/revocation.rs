@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -180,6 +181,8 @@ said_to_one!(RevocationList, "alliance-revocations+jwt", at most 12 << 20);
 /// [`Revoked`], arranged so that a token is compared with few events however many there are.
 #[derive(Debug, Default)]
 pub struct Revocations {
+    /// Nearly all, in order.
+    plain: Box<[PlainEvent]>,
     by_audit_id: HashMap<String, Vec<RevocationEvent>>,
     by_user: HashMap<String, Vec<RevocationEvent>>,
     other: Vec<RevocationEvent>,
@@ -196,7 +199,12 @@ impl From<Revoked> for Revocations {
             disabled_domains: revoked.disabled_domains,
             ..Self::default()
         };
+        let mut plain = Vec::new();
         for event in revoked.events {
+            if let Some(event) = PlainEvent::of(&event) {
+                plain.push(event);
+                continue;
+            }
             let place = match (&event.audit_id, &event.audit_chain_id, &event.user_id) {
                 (Some(id), _, _) | (None, Some(id), _) => {
                     arranged.by_audit_id.entry(id.clone()).or_default()
@@ -206,8 +214,68 @@ impl From<Revoked> for Revocations {
             };
             place.push(event);
         }
+        plain.sort_unstable();
+        arranged.plain = plain.into();
         arranged
     }
+}
+
+/// An event about one session or one user and nothing else, as a logout and a new password leave it;
+/// its id is 16 bytes, as Keystone makes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct PlainEvent {
+    about: About,
+    id: [u8; 16],
+    issued_before: Seconds,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum About {
+    Own,
+    Chain,
+    User,
+}
+
+impl PlainEvent {
+    fn of(event: &RevocationEvent) -> Option<Self> {
+        let (about, id) = match (&event.audit_id, &event.audit_chain_id, &event.user_id) {
+            (Some(id), None, None) => (About::Own, audit_id_bytes(id)?),
+            (None, Some(id), None) => (About::Chain, audit_id_bytes(id)?),
+            (None, None, Some(id)) => (About::User, user_id_bytes(id)?),
+            _ => return None,
+        };
+        let nothing_else = RevocationEvent {
+            audit_id: event.audit_id.clone(),
+            audit_chain_id: event.audit_chain_id.clone(),
+            user_id: event.user_id.clone(),
+            issued_before: event.issued_before,
+            ..RevocationEvent::default()
+        };
+        let is_plain = *event == nothing_else && event.issued_before.subsec_nanosecond() == 0;
+        is_plain.then_some(Self {
+            about,
+            id,
+            issued_before: event.issued_before.as_second(),
+        })
+    }
+
+    /// By the rule of [`RevocationEvent::is_late_enough`].
+    fn is_late_enough(&self, issued_at: Timestamp) -> bool {
+        let second = issued_at.as_second();
+        match self.about {
+            About::Own | About::Chain => self.issued_before >= second,
+            About::User if issued_at.subsec_nanosecond() > 0 => self.issued_before > second,
+            About::User => self.issued_before >= second,
+        }
+    }
+}
+
+fn audit_id_bytes(id: &str) -> Option<[u8; 16]> {
+    BASE64URL_NOPAD.decode(id.as_bytes()).ok()?.try_into().ok()
+}
+
+fn user_id_bytes(id: &str) -> Option<[u8; 16]> {
+    HEXLOWER.decode(id.as_bytes()).ok()?.try_into().ok()
 }
 
 impl Revocations {
@@ -224,6 +292,9 @@ impl Revocations {
         if is_disabled {
             return true;
         }
+        if self.is_plainly_ended(token) {
+            return true;
+        }
         let by_audit_id = token
             .audit_ids
             .iter()
@@ -236,6 +307,24 @@ impl Revocations {
             .any(|event| event.is_about(token))
     }
 
+    fn is_plainly_ended(&self, token: &Revocable<'_>) -> bool {
+        let own = token.audit_ids.first().map(|id| (About::Own, id));
+        let chain = token.audit_ids.iter().map(|id| (About::Chain, id));
+        let by_audit_id = own.into_iter().chain(chain);
+        let by_audit_id = by_audit_id.filter_map(|(about, id)| Some((about, audit_id_bytes(id)?)));
+        let by_user = user_id_bytes(token.user_id).map(|id| (About::User, id));
+        by_audit_id.chain(by_user).any(|about| {
+            // The last of those about it is the latest.
+            let end = self
+                .plain
+                .partition_point(|event| (event.about, event.id) <= about);
+            let last = end.checked_sub(1).and_then(|last| self.plain.get(last));
+            last.is_some_and(|event| {
+                (event.about, event.id) == about && event.is_late_enough(token.issued_at)
+            })
+        })
+    }
+
     /// Whether users of this domain are guests at home.
     pub fn is_guest_domain(&self, domain_id: &str) -> bool {
         self.guest_domains.contains(domain_id)
@@ -244,7 +333,7 @@ impl Revocations {
     /// How many events there are.
     pub fn len(&self) -> usize {
         let indexed = self.by_audit_id.values().chain(self.by_user.values());
-        indexed.map(Vec::len).sum::<usize>() + self.other.len()
+        indexed.map(Vec::len).sum::<usize>() + self.other.len() + self.plain.len()
     }
 
     /// Whether there is none.
@@ -413,7 +502,56 @@ mod tests {
         assert!(event.is_ok_and(|event| event.trust_id == some("t") && event.expires_at.is_some()),);
     }
 
+    /// Ids as Keystone makes them, and others.
+    fn ids(plain: &'static [&'static str]) -> impl Strategy<Value = Option<String>> {
+        prop_oneof![
+            Just(None),
+            proptest::sample::select(plain).prop_map(|id| Some(id.to_owned())),
+        ]
+    }
+
+    const AUDIT_IDS: &[&str] = &["VcxU2JYqT8OzfUVvrjEITQ", "AAAAAAAAAAAAAAAAAAAAAA", "own"];
+    const USER_IDS: &[&str] = &["0123456789abcdef0123456789abcdef", "ann"];
+
     proptest! {
+        #[test]
+        fn however_it_is_arranged_the_events_decide(
+            events in proptest::collection::vec(
+                (ids(AUDIT_IDS), ids(AUDIT_IDS), ids(USER_IDS), ids(&["science"]), 90i64..110, 0i32..3),
+                0..8,
+            ),
+            user_id in proptest::sample::select(USER_IDS),
+            audit_ids in proptest::collection::vec(proptest::sample::select(AUDIT_IDS), 1..3),
+            issued in (90i64..110, 0i32..2),
+        ) {
+            let half = |(second, part): (i64, i32)| {
+                Timestamp::new(second, part * 500_000_000).unwrap_or_default()
+            };
+            let events: Vec<_> = events
+                .into_iter()
+                .map(|(audit_id, audit_chain_id, user_id, project_id, second, part)| {
+                    RevocationEvent {
+                        audit_id,
+                        audit_chain_id,
+                        user_id,
+                        project_id,
+                        issued_before: half((second, part % 2)),
+                        ..RevocationEvent::default()
+                    }
+                })
+                .collect();
+            let ours = Ours {
+                audit_ids: audit_ids.into_iter().map(str::to_owned).collect(),
+                ..ours()
+            };
+            let token = Revocable { user_id, issued_at: half(issued), ..token(&ours) };
+            let expected = events.iter().any(|event| event.is_about(&token));
+            let count = events.len();
+            let arranged = Revocations::from(Revoked { events, ..Revoked::default() });
+            prop_assert_eq!(arranged.ends(&token), expected);
+            prop_assert_eq!(arranged.len(), count);
+        }
+
         #[test]
         fn an_event_without_a_bound_but_time_ends_everything_older(issued in 0i64..200) {
             let ours = ours();

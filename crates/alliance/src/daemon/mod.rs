@@ -250,6 +250,7 @@ impl Daemon {
             );
         }
         let refresh = self.config.catalog.refresh;
+        self.spawn(Arc::clone(&self).forget_what_had_ended());
         tokio::join!(
             self.publisher.ring_when_needed(),
             Arc::clone(&self).follow_own_catalog(refresh),

@@ -142,9 +142,14 @@ impl Publisher {
 
     /// Waits until our Keystone knows of these, at most for `patience`.
     pub(crate) async fn knows_of(&self, sessions: &BTreeSet<String>, patience: Duration) -> bool {
+        timeout(patience, self.has_told(sessions)).await.is_ok()
+    }
+
+    /// Waits until our Keystone knows of these.
+    pub(crate) async fn has_told(&self, sessions: &BTreeSet<String>) {
         let mut state = self.state.subscribe();
-        let all_told = state.wait_for(|_| self.bell().has_told(sessions));
-        timeout(patience, all_told).await.is_ok()
+        let told = state.wait_for(|_| self.bell().has_told(sessions)).await;
+        told.map(drop).unwrap_or_default();
     }
 
     /// What our Keystone must do; `None` if `random`, what follows [`RING_PREFIX`], is not that of

@@ -93,10 +93,35 @@ impl Daemon {
         }))
     }
 
+    /// Takes out of the services' caches what has ended before this daemon was started: the last one
+    /// may have died before it did, or before our Keystone knew.
+    pub(crate) async fn forget_what_had_ended(self: Arc<Self>) {
+        match self.store.ended_sessions().list(now()).await {
+            Ok(ended) => {
+                let ended = ended.into_iter().map(|(ended, _)| ended.session);
+                self.forget_in_caches(&ended.collect()).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "what had ended before the start may still be served by services that cached it");
+            }
+        }
+    }
+
     /// Takes sessions' tokens out of the services' caches, once our Keystone refuses them, and once
-    /// more.
+    /// more. If that takes long, also at once: Keystone may be away.
     async fn forget_in_caches(&self, sessions: &BTreeSet<String>) {
-        self.publisher.knows_of(sessions, KEYSTONE_WAIT).await;
+        if sessions.is_empty() {
+            return;
+        }
+        if !self.publisher.knows_of(sessions, KEYSTONE_WAIT).await {
+            self.sweep_sessions(sessions).await;
+            let mut stop = self.stop.subscribe();
+            tokio::select! {
+                () = self.publisher.has_told(sessions) => {}
+                // The next daemon does it. An error means that this one is gone already.
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+        }
         self.sweep_sessions(sessions).await;
         sleep(SECOND_SWEEP).await;
         self.sweep_sessions(sessions).await;
