@@ -82,11 +82,16 @@ async fn first_schema(bed: &Bed) -> Outcome {
         "ended_sessions",
         "sign_outs",
         "heard_sign_outs",
+        "used_passports",
     ] {
         bed.execute(&format!("DROP TABLE {table}")).await?;
     }
     for column in ["kind", "policy", "keystone"] {
         bed.execute(&format!("ALTER TABLE partners DROP COLUMN {column}"))
+            .await?;
+    }
+    for table in ["invitations", "acceptances"] {
+        bed.execute(&format!("ALTER TABLE {table} DROP COLUMN login"))
             .await?;
     }
     bed.execute("DROP INDEX /*! IF EXISTS */ seen_tokens_of_session /*! ON seen_tokens */")
@@ -113,7 +118,7 @@ async fn a_database_of_the_first_schema_keeps_what_it_holds(bed: &Bed) -> Outcom
     assert_eq!(store.agreements().live(&cloud("west"), 30).await?.len(), 1);
     let (north, access) = keystone("north", &[TokenFormat::Uuid])?;
     store.partners().add_keystone(&north, &access).await?;
-    let newest = "SELECT COUNT(*) FROM meta WHERE name = 'schema' AND value = '5'";
+    let newest = "SELECT COUNT(*) FROM meta WHERE name = 'schema' AND value = '6'";
     assert_eq!(bed.count(newest).await?, 1);
     Ok(())
 }

@@ -80,8 +80,8 @@ pub(super) struct Set {
 pub(super) const LOGIN: &str = "\
 How users of the two clouds log in at the other:
   bearer    with the token that they have at home; the host sees it
-  passport  with a passport that home issues for one login; the token stays at home. Users need the
-            client plugin v3alliance, and catalogs at home do not show the partner's regions
+  passport  with a passport of home, once; the token stays at home. Users need the client
+            plugin v3alliance; catalogs at home do not show the partner's regions
   both      either [default]";
 
 const MODES: &str = "\

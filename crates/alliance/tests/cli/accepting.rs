@@ -55,7 +55,7 @@ fn accepting_shows_who_invites_and_waits_for_the_confirmation() -> Result<()> {
         &format!("{text}\n"),
     )?;
     insta::assert_snapshot!(paired);
-    let accepted = json!({"invitation": text, "name": "west", "trust_till": null});
+    let accepted = json!({"invitation": text, "name": "west", "trust_till": null, "login": "both"});
     assert_eq!(
         daemon.seen()[2],
         ("POST /v1/acceptances".to_owned(), accepted)

@@ -38,7 +38,8 @@ const INVITE: &[&str] = &["partner", "invite", "west", "--role", "host"];
 fn the_invitation_stands_alone_on_standard_output() -> Result<()> {
     let daemon = inviting("accepted")?;
     let id = west_id().to_string();
-    let paired = alliance(&daemon, &[INVITE, &["--expect", &id]].concat(), "")?;
+    let invite = [INVITE, &["--expect", &id, "--login", "passport"]].concat();
+    let paired = alliance(&daemon, &invite, "")?;
     insta::assert_snapshot!(paired);
     assert_eq!(paired.out, "alliance1-AbC\n");
     assert_eq!(
@@ -47,7 +48,7 @@ fn the_invitation_stands_alone_on_standard_output() -> Result<()> {
     );
     assert_eq!(
         daemon.seen()[0].1,
-        json!({"name": "west", "role": "host", "expect": id, "trust_till": null})
+        json!({"name": "west", "role": "host", "expect": id, "trust_till": null, "login": "passport"})
     );
     Ok(())
 }
