@@ -229,9 +229,9 @@ class Cloud:
 
     def changed(self, statement: str, *values) -> None:
         """Changes its Keystone's database behind its back, and ends what it remembers."""
-        with contextlib.closing(sqlite3.connect(self._database, timeout=10)) as database:
-            with database:
-                database.execute(statement, values)
+        opened = contextlib.closing(sqlite3.connect(self._database, timeout=10))
+        with opened as database, database:
+            database.execute(statement, values)
         self.forget()
 
     @property
