@@ -14,6 +14,7 @@ import socket
 import sqlite3
 import subprocess
 import threading
+import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,6 +233,8 @@ class Cloud:
         opened = contextlib.closing(sqlite3.connect(self._database, timeout=10))
         with opened as database, database:
             database.execute(statement, values)
+        # memcached forgets what is older than the current second.
+        time.sleep(1.1)
         self.forget()
 
     @property
