@@ -15,6 +15,7 @@ import socket
 import sqlite3
 import subprocess
 import threading
+import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -252,8 +253,11 @@ class Cloud:
 
     def changed(self, statement: str, *values) -> None:
         """Changes its Keystone's database behind its back, and ends what it remembers."""
-        with contextlib.closing(sqlite3.connect(self._database, timeout=10)) as database, database:
+        opened = contextlib.closing(sqlite3.connect(self._database, timeout=10))
+        with opened as database, database:
             database.execute(statement, values)
+        # memcached forgets what is older than the current second.
+        time.sleep(1.1)
         self.forget()
 
     def store_revocations(self, events: list[dict]) -> None:

@@ -161,6 +161,20 @@ impl PeerClient {
             .await
     }
 
+    /// The same, where nobody waits for the answer. The circuit breaker hears nothing of it: what
+    /// others wait for is not given up because this is slow.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn grants_unhurried(
+        &self,
+        id: RequestId,
+        question: &GrantsQuestion,
+    ) -> Result<GrantsAnswer, PeerError> {
+        let request = self.post(id, "/v1/grants").json(question);
+        transport::send(request.timeout(self.deadlines.errand)).await
+    }
+
     /// Its projects of that id or name.
     ///
     /// # Errors

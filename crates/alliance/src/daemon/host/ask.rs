@@ -1,6 +1,7 @@
 //! The questions themselves: to the issuer's daemon over its peer API, or to its Keystone where it
 //! has no daemon; and what its answer is worth.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,8 +15,6 @@ use alliance_peer::request_id::RequestId;
 use alliance_peer::service::Report;
 use alliance_peer::wire::{GrantsAnswer, GrantsQuestion, Introspection};
 use alliance_token::Token;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use serde::de::DeserializeOwned;
 
 use super::notary::Notary;
@@ -32,8 +31,9 @@ pub(super) struct Question {
     pub directory: Arc<Directory>,
     pub budgets: Arc<Budgets>,
     pub metrics: Arc<Metrics>,
-    /// Where it is counted.
-    pub counted: Family<PartnerLabel, Counter>,
+    /// Whether a request waits for the answer. If not, it may take longer, and a partner that does
+    /// not answer is not held against it.
+    pub is_awaited: bool,
     pub notary: Arc<Notary>,
     pub role_sets: Arc<RoleSets>,
     pub book: Arc<Book>,
@@ -113,7 +113,11 @@ impl Question {
         asked: &GrantsQuestion,
         asked_at: Instant,
     ) -> Outcome<Grants> {
-        let answer = client.grants(self.request_id, asked).await;
+        let answer = if self.is_awaited {
+            client.grants(self.request_id, asked).await
+        } else {
+            client.grants_unhurried(self.request_id, asked).await
+        };
         let answer = answer.map(|answer| match answer {
             GrantsAnswer::Active { statement } => Ok(statement),
             GrantsAnswer::Inactive { reason } => Err(reason),
@@ -175,13 +179,14 @@ impl Question {
         asked_at: Instant,
     ) -> Outcome<Grants> {
         let id = self.request_id.to_string();
-        let answer = plain
-            .ask(
-                plain
-                    .keystone
-                    .grants(&asked.user_id, asked.project_id.as_deref(), &id),
-            )
-            .await;
+        let question = plain
+            .keystone
+            .grants(&asked.user_id, asked.project_id.as_deref(), &id);
+        let answer = if self.is_awaited {
+            plain.ask(question).await
+        } else {
+            question.await.map_err(Unanswered::from)
+        };
         self.count(asked_at);
         match answer {
             Ok(UserGrants::Some(grants)) => {
@@ -201,12 +206,26 @@ impl Question {
         let label = PartnerLabel {
             partner: self.known.partner.name.clone(),
         };
-        self.counted.get_or_create(&label).inc();
+        let counted = if self.is_awaited {
+            &self.metrics.questions
+        } else {
+            &self.metrics.checks
+        };
+        counted.get_or_create(&label).inc();
     }
 
     fn failed(&self, error: &Unanswered) -> NoAnswer {
-        tracing::warn!(request_id = %self.request_id, partner = self.known.partner.name, %error, "a partner's Keystone did not answer a question");
+        self.note_silence(error);
         NoAnswer::Failed(error.reason())
+    }
+
+    fn note_silence(&self, error: &dyn Display) {
+        let (request_id, partner) = (self.request_id, &self.known.partner.name);
+        if self.is_awaited {
+            tracing::warn!(%request_id, partner, %error, "a partner did not answer a question");
+        } else {
+            tracing::debug!(%request_id, partner, %error, "a partner did not answer a question that nobody waits for");
+        }
     }
 
     /// The statement in an answer, with its signature checked.
@@ -218,7 +237,7 @@ impl Question {
             Ok(Ok(jws)) => jws,
             Ok(Err(reason)) => return Err(NoAnswer::Inactive(reason)),
             Err(error) => {
-                tracing::warn!(request_id = %self.request_id, partner = self.known.partner.name, %error, "a partner did not answer a question");
+                self.note_silence(&error);
                 return Err(NoAnswer::Failed(error.reason()));
             }
         };

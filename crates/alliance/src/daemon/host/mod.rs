@@ -356,7 +356,7 @@ impl Host {
             directory: Arc::clone(&self.directory),
             budgets: Arc::clone(&self.budgets),
             metrics: Arc::clone(&self.metrics),
-            counted: self.metrics.questions.clone(),
+            is_awaited: true,
             notary: Arc::clone(&self.notary),
             role_sets: Arc::clone(&self.role_sets),
             book: Arc::clone(&self.book),

@@ -28,6 +28,12 @@ pub(crate) struct Here {
     pub project_id: Option<String>,
 }
 
+impl Here {
+    fn key(&self) -> Key {
+        guest_key(&self.cloud_id, &self.user_id, self.project_id.as_deref())
+    }
+}
+
 /// What home said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Word {
@@ -44,9 +50,9 @@ struct Standing {
     asked: Instant,
 }
 
-/// By who it is and where.
+/// Of each partner's users, by who it is and where.
 #[derive(Debug, Default)]
-pub(super) struct Standings(Mutex<HashMap<Key, Standing>>);
+pub(super) struct Standings(Mutex<HashMap<CloudId, HashMap<Key, Standing>>>);
 
 impl Standings {
     /// A user has shown that it is here. Its home is asked soon if nobody knows its `roles`.
@@ -58,7 +64,9 @@ impl Standings {
         roles: Option<&Roles>,
     ) {
         let key = guest_key(cloud_id, user_id, project_id);
-        self.all().entry(key).or_insert_with(|| Standing {
+        let mut all = self.all();
+        let theirs = all.entry(cloud_id.clone()).or_default();
+        theirs.entry(key).or_insert_with(|| Standing {
             here: Here {
                 cloud_id: cloud_id.clone(),
                 user_id: user_id.to_owned(),
@@ -72,8 +80,12 @@ impl Standings {
     /// Those of a partner that were asked about at least `age` ago. Who `is_gone` is forgotten.
     fn due(&self, cloud_id: &CloudId, age: Duration, is_gone: impl Fn(&Here) -> bool) -> Vec<Here> {
         let mut due = Vec::new();
-        self.all().retain(|_, standing| {
-            if standing.here.cloud_id != *cloud_id || standing.asked.elapsed() < age {
+        let mut all = self.all();
+        let Some(theirs) = all.get_mut(cloud_id) else {
+            return due;
+        };
+        theirs.retain(|_, standing| {
+            if standing.asked.elapsed() < age {
                 return true;
             }
             let is_here = !is_gone(&standing.here);
@@ -86,9 +98,10 @@ impl Standings {
     }
 
     /// Home has answered: the roles, or no. Returns whether somebody may be served who should not.
-    fn settle(&self, key: &Key, answer: Option<&BTreeSet<String>>, asked: Instant) -> bool {
+    fn settle(&self, here: &Here, answer: Option<&BTreeSet<String>>, asked: Instant) -> bool {
         let mut all = self.all();
-        let Some(standing) = all.get_mut(key) else {
+        let theirs = all.get_mut(&here.cloud_id);
+        let Some(standing) = theirs.and_then(|theirs| theirs.get_mut(&here.key())) else {
             return false;
         };
         standing.asked = asked;
@@ -104,7 +117,12 @@ impl Standings {
         is_worse
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<Key, Standing>> {
+    /// Forgets the users of all but these partners.
+    fn keep_only(&self, partners: &BTreeSet<CloudId>) {
+        self.all().retain(|cloud_id, _| partners.contains(cloud_id));
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<CloudId, HashMap<Key, Standing>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -114,6 +132,11 @@ impl Host {
     pub(crate) fn due(&self, cloud_id: &CloudId, age: Duration) -> Vec<Here> {
         let is_gone = |here: &Here| !self.book.has_user(&here.cloud_id, &here.user_id);
         self.book.standings.due(cloud_id, age, is_gone)
+    }
+
+    /// Forgets who is here of all but these partners.
+    pub(crate) fn keep_guests_of(&self, partners: &BTreeSet<CloudId>) {
+        self.book.standings.keep_only(partners);
     }
 
     /// Half of how old home's last word may be: the rest is for asking, and for telling our Keystone
@@ -132,23 +155,21 @@ impl Host {
         here: &Here,
         request_id: RequestId,
     ) -> Result<bool, Reason> {
-        let project_id = here.project_id.as_deref();
-        let key = guest_key(&here.cloud_id, &here.user_id, project_id);
         let question = ask::Question {
-            counted: self.metrics.checks.clone(),
+            is_awaited: false,
             ..self.question(known, request_id)
         };
         let max_age = self.ask_every() / 2;
         let (outcome, _) = self
-            .ask_by(question, &here.user_id, project_id, max_age)
+            .ask_by(question, &here.user_id, here.project_id.as_deref(), max_age)
             .await;
         match outcome {
             Outcome::Active(kept) => {
                 let Grants { roles, .. } = &kept.claims;
                 let standings = &self.book.standings;
-                Ok(standings.settle(&key, Some(roles), kept.asked_at))
+                Ok(standings.settle(here, Some(roles), kept.asked_at))
             }
-            Outcome::Inactive(_) => Ok(self.book.standings.settle(&key, None, Instant::now())),
+            Outcome::Inactive(_) => Ok(self.book.standings.settle(here, None, Instant::now())),
             Outcome::Failed(reason) => Err(reason),
         }
     }
@@ -163,9 +184,13 @@ mod tests {
     }
 
     fn is_worse(standings: &Standings, answer: Option<&[&str]>) -> bool {
-        let key = guest_key(&CloudId::from_spki(b"west"), "ann", Some("p"));
+        let here = Here {
+            cloud_id: CloudId::from_spki(b"west"),
+            user_id: "ann".into(),
+            project_id: Some("p".into()),
+        };
         let answer = answer.map(roles);
-        standings.settle(&key, answer.as_deref(), Instant::now())
+        standings.settle(&here, answer.as_deref(), Instant::now())
     }
 
     #[test]
@@ -212,6 +237,8 @@ mod tests {
         let bob = |here: &Here| here.user_id == "bob";
         assert_eq!(standings.due(&west, Duration::ZERO, bob).len(), 1);
         assert_eq!(standings.due(&west, Duration::ZERO, none).len(), 1);
-        assert_eq!(standings.all().len(), 2);
+        standings.keep_only(&[north.clone()].into());
+        assert!(standings.due(&west, Duration::ZERO, none).is_empty());
+        assert_eq!(standings.due(&north, Duration::ZERO, none).len(), 1);
     }
 }
