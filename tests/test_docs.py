@@ -170,6 +170,7 @@ OTHERS = {
     ("federation", "assertion_prefix"),
     ("jwt_tokens", "jws_public_key_repository"),
     ("revoke", "cache_time"),
+    ("revoke", "caching"),
     ("keystone_authtoken", "token_cache_time"),
     ("keystone_authtoken", "memcached_servers"),
 }
