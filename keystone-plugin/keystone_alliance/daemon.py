@@ -93,12 +93,12 @@ class Daemon:
         answer = self._ask('/v1/tokens/validate', {'token': token, **ages._asdict()})
         return Answer(answer.get('passport'), answer.get('attestation'))
 
-    def confirm(self, cloud_id, user_id, project_id, ages, derived):
+    def confirm(self, cloud_id, user_id, project_id, ages, derived, grace):
         """Ask which roles a home user has in a home project. To be called in a ``place``.
 
         :param ages: as for ``validate``
         :param derived: hash, expiry and session of the token of this cloud that hangs on the answer
-
+        :param grace: seconds that the answer may be old if home is silent
         :returns: the signed grant statement, or an attestation of it, as an ``Answer``
         :raises Refused: the user has none, or may not come here
         :raises Indeterminate: nobody knows now
@@ -110,6 +110,7 @@ class Daemon:
                 'user_id': user_id,
                 'project_id': project_id,
                 'token': derived,
+                'grace': grace,
                 **ages._asdict(),
             },
         )

@@ -227,6 +227,11 @@ class Cloud:
         with contextlib.closing(sqlite3.connect(path, uri=True)) as database:
             return database.execute(query, values).fetchall()
 
+    def write(self, statement: str, *values) -> None:
+        """Changes its Keystone's database, behind Keystone's back."""
+        with contextlib.closing(sqlite3.connect(self._database, timeout=30)) as database, database:
+            database.execute(statement, values)
+
     @property
     def _database(self) -> Path:
         return self._cloud.folder / "keystone" / "keystone.db"

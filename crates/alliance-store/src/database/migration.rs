@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0003_plain_keystones.sql"),
     include_str!("../../migrations/0004_sign_outs.sql"),
     include_str!("../../migrations/0005_sessions.sql"),
+    include_str!("../../migrations/0008_leases.sql"),
 ];
 
 /// The schema of this version.
