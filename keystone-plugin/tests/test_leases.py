@@ -1,4 +1,4 @@
-"""What a guest made here, where an agreement allows it, works as long as home stands by the guest."""
+"""What a guest made where an agreement allows it works as long as home stands by the guest."""
 
 import time
 import uuid
