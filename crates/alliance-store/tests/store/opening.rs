@@ -95,6 +95,8 @@ async fn first_schema(bed: &Bed) -> Outcome {
         bed.execute(&format!("ALTER TABLE seen_tokens DROP COLUMN {column}"))
             .await?;
     }
+    bed.execute("ALTER TABLE agreements DROP COLUMN allowed")
+        .await?;
     bed.execute("UPDATE meta SET value = '1' WHERE name = 'schema'")
         .await
 }
