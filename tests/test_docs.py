@@ -153,6 +153,7 @@ def _options_of_the_plugin() -> set[tuple[str, str]]:
 OTHERS = {
     ("token", "provider"),
     ("token", "cache_time"),
+    ("identity", "cache_time"),
     ("token", "expiration"),
     ("token", "allow_expired_window"),
     ("token", "allow_rescope_scoped_token"),

@@ -11,8 +11,9 @@ from urllib.parse import parse_qs, quote
 
 import pytest
 
-from tests.kit import http
+from tests.kit import http, known_secrets
 from tests.kit.people import Person
+from tests.kit.waiting import until
 
 ROLES = ("member", "reader")
 
@@ -90,6 +91,26 @@ def signed(url: str, consumer: dict) -> dict[str, str]:
     return {"Authorization": f"OAuth {fields}"}
 
 
+class Credential:
+    """An application credential that a guest has made, where the agreement allows it."""
+
+    def __init__(self, guest: Guest):
+        self.guest, self.east = guest, guest.east
+        answer = guest.application_credential()
+        assert answer.status == 201, answer.body
+        made = answer.json()["application_credential"]
+        known_secrets.note(made["secret"], "secret")
+        self._shown = {"id": made["id"], "secret": made["secret"]}
+        self.token = self.log_in().headers["x-subject-token"]
+
+    def log_in(self) -> http.Answer:
+        return self.east.auth({"application_credential": self._shown})
+
+    def statuses(self) -> tuple[int, int]:
+        """Of its token, and of a login with it."""
+        return self.east.validate(self.token).status, self.log_in().status
+
+
 DOORS = [Guest.application_credential, Guest.ec2, Guest.ec2_by_hand, Guest.totp, Guest.trust]
 
 
@@ -122,3 +143,79 @@ def test_not_even_a_guest_who_administers_a_project_lets_a_consumer_in(west, eas
 @pytest.mark.parametrize("door", [Guest.ec2_by_hand, Guest.totp], ids=lambda door: door.__name__)
 def test_an_administrator_makes_none_for_a_guest(east, guest, door):
     assert "has no " in refusal(door(guest, by=east.admin))
+
+
+#: Seconds; instead of a minute.
+STALENESS = 8
+WORKS, REFUSED = (200, 201), (404, 401)
+
+
+@pytest.fixture(scope="module")
+def brisk(east):
+    """East asks home again after a few seconds, also where Keystone remembers a token."""
+    keystone = {"token": {"cache_time": 2}, "alliance": {"max_staleness": STALENESS}}
+    with east.configured(keystone=keystone, alliance={"tokens": {"max_staleness": STALENESS}}):
+        yield east
+
+
+@pytest.fixture
+def credential(west, brisk) -> Credential:
+    made = Credential(visitor(west, brisk, ROLES, "--allow", "application-credentials"))
+    assert made.statuses() == WORKS
+    return made
+
+
+def becomes(credential: Credential, statuses: tuple[int, int]) -> None:
+    until(lambda: credential.statuses() == statuses, f"{statuses}", deadline=2 * STALENESS)
+
+
+def test_an_agreement_allows_what_it_names_and_nothing_else(credential):
+    assert "has no EC2 credentials here" in refusal(credential.guest.ec2())
+    shown = credential.east.told("agreement", "list", "--partner", "west")
+    project_id = credential.guest.person.project.id
+    (agreement,) = [one for one in shown if one["projects"] == project_id]
+    assert agreement["allow"] == ["application-credentials"]
+
+
+def test_a_user_who_is_disabled_at_home_is_out_until_enabled_again(west, credential):
+    path = f"/users/{credential.guest.person.id}"
+    west.do("PATCH", path, {"user": {"enabled": False}})
+    becomes(credential, REFUSED)
+    west.do("PATCH", path, {"user": {"enabled": True}})
+    becomes(credential, WORKS)
+
+
+def test_also_behind_the_back_of_homes_keystone(west, credential):
+    for enabled, statuses in ((False, REFUSED), (True, WORKS)):
+        west.write("UPDATE user SET enabled = ? WHERE id = ?", enabled, credential.guest.person.id)
+        west.forget()
+        becomes(credential, statuses)
+
+
+def test_a_logout_at_home_leaves_it(west, credential):
+    token = credential.guest.token
+    assert west.ask("DELETE", "/auth/tokens", token, X_Subject_Token=token).status == 204
+    until(lambda: credential.east.validate(token).status == 404, "the login has ended", deadline=5)
+    assert credential.statuses() == WORKS
+
+
+def test_a_home_that_is_silent_is_bridged_and_ends_nothing(west, credential):
+    with west.stopped("alliance"):
+        until(
+            lambda: (
+                credential.east.validate(credential.token).status == 200
+                and credential.east.lets_in(credential.guest.token) is False
+            ),
+            "an ordinary token is refused, the credential's is not",
+            deadline=4 * STALENESS,
+        )
+        assert credential.log_in().status == 201
+    becomes(credential, WORKS)
+
+
+def test_what_the_agreement_no_longer_allows_is_refused(west, credential):
+    east, project = credential.east, credential.guest.person.project
+    east.end("west", project.id)
+    assert credential.statuses() == REFUSED
+    east.agree("west", project, ROLES)
+    assert credential.statuses() == REFUSED

@@ -13,6 +13,7 @@ from keystone_alliance import form
 from keystone_alliance import grants
 from keystone_alliance import guest
 from keystone_alliance import ids
+from keystone_alliance import leases
 from keystone_alliance import staleness
 from keystone_alliance.passport import Verifier
 from keystone_alliance.passport import claimed_issuer
@@ -108,7 +109,7 @@ class Admission:
             'audit_id': _session(partner, passport),
         }
 
-    def confirm(self, user, project_id, token, expires_at, audit_ids):
+    def confirm(self, user, project_id, token, expires_at, audit_ids, door=None):
         """Make sure that a shadow user still has a right to a token made here.
 
         Roles in ``project_id`` are brought to what home and agreement allow now.
@@ -118,6 +119,7 @@ class Admission:
         :param token: the token, which the daemon remembers by its hash
         :param expires_at: when it expires, as Keystone writes it
         :param audit_ids: its audit ids; the last names the partner's token that it was made from
+        :param door: what the guest got it by without a login at home, if so: a ``leases.Door``
         :raises Refused: no longer, or never
         :raises Indeterminate: nobody can say now
         """
@@ -126,6 +128,8 @@ class Admission:
         self._check_partner(partner)
         staleness.leave_earlier_request()
         if project_id is None:
+            if door is not None:
+                raise Refused(door.reason, 'without a project')
             guest.check_objects(partner)
             return
         try:
@@ -139,11 +143,14 @@ class Admission:
         derived = {
             'sha256': ids.token_sha256(token),
             'expires_at': int(timeutils.parse_isotime(expires_at).timestamp()),
-            'session': audit_ids[-1],
+            # What a guest made here belongs to no session of the partner.
+            'session': audit_ids[-1] if door is None else None,
         }
         asked_at = self._daemon.flights.fly(
             (generation, user['id'], project_id, derived['sha256']),
-            lambda: self._ask_and_confirm(partner, user, home_user_id, project, ages, derived),
+            lambda: self._ask_and_confirm(
+                partner, user, home_user_id, project, ages, derived, door
+            ),
         )
         staleness.remember_from(asked_at + self._settings.deadline)
 
@@ -174,18 +181,23 @@ class Admission:
         self._grant(user['id'], project['id'], passport.roles & roles)
         return user['id'], project['id']
 
-    def _ask_and_confirm(self, partner, user, home_user_id, project, ages, derived):
+    def _ask_and_confirm(self, partner, user, home_user_id, project, ages, derived, door):
         home_project_id = project['alliance_project_id']
         _roles(partner.live_agreements(time.time()), home_project_id)
+        _check_door(partner, home_project_id, door)
+        # Keystone's own cache counts as well.
+        grace = self._source.current().guest_grace - ages.held_for if door is not None else 0
+        grace = max(0, grace)
         with self._daemon.place():
             guest.check_objects(partner)
             asked_at = time.monotonic()
             answer = self._daemon.confirm(
-                partner.cloud_id, home_user_id, home_project_id, ages, derived
+                partner.cloud_id, home_user_id, home_project_id, ages, derived, grace
             )
         snapshot, partner = self._again(partner)
+        _check_door(partner, home_project_id, door)
         statement = self._verifier.grants(
-            answer, partner, snapshot, home_user_id, home_project_id, time.time()
+            answer, partner, snapshot, home_user_id, home_project_id, time.time(), grace
         )
         roles = self._allowed(partner.live_agreements(time.time()), home_project_id)
         self._check_roles(statement.roles, roles)
@@ -285,9 +297,18 @@ def _roles(agreements, home_project_id):
     return roles
 
 
+def _check_door(partner, home_project_id, door):
+    if door is not None and not leases.allows(partner, home_project_id, door):
+        raise Refused(door.reason, f'no agreement allows {door.name}')
+
+
 def _known_methods(methods):
-    """Those of ``methods`` that this Keystone can write into a derived token; at least one."""
-    known = [method for method in dict.fromkeys(methods) if method in CONF.auth.methods]
+    """Those of ``methods`` that this Keystone can write into a derived token; at least one.
+
+    A passcode is left out: in a token of this cloud it means one of a secret that was made here.
+    """
+    possible = [method for method in CONF.auth.methods if method != 'totp']
+    known = [method for method in dict.fromkeys(methods) if method in possible]
     return known or ['token']
 
 

@@ -119,12 +119,12 @@ class Daemon:
         answer = self._ask('/v1/logins', {'passport': passport, 'proof': proof})
         return Answer(answer.get('passport'), None)
 
-    def confirm(self, cloud_id, user_id, project_id, ages, derived):
+    def confirm(self, cloud_id, user_id, project_id, ages, derived, grace):
         """Ask which roles a home user has in a home project. To be called in a ``place``.
 
         :param ages: as for ``validate``
         :param derived: hash, expiry and session of the token of this cloud that hangs on the answer
-
+        :param grace: seconds that the answer may be old if home is silent
         :returns: the signed grant statement, or an attestation of it, as an ``Answer``
         :raises Refused: the user has none, or may not come here
         :raises Indeterminate: nobody knows now
@@ -136,6 +136,7 @@ class Daemon:
                 'user_id': user_id,
                 'project_id': project_id,
                 'token': derived,
+                'grace': grace,
                 **ages._asdict(),
             },
         )

@@ -143,9 +143,12 @@ class Verifier:
             origin=None if told.get('origin') is None else _id(told['origin'], 'origin'),
         )
 
-    def grants(self, answer, partner, snapshot, user_id, project_id, now):
-        """Return the ``GrantStatement`` in ``answer`` if it is about this user and project."""
-        claims = self._claims(answer, GRANTS, GRANTS_ATTESTATION, partner, snapshot, now)
+    def grants(self, answer, partner, snapshot, user_id, project_id, now, grace=0):
+        """Return the ``GrantStatement`` in ``answer`` if it is about this user and project.
+
+        :param grace: seconds that it may be older, since home is silent
+        """
+        claims = self._claims(answer, GRANTS, GRANTS_ATTESTATION, partner, snapshot, now, grace)
         grants = _mapping(claims.get('grants'), 'grants')
         user = _named(grants.get('user'), 'user')
         project = None
@@ -155,21 +158,21 @@ class Verifier:
             raise Refused('malformed', 'the grant statement is about somebody or something else')
         return GrantStatement(user=user, project=project, roles=_roles(grants.get('roles')))
 
-    def _claims(self, answer, statement_typ, attestation_typ, partner, snapshot, now):
+    def _claims(self, answer, statement_typ, attestation_typ, partner, snapshot, now, grace=0):
         if answer.statement is None and answer.attestation is not None:
             if not partner.attested:
                 raise Refused('malformed', 'attested, which is not believed for this partner')
             us = _Signer('this daemon', snapshot.cloud_id, snapshot.keys, attestation_typ)
-            claims = self._signed_by(us, answer.attestation, snapshot.cloud_id, now)
+            claims = self._signed_by(us, answer.attestation, snapshot.cloud_id, now, grace)
             if claims.get('partner') != partner.cloud_id:
                 raise Refused('malformed', 'the attestation is about another partner')
             return claims
         if partner.kind == snapshots.KEYSTONE:
             raise Refused('malformed', 'a plain Keystone signs no statements')
         home = _Signer('the partner', partner.cloud_id, partner.keys, statement_typ)
-        return self._signed_by(home, answer.statement, snapshot.cloud_id, now)
+        return self._signed_by(home, answer.statement, snapshot.cloud_id, now, grace)
 
-    def _signed_by(self, signer, jws, audience, now):
+    def _signed_by(self, signer, jws, audience, now, grace):
         if not isinstance(jws, str):
             raise Refused('malformed', 'no signed statement in the answer')
         try:
@@ -195,7 +198,7 @@ class Verifier:
             raise Refused('malformed', 'the statement has no time')
         if not issued_at <= now + self._skew:
             raise Refused('malformed', 'the statement is from the future: compare the clocks')
-        if issued_at < now - self._max_age - self._skew:
+        if issued_at < now - self._max_age - grace - self._skew:
             raise Refused('malformed', 'the statement is too old')
         return claims
 

@@ -9,17 +9,26 @@ import flask
 from keystone import exception
 from keystone.application_credential.backends import sql as application_credential_sql
 from keystone.common import provider_api
+import keystone.conf
 from keystone.credential.backends import sql as credential_sql
 from keystone.federation.backends import sql as federation_sql
 from keystone.oauth1.backends import sql as oauth1_sql
 from keystone.trust.backends import sql as trust_sql
 from oslo_log import log
 
+from keystone_alliance import leases
+from keystone_alliance import options
+from keystone_alliance import snapshot
 from keystone_alliance.admission import is_shadow
 
+CONF = keystone.conf.CONF
 LOG = log.getLogger(__name__)
 PROVIDERS = provider_api.ProviderAPIs
 
+# What no agreement can allow.
+_CREDENTIAL = leases.Door('', 'credentials', 'delegated_method')
+_ASSERTION = leases.Door('', 'SAML assertions', 'delegated_method')
+_DOORS = {'ec2': leases.EC2, 'totp': leases.TOTP}
 _ASSERTIONS = ('/auth/OS-FEDERATION/saml2', '/auth/OS-FEDERATION/saml2/ecp')
 
 
@@ -28,7 +37,11 @@ class ApplicationCredential(application_credential_sql.ApplicationCredential):
 
     def create_application_credential(self, application_credential, roles, access_rules=None):
         """Store one, unless it is a guest's."""
-        _refuse_guests('application credentials', application_credential['user_id'])
+        _refuse_guests(
+            leases.APPLICATION_CREDENTIAL,
+            application_credential.get('project_id'),
+            application_credential['user_id'],
+        )
         return super().create_application_credential(application_credential, roles, access_rules)
 
 
@@ -37,13 +50,17 @@ class Credential(credential_sql.Credential):
 
     def create_credential(self, credential_id, credential):
         """Store one, unless it is a guest's."""
-        _refuse_guests('credentials', credential.get('user_id'))
+        door = _DOORS.get(credential.get('type'), _CREDENTIAL)
+        _refuse_guests(door, credential.get('project_id'), credential.get('user_id'))
         return super().create_credential(credential_id, credential)
 
     def update_credential(self, credential_id, credential):
         """Change one, unless it is a guest's or would be."""
         known = self.get_credential(credential_id)
-        _refuse_guests('credentials', known.get('user_id'), credential.get('user_id'))
+        after = {**known, **credential}
+        for each in (known, after):
+            door = _DOORS.get(each['type'], _CREDENTIAL)
+            _refuse_guests(door, each.get('project_id'), each.get('user_id'))
         return super().update_credential(credential_id, credential)
 
 
@@ -56,7 +73,8 @@ class Trust(trust_sql.Trust):
         if trust.get('redelegated_trust_id'):
             chain += PROVIDERS.trust_api.get_trust_pedigree(trust['redelegated_trust_id'])
         for link in chain:
-            _refuse_guests('trusts', link.get('trustor_user_id'), link.get('trustee_user_id'))
+            people = link.get('trustor_user_id'), link.get('trustee_user_id')
+            _refuse_guests(leases.TRUST, link.get('project_id'), *people)
         return super().create_trust(trust_id, trust, roles)
 
 
@@ -65,13 +83,15 @@ class OAuth1(oauth1_sql.OAuth1):
 
     def authorize_request_token(self, request_token_id, user_id, role_ids):
         """Let a consumer act for a user, unless that is a guest."""
-        _refuse_guests('OAuth tokens', user_id)
+        project_id = self.get_request_token(request_token_id)['requested_project_id']
+        _refuse_guests(leases.OAUTH, project_id, user_id)
         return super().authorize_request_token(request_token_id, user_id, role_ids)
 
     def create_access_token(self, request_id, access_token_duration):
         """Store one, unless a guest has authorised it before this driver was there."""
-        authorised_by = self.get_request_token(request_id).get('authorizing_user_id')
-        _refuse_guests('OAuth tokens', authorised_by)
+        request = self.get_request_token(request_id)
+        authorised_by = request.get('authorizing_user_id')
+        _refuse_guests(leases.OAUTH, request['requested_project_id'], authorised_by)
         return super().create_access_token(request_id, access_token_duration)
 
 
@@ -88,23 +108,29 @@ class Federation(federation_sql.Federation):
             body = flask.request.get_json(silent=True, force=True)
             shown = body['auth']['identity']['token']['id']
             token = PROVIDERS.token_provider_api.validate_token(shown)
-            _refuse_guests('SAML assertions', token.user_id)
+            _refuse_guests(_ASSERTION, None, token.user_id)
         return service_provider
 
 
-def _refuse_guests(what, *user_ids):
+def _refuse_guests(door, project_id, *user_ids):
     """Look at users whom Keystone remembers anyway.
 
-    :raises keystone.exception.ForbiddenNotSecurity: one of them is a guest; other kinds of 403
-        hide from the user what they say
+    :param door: what is about to be made, in which project
+    :raises keystone.exception.ForbiddenNotSecurity: one of them is a guest whom no agreement allows
+        it; other kinds of 403 hide from the user what they say
     """
     for user_id in filter(None, user_ids):
         try:
             user = PROVIDERS.identity_api.get_user(user_id)
         except exception.UserNotFound:
             continue
-        if is_shadow(user):
-            LOG.info('Guest %s may not make %s', user_id, what)
+        if is_shadow(user) and not leases.may_make(_snapshot(), user, project_id, door):
+            LOG.info('Guest %s may not make %s', user_id, door.title)
             raise exception.ForbiddenNotSecurity(
-                f'The guest of another cloud has no {what} here: they would outlive the login there'
+                f'The guest of another cloud has no {door.title} here: '
+                'they would outlive the login there'
             )
+
+
+def _snapshot():
+    return snapshot.source(options.load(CONF).snapshot).current()

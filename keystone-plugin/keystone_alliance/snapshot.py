@@ -64,15 +64,18 @@ class Agreement:
     roles: frozenset[str]
     till: typing.Optional[float]
     transitive: bool
+    allow: frozenset[str]  # what may outlive a login, see ``leases``
 
     @classmethod
     def parse(cls, data):
+        allow = _need(data.get('allow', []), list, 'allow of an agreement')
         roles = _need(data['roles'], list, 'roles of an agreement')
         return cls(
             project_id=_need(data['project_id'], str, 'project of an agreement'),
             roles=frozenset(_need(role, str, 'role of an agreement') for role in roles),
             till=_epoch(data.get('till'), 'till of an agreement'),
             transitive=_need(data.get('transitive', False), bool, 'transitive'),
+            allow=frozenset(_need(door, str, 'allow of an agreement') for door in allow),
         )
 
     def is_live(self, now):
@@ -251,6 +254,7 @@ class Snapshot:
     cloud_id: typing.Optional[str]
     tag: typing.Optional[str]
     keys: tuple[dict, ...]  # with which our own daemon signs attestations
+    guest_grace: float  # seconds for which a silent home's word bears what its guests made here
     ring: typing.Optional[str]
     partners: typing.Mapping[str, Partner]
     untagged: typing.Mapping[str, str]  # format → tag of the partner whose untagged tokens they are
@@ -289,6 +293,7 @@ class Snapshot:
             cloud_id=cloud_id,
             tag=tag,
             keys=_jwks(data['cloud'].get('keys', []), 'keys of this cloud'),
+            guest_grace=_epoch(data['cloud'].get('guest_grace', 0), 'guest_grace'),
             ring=ring,
             partners=partners,
             untagged=_owners(partners),
@@ -308,6 +313,7 @@ NOTHING = Snapshot(
     cloud_id=None,
     tag=None,
     keys=(),
+    guest_grace=0,
     ring=None,
     partners={},
     untagged={},

@@ -11,6 +11,7 @@ from keystone_alliance import admission
 from keystone_alliance import form
 from keystone_alliance import ids
 from keystone_alliance import killswitch
+from keystone_alliance import leases
 from keystone_alliance import middleware
 from keystone_alliance import options
 from keystone_alliance import refusal
@@ -124,24 +125,24 @@ class Provider(base.Provider):
         if user is not None:
             with _Answering(token_id, self._source, refusal.not_found):
                 staleness.forget(token_id)
-                _check_derived(methods, system, domain_id, trust_id, access_token_id, app_cred_id)
-                self._admission.confirm(user, project_id, token_id, values[-1], audit_ids)
+                door = leases.door_of(methods, trust_id, access_token_id, app_cred_id)
+                _check_derived(methods, system, domain_id, door)
+                self._admission.confirm(user, project_id, token_id, values[-1], audit_ids, door)
         return values
 
     def _check_issue(self, token, token_id):
         user = _guest_behind(token.user_id, token.trust_id)
         if user is not None:
             with _Answering(None, self._source, refusal.not_authorized, user):
-                _check_derived(
+                door = leases.door_of(
                     token.methods,
-                    token.system,
-                    token.domain_id,
                     token.trust_id,
                     token.access_token_id,
                     token.application_credential_id,
                 )
+                _check_derived(token.methods, token.system, token.domain_id, door)
                 self._admission.confirm(
-                    user, token.project_id, token_id, token.expires_at, token.audit_ids
+                    user, token.project_id, token_id, token.expires_at, token.audit_ids, door
                 )
 
 
@@ -160,19 +161,14 @@ def _guest_behind(user_id, trust_id):
     return user if admission.is_shadow(user) else None
 
 
-def _check_derived(methods, system, domain_id, trust_id, access_token_id, app_cred_id):
+def _check_derived(methods, system, domain_id, door):
     """Refuse tokens of guests that were not made from a token or a login passport of theirs.
 
     Anything else, such as an application credential made while visiting, would be a second door
-    that stays open after the logout at home.
+    that stays open after the logout at home. Whether an agreement allows the one that it is,
+    ``admission`` says.
     """
-    if trust_id:
-        raise Refused('trust')
-    if access_token_id:
-        raise Refused('oauth')
-    if app_cred_id:
-        raise Refused('application_credential')
-    if not {'token', 'alliance'}.intersection(methods):
+    if door is None and not {'token', 'alliance'}.intersection(methods):
         raise Refused('delegated_method', 'a guest logs in at home')
     if system:
         raise Refused('system_scope')

@@ -62,6 +62,7 @@ def test_home_is_asked_about_the_roles_in_the_new_project(world, api, west, gues
         'project_id': other['id'],
         'max_age': 3,
         'held_for': 57,
+        'grace': 0,
     }
     assert {role['name'] for role in body['roles']} == {'member', 'reader'}
 

@@ -251,11 +251,14 @@ class Cloud:
         with contextlib.closing(sqlite3.connect(path, uri=True)) as database:
             return database.execute(query, values).fetchall()
 
+    def write(self, statement: str, *values) -> None:
+        """Changes its Keystone's database, behind Keystone's back."""
+        with contextlib.closing(sqlite3.connect(self._database, timeout=30)) as database, database:
+            database.execute(statement, values)
+
     def changed(self, statement: str, *values) -> None:
         """Changes its Keystone's database behind its back, and ends what it remembers."""
-        opened = contextlib.closing(sqlite3.connect(self._database, timeout=10))
-        with opened as database, database:
-            database.execute(statement, values)
+        self.write(statement, *values)
         # memcached forgets what is older than the current second.
         time.sleep(1.1)
         self.forget()

@@ -43,6 +43,7 @@ impl Crowd {
             roles: ["member".to_owned()].into(),
             services: None,
             transitive: false,
+            allow: BTreeSet::new(),
             since: 0,
             till: None,
             ended_at: None,

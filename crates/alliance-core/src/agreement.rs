@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +54,64 @@ impl fmt::Display for Projects {
     }
 }
 
+/// What a guest may make at the host although it outlives the login at home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Door {
+    /// Application credentials.
+    ApplicationCredentials,
+    /// EC2 credentials, with which S3 is used too.
+    Ec2,
+    /// Secrets of one-time passwords.
+    Totp,
+    /// Trusts, by which a service such as Heat acts for its user.
+    Trusts,
+    /// OAuth 1 access tokens.
+    Oauth,
+}
+
+impl Door {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::ApplicationCredentials,
+        Self::Ec2,
+        Self::Totp,
+        Self::Trusts,
+        Self::Oauth,
+    ];
+
+    /// Its name in commands, files and tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ApplicationCredentials => "application-credentials",
+            Self::Ec2 => "ec2",
+            Self::Totp => "totp",
+            Self::Trusts => "trusts",
+            Self::Oauth => "oauth",
+        }
+    }
+}
+
+impl fmt::Display for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Door {
+    type Err = UnknownDoor;
+
+    fn from_str(text: &str) -> Result<Self, UnknownDoor> {
+        let found = Self::ALL.into_iter().find(|door| door.as_str() == text);
+        found.ok_or_else(|| UnknownDoor(text.to_owned()))
+    }
+}
+
+/// Nothing that guests can make is called so.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is none of application-credentials, ec2, totp, trusts, oauth")]
+pub struct UnknownDoor(String);
+
 /// One agreement, as the host made it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
@@ -72,6 +131,9 @@ pub struct Agreement {
     pub services: Option<BTreeSet<String>>,
     /// Whether guests of the partner may come as well.
     pub transitive: bool,
+    /// What the partner's users may make here although it outlives their login.
+    #[serde(default)]
+    pub allow: BTreeSet<Door>,
     /// From when.
     pub since: Seconds,
     /// Until when.
@@ -112,6 +174,7 @@ pub(crate) mod tests {
             roles: ["member".to_owned()].into(),
             services: None,
             transitive: false,
+            allow: BTreeSet::new(),
             since: 10,
             till: Some(20),
             ended_at: None,
@@ -130,6 +193,22 @@ pub(crate) mod tests {
             ..agreement
         };
         assert!(!ended.is_live(15));
+    }
+
+    #[test]
+    fn each_door_has_one_name_everywhere() -> Result<(), Box<dyn std::error::Error>> {
+        for door in Door::ALL {
+            assert_eq!(door.as_str().parse::<Door>()?, door);
+            assert_eq!(serde_json::to_value(door)?, door.as_str());
+        }
+        let error = "heat".parse::<Door>().map_err(|error| error.to_string());
+        assert_eq!(
+            error,
+            Err(
+                r#""heat" is none of application-credentials, ec2, totp, trusts, oauth"#.to_owned()
+            )
+        );
+        Ok(())
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::agreement::{Agreement, Projects};
+use crate::agreement::{Agreement, Door, Projects};
 use crate::cloud::{CloudId, Tag};
 use crate::descriptor::{Endpoint, Jwk, Region, require_fit};
 use crate::label::clean;
@@ -34,6 +34,8 @@ pub struct Inputs<'a> {
     pub cloud_keys: &'a [Jwk],
     /// The service types that this cloud's own catalog has.
     pub own_service_types: &'a BTreeSet<String>,
+    /// See [`SnapshotCloud::guest_grace`].
+    pub guest_grace: Seconds,
     /// Every partner that is not draft or removed.
     pub partners: &'a [PartnerInputs],
     /// Whether partners' endpoints may be plain http, and on this machine (a lab).
@@ -118,6 +120,9 @@ pub struct SnapshotCloud {
     /// The keys that sign its daemon's attestations.
     #[serde(default)]
     pub keys: Vec<Jwk>,
+    /// For how long a silent home's last word still bears what its guests have made here, seconds.
+    #[serde(default)]
+    pub guest_grace: Seconds,
 }
 
 /// A partner whose tokens Keystone may meet.
@@ -181,6 +186,9 @@ pub struct SnapshotAgreement {
     pub till: Option<Seconds>,
     /// Whether the partner's guests may come.
     pub transitive: bool,
+    /// See [`Agreement::allow`].
+    #[serde(default)]
+    pub allow: BTreeSet<Door>,
 }
 
 /// What to append to catalogs.
@@ -290,6 +298,7 @@ impl Snapshot {
                 tag: inputs.cloud_id.tag(),
                 name: inputs.cloud_name.to_owned(),
                 keys: inputs.cloud_keys.to_vec(),
+                guest_grace: inputs.guest_grace,
             },
             ring,
             partners,
@@ -338,6 +347,7 @@ fn snapshot_partner(known: &PartnerInputs, now: Seconds) -> SnapshotPartner {
                 roles: agreement.roles.clone(),
                 till: agreement.till,
                 transitive: agreement.transitive,
+                allow: agreement.allow.clone(),
             })
             .collect(),
     }
@@ -501,6 +511,7 @@ mod tests {
             cloud_name: "west",
             cloud_keys: &[],
             own_service_types: &own,
+            guest_grace: 900,
             partners: &[partner],
             allow_http: false,
             allow_local: false,

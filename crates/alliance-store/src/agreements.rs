@@ -140,8 +140,8 @@ impl Agreements<'_> {
             .await?;
         let inserted = sqlx::query(
             "INSERT INTO agreements (id, partner_id, live_key, project_id, project_name,
-                project_domain, roles, services, transitive, since, till, ended_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+                project_domain, roles, services, transitive, allowed, since, till, ended_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
         )
         .bind(&agreement.id)
         .bind(&partner_id)
@@ -152,6 +152,7 @@ impl Agreements<'_> {
         .bind(to_json("agreements.roles", &agreement.roles)?)
         .bind(services_json(agreement.services.as_ref())?)
         .bind(i64::from(agreement.transitive))
+        .bind(to_json("agreements.allowed", &agreement.allow)?)
         .bind(agreement.since)
         .bind(agreement.till)
         .execute(&mut *transaction)
@@ -224,6 +225,7 @@ fn agreement(row: &AnyRow) -> Result<Agreement> {
         roles: row.json("roles")?,
         services: row.maybe_json("services")?,
         transitive: row.int("transitive")? != 0,
+        allow: row.maybe_json("allowed")?.unwrap_or_default(),
         since: row.int("since")?,
         till: row.maybe_int("till")?,
         ended_at: row.maybe_int("ended_at")?,

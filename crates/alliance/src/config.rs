@@ -146,6 +146,9 @@ section! {
         max_revocation_age: Duration = default(value::seconds, "300"),
         /// Seconds between two readings of a partner's revocation list.
         revocation_refresh: Duration = default(value::seconds, "15"),
+        /// Seconds for which what guests made here (where an agreement allows that) is borne by their
+        /// home's last word while home cannot be reached; 0 refuses it at once.
+        guest_grace: Duration = default(value::seconds_or_zero, "900"),
         /// How many partners' tokens are remembered at most, the least used going first. Each takes
         /// about 2 KB, most of it what its home signed.
         remembered: usize = default(value::count, "200000"),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alliance_answers::Signed;
 use alliance_core::Seconds;
-use alliance_core::agreement::Agreement;
+use alliance_core::agreement::{Agreement, Door};
 use alliance_core::cloud::CloudId;
 use alliance_core::descriptor::{Region, SignatureFamily};
 use alliance_core::partner::{KeystoneAccess, Partner, Role, Status};
@@ -114,6 +114,10 @@ pub(crate) struct ConfirmRequest {
     /// See [`ValidateRequest::max_age`].
     #[serde(default)]
     pub max_age: f64,
+    /// How old home's word may be if home does not answer now, seconds: of what a guest has made
+    /// here because an agreement allows it. At most `[tokens] guest_grace`.
+    #[serde(default)]
+    pub grace: f64,
     /// The token of this cloud for which the plugin asks: what to drop from the services' caches
     /// when the partner is suspended.
     #[serde(default)]
@@ -600,6 +604,9 @@ pub(crate) struct AgreementRequest {
     pub till: Option<Seconds>,
     /// Whether guests of the partner may come.
     pub transitive: bool,
+    /// What its users may make here although it outlives their login.
+    #[serde(default)]
+    pub allow: BTreeSet<Door>,
 }
 
 /// `GET /v1/agreements`, `GET /v1/agreements/{id}`: given ones; received ones have `received`.

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0004_sign_outs.sql"),
     include_str!("../../migrations/0005_sessions.sql"),
     include_str!("../../migrations/0006_login_passports.sql"),
+    include_str!("../../migrations/0007_leases.sql"),
 ];
 
 /// The schema of this version.

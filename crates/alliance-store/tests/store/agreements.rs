@@ -1,6 +1,7 @@
+use std::collections::BTreeSet;
 use std::slice;
 
-use alliance_core::agreement::{Agreement, Projects};
+use alliance_core::agreement::{Agreement, Door, Projects};
 use alliance_store::Error;
 use uuid::Uuid;
 
@@ -26,6 +27,7 @@ pub(crate) fn agreement(partner: &str, project: &str) -> Agreement {
         roles: ["member".to_owned(), "reader".to_owned()].into(),
         services: None,
         transitive: false,
+        allow: BTreeSet::new(),
         since: 20,
         till: None,
         ended_at: None,
@@ -41,6 +43,7 @@ async fn an_agreement_reads_back_as_it_was_made(bed: &Bed) -> Outcome {
         project_name: None,
         services: Some(["image".to_owned()].into()),
         transitive: true,
+        allow: [Door::ApplicationCredentials, Door::Trusts].into(),
         since: 21,
         till: Some(90),
         ..agreement("west", "*")

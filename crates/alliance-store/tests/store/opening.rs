@@ -43,13 +43,13 @@ async fn the_database_of_another_cloud_is_refused_and_both_are_named(bed: &Bed) 
 
 async fn a_newer_schema_is_refused(bed: &Bed) -> Outcome {
     bed.open().await?.close().await;
-    bed.execute("UPDATE meta SET value = '7' WHERE name = 'schema'")
+    bed.execute("UPDATE meta SET value = '8' WHERE name = 'schema'")
         .await?;
     let error = match bed.open().await {
         Ok(_) => return Err("it was opened".into()),
         Err(error) => error.to_string(),
     };
-    assert!(error.contains("has schema 7"), "{error}");
+    assert!(error.contains("has schema 8"), "{error}");
     assert_eq!(bed.count("SELECT COUNT(*) FROM partners").await?, 0);
     Ok(())
 }
@@ -100,6 +100,8 @@ async fn first_schema(bed: &Bed) -> Outcome {
         bed.execute(&format!("ALTER TABLE seen_tokens DROP COLUMN {column}"))
             .await?;
     }
+    bed.execute("ALTER TABLE agreements DROP COLUMN allowed")
+        .await?;
     bed.execute("UPDATE meta SET value = '1' WHERE name = 'schema'")
         .await
 }
@@ -118,7 +120,7 @@ async fn a_database_of_the_first_schema_keeps_what_it_holds(bed: &Bed) -> Outcom
     assert_eq!(store.agreements().live(&cloud("west"), 30).await?.len(), 1);
     let (north, access) = keystone("north", &[TokenFormat::Uuid])?;
     store.partners().add_keystone(&north, &access).await?;
-    let newest = "SELECT COUNT(*) FROM meta WHERE name = 'schema' AND value = '6'";
+    let newest = "SELECT COUNT(*) FROM meta WHERE name = 'schema' AND value = '7'";
     assert_eq!(bed.count(newest).await?, 1);
     Ok(())
 }

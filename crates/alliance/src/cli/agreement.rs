@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use alliance_core::Seconds;
+use alliance_core::agreement::Door;
 use alliance_core::label::clean;
 use clap::{Args, Subcommand};
 
@@ -58,6 +59,14 @@ pub(super) struct Create {
     /// Let the partner's own guests come as well
     #[arg(long)]
     transitive: bool,
+
+    /// What the project's users may make here although it outlives their login: any of
+    /// application-credentials, ec2, totp, trusts, oauth
+    ///
+    /// It works as long as home, which is asked at each use, stands by the user, the project and the
+    /// roles; while home cannot be reached, for [tokens] guest_grace. A logout at home does not end it.
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    allow: Vec<Door>,
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +119,7 @@ impl Create {
             services: (!services.is_empty()).then_some(services),
             till: self.till,
             transitive: self.transitive,
+            allow: self.allow.into_iter().collect(),
         };
         let create = daemon.post(&["agreements"]).patiently();
         let answer: AgreementApplied = create.json(&request).await?;
@@ -173,7 +183,7 @@ async fn list(
                 view.partner_name.clone(),
                 direction(&view).to_owned(),
                 project(&view),
-                join(&view.agreement.roles),
+                join(view.agreement.roles.iter().map(String::as_str)),
                 services(&view),
                 view.state.clone(),
                 when::rfc3339_or(view.agreement.till, "-"),
@@ -198,11 +208,18 @@ fn describe(view: &AgreementView) -> String {
             "project id at the host",
             view.host_project_id.clone().unwrap_or_default(),
         ),
-        ("roles", join(&agreement.roles)),
+        ("roles", join(agreement.roles.iter().map(String::as_str))),
         ("services", services(view)),
         (
             "partner's guests too",
             if agreement.transitive { "yes" } else { "no" }.to_owned(),
+        ),
+        (
+            "may outlive a login",
+            match agreement.allow.is_empty() {
+                true => "nothing".to_owned(),
+                false => join(agreement.allow.iter().map(|door| door.as_str())),
+            },
         ),
         ("state", view.state.clone()),
         ("since", when::rfc3339(agreement.since)),
@@ -233,16 +250,13 @@ fn project(view: &AgreementView) -> String {
 }
 
 fn services(view: &AgreementView) -> String {
-    view.agreement
-        .services
-        .as_ref()
-        .map_or_else(|| "those of home".to_owned(), join)
+    let services = view.agreement.services.as_ref();
+    services.map_or_else(
+        || "those of home".to_owned(),
+        |services| join(services.iter().map(String::as_str)),
+    )
 }
 
-fn join(words: &BTreeSet<String>) -> String {
-    words
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .join(", ")
+fn join<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    words.collect::<Vec<_>>().join(", ")
 }

@@ -1,5 +1,6 @@
 //! Making and ending agreements.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use alliance_cloud::keystone::{self, KeystoneError};
@@ -80,6 +81,7 @@ impl Daemon {
             roles: request.roles.clone(),
             services: request.services.clone(),
             transitive: request.transitive,
+            allow: request.allow.clone(),
             since: now(),
             till: request.till,
             ended_at: None,
@@ -173,6 +175,7 @@ impl Daemon {
                     roles: received.roles.clone(),
                     services: received.services.clone(),
                     transitive: false,
+                    allow: BTreeSet::new(),
                     since: 0,
                     till: received.till,
                     ended_at: None,

@@ -188,6 +188,7 @@ impl Daemon {
                 cloud_id: identity.cloud_id().clone(),
                 cloud_name: config.cloud.name.clone(),
                 cloud_key: identity.signing_key().public().to_jwk(),
+                guest_grace: config.tokens.guest_grace,
                 path: state_dir.join(SNAPSHOT),
                 group,
                 allow_http: config.catalog.allow_http,

@@ -63,6 +63,8 @@ pub(crate) struct Settings {
     pub cloud_name: String,
     /// The key that signs attestations.
     pub cloud_key: Jwk,
+    /// `[tokens] guest_grace`
+    pub guest_grace: Duration,
     /// Where the file goes.
     pub path: PathBuf,
     /// The group that may read it.
@@ -281,6 +283,7 @@ impl Publisher {
             cloud_name: &self.settings.cloud_name,
             cloud_keys: std::slice::from_ref(&self.settings.cloud_key),
             own_service_types: &own.service_types,
+            guest_grace: self.settings.guest_grace.as_secs().cast_signed(),
             partners: &inputs,
             allow_http: self.settings.allow_http,
             allow_local: self.settings.allow_http,
@@ -490,6 +493,7 @@ pub(crate) mod tests {
                 cloud_id: directory.cloud_id().clone(),
                 cloud_name: "east".into(),
                 cloud_key: Identity::ephemeral()?.signing_key().public().to_jwk(),
+                guest_grace: Duration::from_secs(900),
                 path: folder.path().join(SNAPSHOT),
                 group: None,
                 allow_http: false,

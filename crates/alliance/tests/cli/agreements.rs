@@ -9,7 +9,7 @@ fn science() -> Value {
     json!({
         "id": "8d3f7a52-93f0-4d7c-a2a4-5a6f7b0c1d2e", "partner": west_id(),
         "projects": "5b2c8f00d1e24b3a9c6d7e8f90a1b2c3", "project_name": "science", "project_domain": "Default",
-        "roles": ["member", "reader"], "services": null, "transitive": false,
+        "roles": ["member", "reader"], "services": null, "transitive": false, "allow": ["application-credentials", "trusts"],
         "since": 1_795_000_000, "till": null, "ended_at": null,
         "partner_name": "west", "state": "live", "host_project_id": "ede820c58f225c44aeaae305c0a372ae", "received": false
     })
@@ -38,13 +38,16 @@ fn an_agreement_shows_names_and_the_ids_that_they_were_resolved_to() -> Result<(
         "2100-01-01T00:00:00Z",
         "--service",
         "image",
+        "--allow",
+        "trusts,application-credentials",
     ];
     insta::assert_snapshot!(alliance(&daemon, &arguments, "")?);
     assert_eq!(
         daemon.seen()[0].1,
         json!({
             "partner": "west", "project": "science", "project_domain": null, "roles": ["member", "reader"],
-            "services": ["image"], "till": 4_102_444_800_i64, "transitive": false
+            "services": ["image"], "till": 4_102_444_800_i64, "transitive": false,
+            "allow": ["application-credentials", "trusts"]
         })
     );
     Ok(())

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alliance_answers::{Key, Outcome, Word};
+use alliance_answers::{Kept, Key, Outcome, Word};
 use alliance_core::admission::may_keep;
+use alliance_core::agreement::covering;
 use alliance_core::cloud::CloudId;
 use alliance_core::refusal::Reason;
 use alliance_core::statement::Grants;
@@ -74,6 +75,12 @@ impl Host {
                 request_id,
             )
             .await;
+        let outcome = match outcome {
+            Outcome::Failed(reason) => self
+                .borne(known, request)
+                .map_or(Outcome::Failed(reason), Outcome::Active),
+            told => told,
+        };
         let decided = match outcome {
             Outcome::Active(kept) => may_keep(&kept.claims, &known.given, &self.admin_roles, now())
                 .map(|_| kept.word.clone()),
@@ -94,6 +101,16 @@ impl Host {
             .await;
         }
         (decided, via)
+    }
+
+    /// The last good word of a home that is silent now, for what the guest was allowed to make here.
+    /// A *no* since then, and whatever put that word in doubt, has replaced it.
+    fn borne(&self, known: &Known, request: &ConfirmRequest) -> Option<Arc<Kept<Grants>>> {
+        let project_id = request.project_id.as_deref()?;
+        let allowed = covering(&known.given, project_id, now()).any(|one| !one.allow.is_empty());
+        let grace = seconds(request.grace).min(self.guest_grace);
+        let key = guest_key(&known.partner.cloud_id, &request.user_id, Some(project_id));
+        allowed.then(|| self.grants.fresh(&key, grace))?
     }
 
     /// Home's word about a user's roles that is not older than `max_age`.
@@ -149,9 +166,14 @@ pub(super) fn guest_key(cloud_id: &CloudId, user_id: &str, project_id: Option<&s
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
+    use alliance_core::agreement::{Agreement, Door};
+    use alliance_core::statement::{HomeUser, Named, Project};
     use alliance_peer::identity::Identity;
 
     use super::*;
+    use crate::config::Tokens;
     use crate::daemon::directory::tests::knows_west;
     use crate::daemon::host::tests::{five_guesses, member_of_all};
     use crate::daemon::metrics::Metrics;
@@ -177,6 +199,7 @@ mod tests {
             user_id: "u".into(),
             project_id: Some("p".into()),
             max_age: 0.0,
+            grace: 0.0,
             token: None,
         };
         let verdict = host.confirm(&request, RequestId::random()).await;
@@ -187,5 +210,93 @@ mod tests {
             "{verdict:?}"
         );
         Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_silent_homes_last_word_bears_what_an_agreement_lets_guests_make()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let (directory, store, west, _folder) = knows_west().await?;
+        let allowing = Agreement {
+            allow: [Door::Trusts].into(),
+            ..member_of_all(&west)
+        };
+        let key = guest_key(&west, "u", Some("p"));
+        let asked = |grace: f64| ConfirmRequest {
+            cloud_id: west.clone(),
+            user_id: "u".into(),
+            project_id: Some("p".into()),
+            max_age: 0.0,
+            grace,
+            token: None,
+        };
+        let host = |guest_grace: u64| {
+            let tokens = Tokens {
+                guest_grace: Duration::from_secs(guest_grace),
+                ..five_guesses()
+            };
+            let identity = Identity::ephemeral().map(Arc::new)?;
+            let metrics = Arc::new(Metrics::new());
+            let (directory, store) = (Arc::clone(&directory), store.clone());
+            Ok::<_, anyhow::Error>(Host::new(directory, store, metrics, identity, &tokens))
+        };
+        let said = async |host: &Host| {
+            let kept = Kept {
+                word: Word::Theirs("jws".to_owned().into()),
+                claims: member(),
+                asked_at: Instant::now(),
+            };
+            let yes = async move || Outcome::Active(Arc::new(kept));
+            host.grants
+                .answer(key, Duration::ZERO, || Ok(()), yes)
+                .await;
+        };
+        let is_borne = async |host: &Host, grace: f64| {
+            let verdict = host.confirm(&asked(grace), RequestId::random()).await;
+            matches!(verdict, Verdict::Valid { .. })
+        };
+
+        let agreements = store.agreements();
+        agreements.create(&member_of_all(&west), 10).await?;
+        directory.reload().await?;
+        let patient = host(900)?;
+        said(&patient).await;
+        assert!(!is_borne(&patient, 900.0).await, "no agreement allows any");
+
+        agreements.end("a", 20).await?;
+        let allowing = Agreement {
+            id: "b".into(),
+            ..allowing
+        };
+        agreements.create(&allowing, 20).await?;
+        directory.reload().await?;
+        assert!(is_borne(&patient, 900.0).await);
+        assert!(!is_borne(&patient, 0.0).await, "an ordinary token");
+        patient.grants.forget(&key);
+        assert!(!is_borne(&patient, 900.0).await, "it is in doubt");
+
+        let impatient = host(0)?;
+        said(&impatient).await;
+        assert!(!is_borne(&impatient, 900.0).await);
+        Ok(())
+    }
+
+    fn member() -> Grants {
+        let default = || Named {
+            id: "default".into(),
+            name: "Default".into(),
+        };
+        Grants {
+            user: HomeUser {
+                id: "u".into(),
+                name: "ann".into(),
+                domain: default(),
+            },
+            project: Some(Project {
+                id: "p".into(),
+                name: "science".into(),
+                domain: default(),
+            }),
+            roles: ["member".to_owned()].into(),
+        }
     }
 }
