@@ -57,6 +57,12 @@ class Alliance(base.AuthMethodHandler):
         except Indeterminate as error:
             LOG.warning('Login passport undecided (%s): %s', error.reason, error.detail or '')
             raise indeterminate() from None
+        except exception.Error:
+            raise
+        except Exception:
+            # Keystone would show some of them to whoever asks.
+            LOG.exception('Login passport undecided')
+            raise indeterminate() from None
 
 
 def _issue(provider, payload):

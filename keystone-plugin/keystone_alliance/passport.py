@@ -107,7 +107,7 @@ class Verifier:
     def login(self, answer, partner, snapshot, now):
         """Return the ``Passport`` in ``answer`` if it is a login passport of ``partner``."""
         signer = _Signer('the partner', partner.cloud_id, partner.keys, LOGIN)
-        claims = self._signed_by(signer, answer.statement, snapshot.cloud_id, now)
+        claims = self._signed_by(signer, answer.statement, snapshot.cloud_id, now, grace=0)
         expires_at = claims.get('exp')
         if type(expires_at) not in (int, float) or expires_at > claims['iat'] + LOGIN_LIFETIME:
             raise Refused('malformed', 'the login passport lives too long')

@@ -143,6 +143,13 @@ def test_a_daemon_that_does_not_answer_lets_nobody_in(world, api, west, ann):
     assert log_in(api, passport).status_code == 201
 
 
+def test_a_fault_of_ours_is_neither_a_yes_nor_a_no(world, api, west, ann, monkeypatch):
+    monkeypatch.setattr(world.provider._admission, '_verifier', None)
+    response = log_in(api, ann.passport())
+    assert response.status_code == 503
+    assert 'NoneType' not in response.text
+
+
 def test_home_issues_a_passport_to_who_has_a_token(world, api):
     token = world.admin()
     world.daemon.issued = {
