@@ -16,7 +16,7 @@ from keystone_alliance import ids
 from keystone_alliance import leases
 from keystone_alliance import staleness
 from keystone_alliance.passport import Verifier
-from keystone_alliance.passport import claimed_issuer
+from keystone_alliance.passport import claimed_ends
 from keystone_alliance.refusal import Refused
 from keystone_alliance.snapshot import BEARER
 from keystone_alliance.snapshot import KEYSTONE
@@ -91,7 +91,10 @@ class Admission:
         :raises Indeterminate: nobody can say now
         """
         snapshot = self._source.current()
-        partner = snapshot.partners.get(ids.tag_of(claimed_issuer(jws)))
+        issuer, audience = claimed_ends(jws)
+        if audience != snapshot.cloud_id:
+            raise Refused('wrong_audience', 'the passport is for another cloud')
+        partner = snapshot.partners.get(ids.tag_of(issuer))
         if partner is None:
             raise Refused('unknown_partner')
         self._check_partner(partner)

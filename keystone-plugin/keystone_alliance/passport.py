@@ -203,13 +203,13 @@ class Verifier:
         return claims
 
 
-def claimed_issuer(jws):
-    """Return who claims to have signed ``jws``; nothing of it is verified."""
+def claimed_ends(jws):
+    """Return who claims to have signed ``jws``, and for whom; nothing of it is verified."""
     try:
         claims = jwt.decode(jws, options={'verify_signature': False})
     except jwt.PyJWTError:
         raise Refused('malformed', 'not a JWS') from None
-    return _id(claims.get('iss'), 'issuer')
+    return _id(claims.get('iss'), 'issuer'), _id(claims.get('aud'), 'audience')
 
 
 def _key(signer, kid):

@@ -32,6 +32,19 @@ impl UsedPassports<'_> {
         }
     }
 
+    /// Whether somebody has used it.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn is_used(self, home: &CloudId, jti: &str) -> Result<bool> {
+        let row = sqlx::query("SELECT 1 FROM used_passports WHERE cloud_id = ? AND jti = ?")
+            .bind(home.as_str())
+            .bind(jti)
+            .fetch_optional(self.0.pool())
+            .await?;
+        Ok(row.is_some())
+    }
+
     /// Forgets those that have expired. Returns how many.
     ///
     /// # Errors

@@ -10,7 +10,9 @@ on_both!(
 async fn a_passport_is_used_once_also_after_a_restart(bed: &Bed) -> Outcome {
     let store = bed.open().await?;
     let west = cloud("west");
+    assert!(!store.used_passports().is_used(&west, "a").await?);
     assert!(store.used_passports().use_up(&west, "a", 100).await?);
+    assert!(store.used_passports().is_used(&west, "a").await?);
     store.close().await;
     let store = bed.open().await?;
     let used = store.used_passports();

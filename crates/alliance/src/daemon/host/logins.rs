@@ -66,21 +66,26 @@ impl Host {
         if !is_foreign_id(&passport.jti) {
             return Err(Reason::Malformed);
         }
+        // So that it is said whatever else is wrong by now; what counts is said below.
+        let used_passports = self.store.used_passports();
+        let unknown = |error| {
+            tracing::error!(%request_id, %error, "whether a login passport was used before is not known");
+            Reason::Overloaded
+        };
+        if used_passports
+            .is_used(cloud_id, &passport.jti)
+            .await
+            .map_err(unknown)?
+        {
+            return Err(Reason::Replayed);
+        }
         let (token, entrant) = self.session_of(known, &passport)?;
         let word = Word::Theirs(request.passport.clone().into());
         let (word, _) = self.judge(known, &token, &word, &entrant)?;
         let forget_at = at.max(passport.exp) + REMEMBERED_FOR;
-        let used_passports = self.store.used_passports();
-        match used_passports
-            .use_up(cloud_id, &passport.jti, forget_at)
-            .await
-        {
-            Ok(true) => {}
-            Ok(false) => return Err(Reason::Replayed),
-            Err(error) => {
-                tracing::error!(%request_id, %error, "whether a login passport was used before is not known");
-                return Err(Reason::Overloaded);
-            }
+        let is_first = used_passports.use_up(cloud_id, &passport.jti, forget_at);
+        if !is_first.await.map_err(unknown)? {
+            return Err(Reason::Replayed);
         }
         self.note_guest(cloud_id, &token, &entrant).await;
         tracing::info!(%request_id, partner = known.partner.name, user = passport.login.sub, jti = passport.jti, "a partner's user logs in by passport");
@@ -275,11 +280,11 @@ mod tests {
         let again = east.signed(&east.passport())?;
         assert_eq!(east.shows(&again).await, Err(Reason::Replayed));
         let restarted = host(&east.directory, &east.store)?;
-        restarted.listens_since(east.west.cloud_id(), now() - 1);
         assert_eq!(
             shows(&restarted, &passport, None).await,
             Err(Reason::Replayed)
         );
+        restarted.listens_since(east.west.cloud_id(), now() - 1);
         let other = LoginPassport {
             jti: "2".into(),
             ..east.passport()
