@@ -10,6 +10,7 @@ import time
 from demo import clouds
 from demo.formats import Formats
 from demo.proofs import Proofs
+from demo.sessions import Sessions
 from demo.terminal import (
     CHECKOUT,
     IMAGES,
@@ -43,6 +44,7 @@ class Story:
         self.pairing()
         self.agreement()
         self.images()
+        Sessions(self.east, self.ann, self.proofs).tell()
         self.no_agreement()
         self.suspension()
         self.identity_provider()

@@ -103,8 +103,13 @@ def take_roles(west, guest: Guest) -> None:
         west.revoke(guest.person, role)
 
 
+def revoke_by_order(west, guest: Guest) -> None:
+    west.alliance("token", "revoke", "-", stdin=guest.origin)
+
+
 CAUSES = [
     log_out,
+    revoke_by_order,
     change_password,
     disable_user,
     delete_user,
@@ -145,6 +150,28 @@ def test_an_operator_sees_who_is_here_and_ends_a_session(east, guest):
     assert mine("--partner", "north") == []
     for words in (("show", "nobody"), ("end", "nobody")):
         assert "no session has the id" in east.alliance("session", *words, status=1).stderr
+
+
+def test_an_operator_at_home_sees_who_is_abroad(west, east, guest):
+    def seen(cloud, key: str = "id") -> list:
+        return [each[key] for each in cloud.told("session", "list", "--user", guest.person.id)]
+
+    assert seen(west) == seen(east)
+    assert (seen(west, "partner"), seen(west, "abroad")) == (["east"], [True])
+    assert (seen(east, "partner"), seen(east, "abroad")) == (["west"], [False])
+    log_out(west, guest)
+    until(lambda: not seen(west), "nobody is abroad", deadline=SOON)
+
+
+def test_a_host_ends_a_token_that_it_was_shown(west, east, guest):
+    other = visit(east, guest.person)
+    east.alliance("token", "revoke", "-", stdin=guest.origin)
+    ended(east, guest)
+    assert other.is_served(east)
+    assert west.lets_in(guest.origin), "at home it is what it was"
+    for unknown in (east.login_as("admin")[:-4] + "AAAA", guest.origin[:-4] + "AAAA", "junk"):
+        east.alliance("token", "revoke", "-", stdin=unknown, status=None)
+    assert other.is_served(east)
 
 
 @pytest.mark.parametrize("how", ["leaves", "loses"])

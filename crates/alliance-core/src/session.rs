@@ -214,6 +214,28 @@ impl Sessions {
         self.all.values()
     }
 
+    /// Forgets that of a token, by its SHA-256.
+    pub fn forget(&mut self, token: &[u8; 32]) {
+        let Some(session) = self.all.remove(token) else {
+            return;
+        };
+        let is_other = |other: &Arc<Session>| other.token != *token;
+        for id in &session.origin.audit_ids {
+            if let Some(place) = self.by_audit_id.get_mut(id) {
+                place.retain(is_other);
+                if place.is_empty() {
+                    self.by_audit_id.remove(id);
+                }
+            }
+        }
+        if let Some(place) = self.by_user.get_mut(&session.user_id) {
+            place.retain(is_other);
+            if place.is_empty() {
+                self.by_user.remove(&session.user_id);
+            }
+        }
+    }
+
     /// Forgets those that have expired.
     pub fn forget_expired(&mut self, now: Seconds) {
         let is_live = |session: &Arc<Session>| session.expires_at > now;
@@ -336,6 +358,19 @@ mod tests {
         let mut ids: Vec<_> = sessions.iter().map(|session| session.id()).collect();
         ids.sort_unstable();
         ids
+    }
+
+    #[test]
+    fn what_is_forgotten_is_in_no_index() {
+        let mut sessions = three();
+        sessions.forget(&[2; 32]);
+        sessions.forget(&[2; 32]);
+        assert_eq!((sessions.len(), sessions.by_audit_id.len()), (2, 2));
+        assert_eq!(sessions.of_user("ann").count(), 2);
+        sessions.forget(&[1; 32]);
+        sessions.forget(&[3; 32]);
+        assert!(sessions.is_empty() && sessions.by_audit_id.is_empty());
+        assert!(sessions.by_user.is_empty());
     }
 
     #[test]

@@ -291,7 +291,7 @@ pub(crate) struct SessionEnd {
     pub user_id: String,
 }
 
-/// A session of a partner's user here: an item of `GET /v1/sessions`
+/// A session of a partner's user here, or of one of ours there: an item of `GET /v1/sessions`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SessionView {
     /// Its id: the audit id of the partner's token here.
@@ -310,6 +310,16 @@ pub(crate) struct SessionView {
     pub tokens: usize,
     /// Whether it was ended before its time.
     pub ended: bool,
+    /// Whether it is one of our users there, instead of one of theirs here.
+    #[serde(default)]
+    pub abroad: bool,
+}
+
+/// `POST /v1/tokens/revoke`
+#[derive(Serialize, Deserialize)]
+pub(crate) struct RevokeRequest {
+    /// The whole token, tag included.
+    pub token: String,
 }
 
 /// `POST /v1/guests/sweep`: an operator shut a partner's guests out in Keystone.

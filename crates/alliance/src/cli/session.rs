@@ -12,7 +12,8 @@ use crate::wire::{Applied, SessionView};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SessionCommand {
-    /// List which users of partners are here: their tokens, and what was made from them
+    /// List which users of partners are here, with what was made from their tokens, and which of ours
+    /// are abroad
     List {
         /// Also those that were ended before their time
         #[arg(long)]
@@ -80,12 +81,13 @@ fn list(sessions: &[SessionView], out: &mut Output) -> Result<(), Failure> {
         return Ok(out.json(&sessions)?);
     }
     if sessions.is_empty() {
-        out.say("nobody is here");
+        out.say("nobody is here, and nobody of ours abroad");
     }
     out.line(listing(
         [
             "ID",
             "PARTNER",
+            "WHERE",
             "USER AT HOME",
             "PROJECT AT HOME",
             "ISSUED",
@@ -97,6 +99,7 @@ fn list(sessions: &[SessionView], out: &mut Output) -> Result<(), Failure> {
             [
                 view.id.clone(),
                 view.partner.clone(),
+                place(view).to_owned(),
                 clean(&view.user_id, 64),
                 project(view),
                 when::rfc3339(view.issued_at),
@@ -113,6 +116,7 @@ fn describe(view: &SessionView) -> String {
     card(vec![
         ("id", view.id.clone()),
         ("partner", view.partner.clone()),
+        ("where", place(view).to_owned()),
         ("user at home", clean(&view.user_id, 64)),
         ("project at home", project(view)),
         ("issued", when::rfc3339(view.issued_at)),
@@ -126,6 +130,10 @@ fn project(view: &SessionView) -> String {
     view.project_id
         .as_ref()
         .map_or_else(|| "-".to_owned(), |id| clean(id, 64))
+}
+
+fn place(view: &SessionView) -> &'static str {
+    if view.abroad { "there" } else { "here" }
 }
 
 fn state(view: &SessionView) -> &'static str {

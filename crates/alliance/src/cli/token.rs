@@ -16,11 +16,12 @@ use serde::Deserialize;
 
 use self::inspect::Inspect;
 use super::output::Format;
+use super::partner::report;
 use super::reason::explain;
 use super::socket::Daemon;
 use super::table::card;
 use super::{Failure, Output, ask};
-use crate::wire::{Path, ValidateRequest, Verdict, Via};
+use crate::wire::{Applied, Path, RevokeRequest, ValidateRequest, Verdict, Via};
 
 /// What is said to arguments that may hold a token; they are not repeated.
 pub(super) const NEVER_AN_ARGUMENT: &str = "a token is never an argument: every user of this machine could see it, and the \
@@ -31,7 +32,11 @@ pub(super) const NEVER_AN_ARGUMENT: &str = "a token is never an argument: every 
 pub(super) fn may_be_an_argument(arguments: impl IntoIterator<Item = OsString>) -> bool {
     let mut after = arguments
         .into_iter()
-        .skip_while(|argument| argument != "validate" && argument != "inspect")
+        .skip_while(|argument| {
+            !["validate", "inspect", "revoke"]
+                .iter()
+                .any(|word| argument == word)
+        })
         .skip(1);
     after.any(|argument| !argument.as_encoded_bytes().starts_with(b"-"))
 }
@@ -43,6 +48,17 @@ const AS_OLD_AS_ALLOWED: f64 = 1e6;
 pub(super) enum TokenCommand {
     Inspect(Inspect),
     Validate(Validate),
+    Revoke(Revoke),
+}
+
+/// End a token: one of this cloud's everywhere, a partner's here
+///
+/// With it ends what was made from it. Reads the token from standard input.
+#[derive(Debug, Args)]
+pub(super) struct Revoke {
+    /// Always -: the token comes from standard input
+    #[arg(value_name = "-")]
+    source: OsString,
 }
 
 /// Judge a partner's token as Keystone would, and say why
@@ -76,6 +92,12 @@ impl TokenCommand {
         match self {
             Self::Inspect(inspect) => inspect.run(out).await,
             Self::Validate(validate) => validate.run(daemon, out).await,
+            Self::Revoke(revoke) => {
+                let token = read_token(&revoke.source, out).await?;
+                let request = daemon.post(&["tokens", "revoke"]).patiently();
+                let applied: Applied = request.json(&RevokeRequest { token }).await?;
+                report(&applied, "revoked", "it opens nothing any more", out)
+            }
         }
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alliance_core::sign_out::Change;
+use alliance_peer::request_id::RequestId;
+use alliance_token::Token;
 use tokio::time::sleep;
 
 use super::Daemon;
@@ -50,7 +52,8 @@ impl Daemon {
         });
     }
 
-    /// The sessions of partners' users that are here, the oldest first.
+    /// The sessions of partners' users that are here, and of our users that are abroad, the oldest
+    /// first.
     pub(crate) async fn sessions(&self) -> anyhow::Result<Vec<SessionView>> {
         let partners = self.directory.partners();
         let tokens = self.store.seen_tokens().count_by_session(now()).await?;
@@ -69,10 +72,32 @@ impl Daemon {
                 expires_at: session.expires_at,
                 tokens: tokens.get(session.id()).copied().unwrap_or(1),
                 ended: self.host.has_ended(session.id()),
+                abroad: false,
             })
             .collect();
-        views.sort_by(|a, b| (a.issued_at, &a.id).cmp(&(b.issued_at, &b.id)));
-        views.dedup_by(|a, b| a.id == b.id);
+        views.extend(
+            self.home
+                .abroad()
+                .list()
+                .into_iter()
+                .map(|(host, session)| SessionView {
+                    id: session.id().to_owned(),
+                    partner: partners
+                        .by_cloud(&host)
+                        .map_or_else(|| host.to_string(), |known| known.partner.name.clone()),
+                    user_id: session.user_id.clone(),
+                    project_id: session.project_id.clone(),
+                    issued_at: session.origin.issued_at.as_second(),
+                    expires_at: session.expires_at,
+                    tokens: 1,
+                    ended: false,
+                    abroad: true,
+                }),
+        );
+        views.sort_by(|a, b| {
+            (a.issued_at, &a.id, &a.partner).cmp(&(b.issued_at, &b.id, &b.partner))
+        });
+        views.dedup_by(|a, b| (&a.id, &a.partner) == (&b.id, &b.partner));
         Ok(views)
     }
 
@@ -90,6 +115,43 @@ impl Daemon {
             detail: (!keystone_told).then(|| {
                 "stored, but Keystone was not told yet. The daemon keeps trying; until then a token that Keystone has cached remains valid for up to [token] cache_time".to_owned()
             }),
+        }))
+    }
+
+    /// Ends a token: one of ours everywhere, by our Keystone; a partner's, and what was made from it,
+    /// here. `None` if it is neither, or was not used here.
+    pub(crate) async fn revoke_token(
+        self: &Arc<Self>,
+        text: &str,
+        request_id: RequestId,
+    ) -> anyhow::Result<Option<Applied>> {
+        let Ok(token) = Token::parse(text) else {
+            return Ok(None);
+        };
+        let partners = self.directory.partners();
+        let known = match token.tag() {
+            Some(tag) => partners.by_tag(tag),
+            None => partners.by_untagged(token.format()),
+        };
+        if known.is_some() {
+            return match self.host.session_of_token(token.digest()) {
+                Some(id) => self.end_session(&id).await,
+                None => Ok(None),
+            };
+        }
+        let own = self.identity.cloud_id().tag();
+        if token.tag().is_some_and(|tag| *tag != own) {
+            return Ok(None);
+        }
+        self.keystone
+            .revoke_with_itself(token.expose(), &request_id.to_string())
+            .await?;
+        self.audit("operator", "token.revoked", &token.to_string(), "")
+            .await;
+        self.noticing.poke(None);
+        Ok(Some(Applied {
+            keystone_told: true,
+            detail: None,
         }))
     }
 

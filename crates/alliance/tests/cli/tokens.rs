@@ -161,3 +161,22 @@ fn a_token_among_the_arguments_is_refused_and_not_repeated() -> Result<()> {
     assert!(daemon.requests().is_empty());
     Ok(())
 }
+
+#[test]
+fn a_token_is_revoked() -> Result<()> {
+    let told = json!({"keystone_told": true, "detail": null});
+    let daemon = FakeDaemon::answering([("POST /v1/tokens/revoke", 200, told)])?;
+    let revoked = alliance(&daemon, &["token", "revoke", "-"], &format!("{TOKEN}\n"))?;
+    insta::assert_snapshot!(revoked);
+    assert_eq!(daemon.seen()[0].1, json!({"token": TOKEN}));
+    let argument = alliance(&daemon, &["token", "revoke", TOKEN], "")?;
+    assert_eq!(argument.code, Some(2));
+    assert!(!argument.err.contains(TOKEN), "{}", argument.err);
+
+    let problem = json!({"type": "urn:alliance:problem:not_found", "status": 404, "detail": "that is no token of this cloud"});
+    let daemon = FakeDaemon::answering([("POST /v1/tokens/revoke", 404, problem)])?;
+    let unknown = alliance(&daemon, &["token", "revoke", "-"], TOKEN)?;
+    assert_eq!(unknown.code, Some(1));
+    assert!(unknown.err.contains("no token of this cloud"));
+    Ok(())
+}

@@ -61,6 +61,7 @@ pub(crate) fn router(daemon: Arc<Daemon>, admins: AdminUids) -> Router {
         .route("/v1/agreements/end", post(agreements::end))
         .route("/v1/agreements/{id}", get(agreements::show))
         .route("/v1/sessions", get(sessions::list))
+        .route("/v1/tokens/revoke", post(sessions::revoke))
         .route("/v1/sessions/{id}/end", post(sessions::end))
         .route_layer(from_fn_with_state(admins, guard::operators_only));
     Router::new()

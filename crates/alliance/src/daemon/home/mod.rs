@@ -1,5 +1,6 @@
 //! This cloud as a home: what it tells partners about its own tokens, users and projects.
 
+mod abroad;
 mod passports;
 mod revocations;
 mod service;
@@ -19,7 +20,7 @@ use alliance_cloud::keystone::{self, Keystone, UserGrants, Validation};
 use alliance_core::admission::may_leave;
 use alliance_core::cloud::CloudId;
 use alliance_core::refusal::Reason;
-use alliance_core::statement::{GrantStatement, Passport, Project};
+use alliance_core::statement::{GrantStatement, Passport, Project, TokenFacts};
 use alliance_peer::error::ApiError;
 use alliance_peer::identity::Identity;
 use alliance_peer::request_id::RequestId;
@@ -30,6 +31,7 @@ use alliance_token::body::TokenView;
 use moka::sync::Cache;
 use uuid::Uuid;
 
+use self::abroad::Abroad;
 use self::revocations::LastList;
 use self::shares::Shares;
 use super::budgets::Budgets;
@@ -52,6 +54,7 @@ pub(crate) struct Home {
     reports: Budgets,
     shares: Shares,
     last_list: LastList,
+    abroad: Abroad,
     /// Apart, since strangers who invent tokens abroad do not spend it.
     guesses: Budgets,
     /// Tokens that were good lately: they are looked at whatever strangers invent.
@@ -81,6 +84,7 @@ impl Home {
             reports: Budgets::new(&tokens.invalid_budget),
             shares: Shares::default(),
             last_list: LastList::default(),
+            abroad: Abroad::default(),
             guesses: Budgets::new(&tokens.invalid_budget),
             familiar: Cache::builder()
                 .max_capacity(FAMILIAR_TOKENS)
@@ -107,6 +111,7 @@ impl Home {
         match answer {
             Ok(_) => self.familiar.insert(*token.digest(), ()),
             Err(Reason::NotFound) => {
+                self.abroad.end(cloud_id, token.digest());
                 self.familiar.invalidate(token.digest());
                 self.budgets.wrong(cloud_id);
             }
@@ -141,13 +146,25 @@ impl Home {
             return Err(reason);
         }
         let origin = self.origin(&view);
-        self.sign(&Passport {
+        let passport = Passport {
             iss: self.identity.cloud_id().clone(),
             aud: host.partner.cloud_id.clone(),
             iat: now(),
             jti: Uuid::new_v4().to_string(),
             token_introspection: view.facts(token, origin),
-        })
+        };
+        self.vouches_for(&passport.token_introspection, &passport.aud);
+        self.sign(&passport)
+    }
+
+    fn vouches_for(&self, facts: &TokenFacts, host: &CloudId) {
+        let own = self.identity.cloud_id();
+        self.abroad.begin(host, own, facts, now());
+    }
+
+    /// Users of ours who are abroad.
+    pub(crate) fn abroad(&self) -> &Abroad {
+        &self.abroad
     }
 
     fn leave(&self, host: &Known, view: &TokenView) -> Result<(), Reason> {

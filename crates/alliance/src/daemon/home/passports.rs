@@ -78,6 +78,7 @@ impl Home {
             cnf: request.jkt.map(|jkt| Confirmation { jkt }),
             login: view.facts_by_hash(request.token_sha256, origin),
         };
+        self.vouches_for(&passport.login, &passport.aud);
         tracing::info!(%request_id, host = host.partner.name, user = passport.login.sub, jti = passport.jti, "a login passport is issued");
         Ok(PassportView {
             expires_at: passport.exp,

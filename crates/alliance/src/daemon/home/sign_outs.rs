@@ -173,6 +173,8 @@ impl Daemon {
 
     async fn note(&self, found: impl IntoIterator<Item = NewSignOut>) {
         let found: Vec<_> = found.into_iter().collect();
+        let changes = found.iter().map(|new| &new.change);
+        self.home.abroad().apply(changes, now());
         let mut pause = GATHER;
         // Keystone's events could be read again; what was in a poke could not.
         loop {

@@ -222,6 +222,13 @@ impl Host {
         }
     }
 
+    /// The id of a partner's token's session, by its SHA-256.
+    pub(crate) fn session_of_token(&self, token: &[u8; 32]) -> Option<String> {
+        let here = self.book.here();
+        let session = here.values().find_map(|sessions| sessions.get(token))?;
+        Some(session.id().to_owned())
+    }
+
     /// The sessions that are here, each with its partner.
     pub(crate) fn sessions(&self) -> Vec<(CloudId, Arc<Session>)> {
         let here = self.book.here();
