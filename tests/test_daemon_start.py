@@ -42,6 +42,15 @@ def test_init_twice_keeps_the_keys(daemon):
     assert daemon.told("init", "--config", str(daemon.configuration)) == before
 
 
+def test_a_daemon_whose_log_cannot_be_written_works(daemon):
+    daemon.log.unlink(missing_ok=True)
+    daemon.log.symlink_to("/dev/full")
+    daemon.start()
+    assert "lone" in daemon.run("status").stdout
+    daemon.log.unlink()
+    daemon.log.touch()
+
+
 def test_a_typo_in_the_configuration_is_named_with_what_was_meant(daemon):
     text = daemon.configuration.read_text()
     daemon.configuration.write_text(text.replace("state_dir", "state_dri"))

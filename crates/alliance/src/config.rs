@@ -355,7 +355,7 @@ impl Config {
         }
         if self.services.memcached.is_empty() {
             warnings.push(
-                "[services] memcached is empty: services may honour tokens of a suspended partner until their own caches end"
+                "[services] memcached is empty: services may honour tokens that have ended, or of a suspended partner, until their own caches end ([keystone_authtoken] token_cache_time, 300 s unless set)"
                     .to_owned(),
             );
         }

@@ -15,6 +15,8 @@ pub(crate) fn start(log: &Log) {
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(&log.level))
+        // They would be printed where nothing can be, which panics.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     if human {
         builder.with_target(false).init();

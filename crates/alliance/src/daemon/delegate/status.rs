@@ -2,14 +2,35 @@
 
 use std::sync::Arc;
 
+use alliance_cloud::token_cache;
 use alliance_peer::request_id::RequestId;
 use axum::Json;
 use axum::extract::State;
+use data_encoding::HEXLOWER;
+use futures_util::future::join_all;
+use sha2::{Digest, Sha256};
 
 use crate::daemon::Daemon;
 use crate::daemon::clock::now;
 use crate::daemon::directory::Way;
 use crate::wire::{Health, StatusView};
+
+/// Those of the services' caches from which nothing can be taken, and how long tokens that have ended
+/// are served there then.
+async fn unreachable_caches(addresses: &[String]) -> Vec<String> {
+    // Of no token.
+    let nothing = [HEXLOWER.encode(&Sha256::digest("alliance doctor"))];
+    let probes = addresses
+        .iter()
+        .map(|address| token_cache::forget(address, &nothing));
+    let probes = join_all(probes).await.into_iter();
+    let broken = probes.filter_map(Result::err);
+    broken
+        .map(|error| {
+            format!("{error}. Services that keep tokens there go on serving those that have ended for up to their [keystone_authtoken] token_cache_time (300 s unless set)")
+        })
+        .collect()
+}
 
 /// `GET /v1/status`
 pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> {
@@ -39,6 +60,7 @@ pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> 
             detail: error.to_string(),
         },
     };
+    warnings.extend(unreachable_caches(&daemon.config.services.memcached).await);
     for known in daemon.directory.partners().all() {
         let name = &known.partner.name;
         if known.partner.require_active(now()).is_err() {
