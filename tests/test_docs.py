@@ -160,6 +160,7 @@ OTHERS = {
     ("catalog", "driver"),
     ("revoke", "driver"),
     ("assignment", "driver"),
+    ("assignment", "cache_time"),
     ("application_credential", "driver"),
     ("credential", "driver"),
     ("trust", "driver"),
