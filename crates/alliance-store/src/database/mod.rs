@@ -127,10 +127,22 @@ fn pool(location: &Location) -> std::result::Result<AnyPool, sqlx::Error> {
         Dialect::Sqlite => builder
             .max_connections(SQLITE_CONNECTIONS)
             .idle_timeout(None)
-            .max_lifetime(None),
+            .max_lifetime(None)
+            .after_release(|connection, _| Box::pin(has_no_transaction(connection))),
         Dialect::MariaDb => builder.max_connections(MARIADB_CONNECTIONS),
     };
     Ok(builder.connect_lazy_with(options(location)?))
+}
+
+/// Whether a connection to SQLite can be used again. The driver takes a transaction for open for ever
+/// that SQLite itself has ended, as it does on a full disk; and it leaves one open whose beginning was
+/// given up halfway, which would keep everybody else from writing.
+async fn has_no_transaction(
+    connection: &mut AnyConnection,
+) -> std::result::Result<bool, sqlx::Error> {
+    // What was begun to be undone is undone by then.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 /// Statements are not logged: they carry hashes of tokens and, once, an invitation's secret.
@@ -188,6 +200,9 @@ async fn prepare(
 #[cfg(test)]
 mod tests {
     use std::error::Error;
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::Poll;
 
     use super::*;
     use crate::{AuditEntry, Store};
@@ -202,13 +217,17 @@ mod tests {
         }
     }
 
+    async fn store_in(folder: &tempfile::TempDir) -> std::result::Result<Store, OpenError> {
+        let url = format!("sqlite://{}/alliance.db", folder.path().display());
+        Store::open(&url, &CloudId::from_spki(b"this cloud")).await
+    }
+
     /// A store of which every connection has run `pragma`.
     async fn store_with(
         folder: &tempfile::TempDir,
         pragma: &str,
     ) -> std::result::Result<Store, Box<dyn Error>> {
-        let url = format!("sqlite://{}/alliance.db", folder.path().display());
-        let store = Store::open(&url, &CloudId::from_spki(b"this cloud")).await?;
+        let store = store_in(folder).await?;
         store.audit().append(&entry(1)).await?;
         let mut connections = Vec::new();
         for _ in 0..SQLITE_CONNECTIONS {
@@ -228,6 +247,55 @@ mod tests {
         let full = store.audit().append(&entry(100_000)).await;
         assert!(matches!(full, Err(crate::Error::Full(_))), "{full:?}");
         assert_eq!(store.audit().list(10).await?, [entry(1)]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_itself_has_ended_is_not_the_last()
+    -> std::result::Result<(), Box<dyn Error>> {
+        let folder = tempfile::tempdir()?;
+        let store = store_in(&folder).await?;
+        for _ in 0..=SQLITE_CONNECTIONS {
+            let mut transaction = store.database.write().await?;
+            let connection = &mut *transaction;
+            connection
+                .execute("CREATE TEMP TABLE one (id INTEGER PRIMARY KEY)")
+                .await?;
+            connection.execute("INSERT INTO one VALUES (1)").await?;
+            // As SQLite does when a disk is full or cannot be read.
+            let twice = connection
+                .execute("INSERT OR ROLLBACK INTO one VALUES (1)")
+                .await;
+            assert!(twice.is_err());
+            drop(transaction);
+            store.audit().append(&entry(1)).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives a future up when it has been woken so often.
+    async fn given_up_after<F: Future>(steps: usize, future: F) {
+        let mut future = pin!(future);
+        let mut left = steps;
+        poll_fn(|context| {
+            if left == 0 {
+                return Poll::Ready(());
+            }
+            left -= 1;
+            future.as_mut().poll(context).map(drop)
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_halfway_keeps_nobody_from_writing()
+    -> std::result::Result<(), Box<dyn Error>> {
+        let folder = tempfile::tempdir()?;
+        let store = store_in(&folder).await?;
+        for steps in (0..10).cycle().take(300) {
+            given_up_after(steps, store.database.write()).await;
+            store.database.write().await?.rollback().await?;
+        }
         Ok(())
     }
 
