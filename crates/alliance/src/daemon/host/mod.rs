@@ -200,6 +200,7 @@ impl Host {
             .and_then(|()| known.policy.login.require_bearer())
             .and_then(|()| one_spelling(known, token))
             .and_then(|()| plausible(token, at))
+            .and_then(|()| self.goes_on(known, token.digest()))
         {
             return (Err(reason), Via::Local);
         }
@@ -312,12 +313,19 @@ impl Host {
         word: &Word,
         entrant: &Entrant,
     ) -> Result<(Word, Seconds), Reason> {
-        let session = self.book.of(&known.partner.cloud_id, token);
-        if session.is_some_and(|session| self.book.has_ended(session.id())) {
-            return Err(Reason::Revoked);
-        }
+        // It may have ended while its home was asked.
+        self.goes_on(known, token)?;
         may_enter(entrant, &known.given, &self.admin_roles, now())
             .map(|_| (word.clone(), entrant.expires_at))
+    }
+
+    /// What has ended is refused whether or not its home answers.
+    fn goes_on(&self, known: &Known, token: &Key) -> Result<(), Reason> {
+        let session = self.book.of(&known.partner.cloud_id, token);
+        match session {
+            Some(session) if self.book.has_ended(session.id()) => Err(Reason::Revoked),
+            Some(_) | None => Ok(()),
+        }
     }
 
     async fn note_guest(&self, cloud_id: &CloudId, token: &Key, entrant: &Entrant) {
