@@ -1,18 +1,24 @@
-"""Sign-outs when daemons are killed and partners away: nothing is lost, and nothing has an effect
-twice."""
+"""Sign-outs when daemons are killed, disks are full, partners away and clocks off: nothing is lost,
+and nothing has an effect twice."""
 
+import datetime
 import os
 import signal
+import socket
+import time
 import uuid
 
 import pytest
 
+from tests.kit.faults import clock_off, full_disk, small_disk
 from tests.kit.proxy import Proxy
 from tests.kit.waiting import until
-from tests.test_sign_out import log_out, traveller, visit
+from tests.test_login_passports import payload
+from tests.test_sign_out import log_out, take_roles, traveller, visit
 
 #: Seconds until a daemon that was away has connected and caught up.
 BACK = 30
+SKEW = 60
 
 
 def arrives(west, east):
@@ -29,10 +35,6 @@ def guest(west, east):
 
 def ended(east, guest) -> None:
     until(lambda: guest.is_refused(east), "east refuses all of them", deadline=BACK)
-
-
-def keystone_refuses(east, guest) -> bool:
-    return all(east.validate(token).status == 404 for token in guest.tokens)
 
 
 def serves(east, token: str) -> None:
@@ -60,14 +62,36 @@ def quiet(west, east) -> None:
     until(lambda: has_heard_all(west, east), "east has heard all", deadline=BACK)
 
 
+def poke(cloud) -> None:
+    """Tells its daemon, as the plugin does, that there is something to read."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"{}", str(cloud.daemon_socket.with_name("poke.sock")))
+
+
 def events(cloud) -> int:
     """How many revocation events its Keystone has stored."""
     return cloud.rows("SELECT COUNT(*) FROM revocation_event")[0][0]
 
 
+def rings(cloud) -> int:
+    return int(cloud.metric("alliance_rings_total"))
+
+
+def readings(cloud) -> int:
+    """How often its Keystone was asked what has ended."""
+    return cloud.log("keystone").with_suffix(".access.log").read_text().count("OS-REVOKE/events")
+
+
 def audit_id(west, token: str) -> str:
     answer = west.ask("GET", "/auth/tokens", token, X_Subject_Token=token)
     return answer.json()["token"]["audit_ids"][0]
+
+
+def clocks(west, token: str) -> tuple[float, float]:
+    """What its Keystone's clock and its daemon's show, just after a login for this token."""
+    issued_at = west.validate(token).json()["token"]["issued_at"]
+    passport = payload(west.passport("east", token))
+    return datetime.datetime.fromisoformat(issued_at).timestamp(), passport["iat"]
 
 
 def follow(east, port: int) -> None:
@@ -106,6 +130,23 @@ def test_a_host_killed_before_it_hears_hears_it_again(west, east, guest, border)
     quiet(west, east)
 
 
+def test_a_host_killed_before_it_could_acknowledge_does_nothing_twice(west, east, guest, border):
+    quiet(west, east)
+    before, stored = noted(west), events(east)
+    # Its question is with west already.
+    with east.started_after("alliance"), border.holding(sent=True):
+        log_out(west, guest)
+        ended(east, guest)
+        assert heard(west, east) <= before < noted(west)
+        east.kill("alliance")
+    quiet(west, east)
+    # What may have been rung for has been.
+    east.restart("alliance")
+    assert guest.is_refused(east)
+    # One for the token, one for what was made from it.
+    assert events(east) == stored + 2
+
+
 def test_a_host_killed_before_its_keystone_knew_tells_it_afterwards(west, east, guest):
     quiet(west, east)
     before, stored = noted(west), events(east)
@@ -115,7 +156,7 @@ def test_a_host_killed_before_its_keystone_knew_tells_it_afterwards(west, east, 
         quiet(west, east)
         east.kill("alliance")
         assert events(east) == stored
-    until(lambda: keystone_refuses(east, guest), "east's Keystone refuses", deadline=BACK)
+    ended(east, guest)
     assert events(east) == stored + 2
 
 
@@ -128,6 +169,40 @@ def test_a_home_killed_between_keystones_commit_and_the_poke(west, east, guest):
         west.kill("alliance")
         assert noted(west) == before
     ended(east, guest)
+
+
+def test_a_home_whose_disk_is_full_logs_out_and_tells_when_there_is_room(west, east, guest):
+    other = arrives(west, east)
+    with small_disk(west):
+        quiet(west, east)
+        before, read = noted(west), readings(west)
+        with full_disk(west):
+            log_out(west, guest)
+            # What leaves no event in Keystone, and is in the poke alone.
+            take_roles(west, other)
+            assert west.validate(guest.origin).status == 404
+            until(lambda: readings(west) > read, "west's daemon has read what ended")
+            assert noted(west) == before
+        ended(east, guest)
+        ended(east, other)
+
+
+@pytest.mark.parametrize("skew", [-SKEW, SKEW])
+def test_clouds_whose_clocks_differ(west, east, skew):
+    with clock_off(west, skew):
+        guest = arrives(west, east)
+        for clock in clocks(west, guest.person.login()):
+            assert abs(clock - time.time() - skew) < SKEW / 2, "a positive control"
+        ends = [east.validate(token).json()["token"]["expires_at"] for token in guest.tokens]
+        assert max(ends) == min(ends), "what was bought lives no longer than its origin"
+        log_out(west, guest)
+        ended(east, guest)
+        # The event is about what was before it, by home's clock.
+        again = visit(east, guest.person)
+        quiet(west, east)
+        assert again.is_served(east)
+        take_roles(west, again)
+        ended(east, again)
 
 
 def test_a_host_that_was_away_for_ten_thousand_events(west, east):
@@ -148,3 +223,39 @@ def test_a_host_that_was_away_for_ten_thousand_events(west, east):
     until(lambda: all(map(refused, tokens)), "east refuses all 100", deadline=BACK)
     quiet(west, east)
     assert events(east) == stored + 2 * len(tokens)
+
+
+def test_events_about_nobody_here_never_touch_keystone(west, east, guest):
+    quiet(west, east)
+    before, stored, rung = noted(west), events(east), rings(east)
+    west.store_revocations([{"audit_id": uuid.uuid4().hex[:22]} for _ in range(1000)])
+    west.store_revocations([{"user_id": uuid.uuid4().hex} for _ in range(1000)])
+    until(lambda: noted(west) >= before + 2000, "west has noted them", deadline=30)
+    quiet(west, east)
+    # Whatever was to be rung for before this is rung for together with it.
+    log_out(west, guest)
+    ended(east, guest)
+    assert events(east) == stored + 2
+    assert rings(east) == rung + 1
+
+
+def test_keystone_is_flushed_twice_a_second_at_most_however_fast_sessions_end(west, east):
+    tokens = traveller(west, east).logins(60)
+    for token in tokens:
+        serves(east, token)
+    ids = [audit_id(west, token) for token in tokens]
+    quiet(west, east)
+    rung, began = rings(east), time.monotonic()
+    for own in ids:
+        before = noted(west)
+        west.store_revocations([{"audit_id": own}])
+        poke(west)
+        until(lambda before=before: noted(west) > before, "west has noted it")
+    quiet(west, east)
+    count, elapsed = rings(east) - rung, time.monotonic() - began
+    assert 1 <= count <= 2 * elapsed + 1
+    until(
+        lambda: all(east.validate(token).status == 404 for token in tokens),
+        "all are refused",
+        deadline=BACK,
+    )

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.kit import http
 
@@ -51,7 +52,7 @@ class Proxy:
     """Passes connections on to `target`, a port of this machine. Each byte comes `delay` seconds
     later, in each direction: a question with its answer takes twice that longer."""
 
-    def __init__(self, target: int, delay: float = 0.0):
+    def __init__(self, target: int | Path, delay: float = 0.0):
         self.target, self.delay = target, delay
         self.connections: list[Connection] = []
         self._open: list[socket.socket] = []
@@ -152,6 +153,25 @@ class Proxy:
 
         for work in (take, give):
             threading.Thread(target=work, daemon=True).start()
+
+
+class SocketProxy(Proxy):
+    """The same for a unix socket; clients connect to `path`."""
+
+    def __init__(self, target: Path, path: Path):
+        self.path = path
+        super().__init__(target)
+
+    def _listen(self) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(self.path))
+        listener.listen(64)
+        return listener
+
+    def _connect(self) -> socket.socket:
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(str(self.target))
+        return server
 
 
 def _shut(stream: socket.socket) -> None:

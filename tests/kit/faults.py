@@ -1,0 +1,62 @@
+"""What goes wrong on machines: clocks that differ, disks that are full."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab.commands import base_settings
+from lab.services import service
+from lab.services.alliance import Alliance
+
+#: As on a full disk, writing fails; where the signal is not ignored, the kernel ends it. The log
+#: goes by way of another process, as to a journal.
+_ELSEWHERE = ["bash", "-c", 'exec env --ignore-signal=XFSZ "$@" > >(cat) 2>&1', "daemon"]
+
+
+@contextlib.contextmanager
+def clock_off(cloud, seconds: int):
+    """Keystone and daemon of a cloud see another time than everybody else."""
+    [library] = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
+    faked = {"LD_PRELOAD": str(library), "FAKETIME": f"{seconds:+d}s"}
+    # Rust's own waiting goes by the true monotonic clock, Python's by the one that it is shown.
+    for name, more in (("keystone", {}), ("alliance", {"FAKETIME_DONT_FAKE_MONOTONIC": "1"})):
+        with pytest.MonkeyPatch.context() as patch:
+            seen = {**base_settings(), **faked, **more}
+            patch.setattr(service, "base_settings", lambda seen=seen: seen)
+            cloud.restart(name)
+    try:
+        yield
+    finally:
+        cloud.restart("keystone", "alliance")
+
+
+@contextlib.contextmanager
+def small_disk(cloud):
+    """A daemon that can be told that its disk is full: see `full_disk`."""
+    command = Alliance.command
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Alliance, "command", lambda self: [*_ELSEWHERE, *command(self)])
+        cloud.restart("alliance")
+    try:
+        yield
+    finally:
+        cloud.restart("alliance")
+
+
+@contextlib.contextmanager
+def full_disk(cloud):
+    """Whatever the daemon writes to a file fails meanwhile."""
+    _limit(cloud.pid("alliance"), "1:unlimited")
+    try:
+        yield
+    finally:
+        _limit(cloud.pid("alliance"), "unlimited:unlimited")
+
+
+def _limit(pid: int, bounds: str) -> None:
+    command = ["prlimit", "--pid", str(pid), f"--fsize={bounds}"]
+    subprocess.run(command, check=True, capture_output=True, timeout=10)
