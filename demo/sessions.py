@@ -51,9 +51,10 @@ class Sessions:
         )
         began = time.monotonic()
         self.ann.types('openstack token revoke "$TOKEN"')
+        # The news takes a moment: home's Keystone is read, east's is told, its caches are swept.
         for token in ("$TOKEN", "$BOUGHT", "$BY_PASSPORT"):
-            self.ann.sends(token, IMAGES, "401")
-            self.ann.sends(token, PROJECTS, "401")
+            self.ann.sends(token, IMAGES, "401", retry=5)
+            self.ann.sends(token, PROJECTS, "401", retry=5)
         ended = time.monotonic() - began
         self.proofs.add("one logout ends all three, at Glance too", ended)
         self.ann.types(ISSUE, into="TOKEN")
