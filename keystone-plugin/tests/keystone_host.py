@@ -18,6 +18,7 @@ from werkzeug.test import EnvironBuilder
 CONF = keystone.conf.CONF
 PROVIDERS = provider_api.ProviderAPIs
 PASSWORD = 'correct horse'
+METHODS = ['password', 'token', 'application_credential', 'totp', 'oauth1', 'mapped', 'alliance']
 
 
 def write_configuration(folder, memcached_port, driver='alliance', **changes):
@@ -35,7 +36,7 @@ def write_configuration(folder, memcached_port, driver='alliance', **changes):
             'backend_argument': f'url:127.0.0.1:{memcached_port}',
         },
         'token': {'provider': 'alliance'},
-        'auth': {'methods': 'password,token,application_credential,totp,oauth1,mapped,alliance'},
+        'auth': {'methods': ','.join(METHODS)},
         'fernet_tokens': {'key_repository': folder / 'fernet'},
         'fernet_receipts': {'key_repository': folder / 'fernet'},
         'jwt_tokens': {
