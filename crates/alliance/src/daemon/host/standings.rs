@@ -15,6 +15,12 @@ use super::guests::guest_key;
 use super::{Host, ask};
 use crate::daemon::directory::Known;
 
+/// Who was not seen for so long is served by nobody without our Keystone being asked, and so home:
+/// services keep tokens for 300 s unless told otherwise, and Keystone for a minute.
+const SEEN_LATELY: Duration = Duration::from_secs(420);
+/// Home is not asked more often, however short its word counts: others ask it too.
+const LEAST_PAUSE: Duration = Duration::from_secs(5);
+
 type Roles = Arc<BTreeSet<String>>;
 
 /// A user who is here, in one of its projects at home.
@@ -48,6 +54,7 @@ struct Standing {
     here: Here,
     word: Word,
     asked: Instant,
+    seen: Instant,
 }
 
 /// Of each partner's users, by who it is and where.
@@ -66,18 +73,22 @@ impl Standings {
         let key = guest_key(cloud_id, user_id, project_id);
         let mut all = self.all();
         let theirs = all.entry(cloud_id.clone()).or_default();
-        theirs.entry(key).or_insert_with(|| Standing {
+        let seen = Instant::now();
+        let standing = theirs.entry(key).or_insert_with(|| Standing {
             here: Here {
                 cloud_id: cloud_id.clone(),
                 user_id: user_id.to_owned(),
                 project_id: project_id.map(str::to_owned),
             },
             word: roles.map_or(Word::Nothing, |roles| Word::Yes(Arc::clone(roles))),
-            asked: Instant::now(),
+            asked: seen,
+            seen,
         });
+        standing.seen = seen;
     }
 
-    /// Those of a partner that were asked about at least `age` ago. Who `is_gone` is forgotten.
+    /// Those of a partner that were asked about at least `age` ago. Who `is_gone`, or was not seen
+    /// lately, is forgotten.
     fn due(&self, cloud_id: &CloudId, age: Duration, is_gone: impl Fn(&Here) -> bool) -> Vec<Here> {
         let mut due = Vec::new();
         let mut all = self.all();
@@ -88,7 +99,7 @@ impl Standings {
             if standing.asked.elapsed() < age {
                 return true;
             }
-            let is_here = !is_gone(&standing.here);
+            let is_here = standing.seen.elapsed() < SEEN_LATELY && !is_gone(&standing.here);
             if is_here {
                 due.push(standing.here.clone());
             }
@@ -142,7 +153,7 @@ impl Host {
     /// Half of how old home's last word may be: the rest is for asking, and for telling our Keystone
     /// and the services' caches.
     pub(crate) fn ask_every(&self) -> Duration {
-        (self.max_staleness / 2).max(Duration::from_secs(1))
+        (self.max_staleness / 2).max(LEAST_PAUSE)
     }
 
     /// Asks home about a user. Returns whether somebody may be served who should not.
@@ -220,6 +231,20 @@ mod tests {
             standings.note(&west, "ann", Some("p"), None);
             assert_eq!(is_worse(&standings, answer), worse);
         }
+    }
+
+    #[test]
+    fn who_was_not_seen_lately_is_not_asked_about() {
+        let (standings, west) = (Standings::default(), CloudId::from_spki(b"west"));
+        standings.note(&west, "ann", Some("p"), None);
+        let long_ago = Instant::now().checked_sub(SEEN_LATELY);
+        for standing in standings.all().values_mut().flat_map(HashMap::values_mut) {
+            standing.seen = long_ago.unwrap_or(standing.seen);
+        }
+        let nobody = |_: &Here| false;
+        assert!(standings.due(&west, Duration::ZERO, nobody).is_empty());
+        standings.note(&west, "ann", Some("p"), None);
+        assert_eq!(standings.due(&west, Duration::ZERO, nobody).len(), 1);
     }
 
     #[test]
