@@ -54,11 +54,9 @@ def test_a_thousand_requests_at_once_for_a_new_token_are_one_question_to_its_iss
     east.agree("west", person.project)
     token = person.login()
     asked = east.metric("alliance_questions_total", partner="west")
-    answered = west.metric("alliance_answers_total", partner="east")
     answers = http.burst([projects(east, token)] * 1000)
     assert {answer.status for answer in answers} == {200}
     assert east.metric("alliance_questions_total", partner="west") - asked == 1
-    assert west.metric("alliance_answers_total", partner="east") - answered == 1
 
 
 def test_local_users_are_served_while_junk_pours_in(west, east):
