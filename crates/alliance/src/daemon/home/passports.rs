@@ -109,11 +109,12 @@ fn find<'a>(partners: &'a Partners, name: &str) -> Option<&'a Arc<Known>> {
 fn identity_url(host: &Known, allow_local: bool) -> Option<String> {
     let services = host.descriptor()?.regions.iter().flat_map(|r| &r.services);
     let identity = services.filter(|service| service.kind == "identity");
-    let mut urls = identity
-        .flat_map(|service| &service.endpoints)
-        .map(|endpoint| &endpoint.url);
-    urls.find(|url| require_fit(url, allow_local, allow_local).is_ok())
-        .cloned()
+    let mut endpoints = identity.flat_map(|service| &service.endpoints);
+    let fit = endpoints.find(|endpoint| {
+        endpoint.interface == "public"
+            && require_fit(&endpoint.url, allow_local, allow_local).is_ok()
+    });
+    fit.map(|endpoint| endpoint.url.clone())
 }
 
 #[cfg(test)]
@@ -157,8 +158,8 @@ mod tests {
         let id = east.cloud_id();
         let record = store.partners().by_cloud_id(id).await?.ok_or("no east")?;
         let mut told = record.facts.descriptor.ok_or("no descriptor")?;
-        let endpoint = |url: &str| Endpoint {
-            interface: "public".into(),
+        let endpoint = |interface: &str, url: &str| Endpoint {
+            interface: interface.into(),
             url: url.into(),
         };
         told.claims.regions = vec![Region {
@@ -166,7 +167,11 @@ mod tests {
             services: vec![Service {
                 kind: "identity".into(),
                 name: "keystone".into(),
-                endpoints: vec![endpoint("http://10.0.0.1/v3"), endpoint("https://east/v3")],
+                endpoints: vec![
+                    endpoint("internal", "https://inside.east/v3"),
+                    endpoint("public", "http://10.0.0.1/v3"),
+                    endpoint("public", "https://east/v3"),
+                ],
             }],
         }];
         store.partners().set_descriptor(&told).await?;
