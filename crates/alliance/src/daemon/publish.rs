@@ -1,7 +1,9 @@
 //! Telling Keystone: the snapshot file, and the doorbell that makes every Keystone worker read it
 //! and drop what it cached.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod bell;
+
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,12 +20,13 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
+use self::bell::{Bell, RING_PREFIX};
 use super::clock::now;
 use super::directory::{Directory, Known};
 use super::files;
 use super::metrics::{Metrics, RingLabels};
 use super::own_catalog::OwnCatalog;
-use crate::wire::{Applied, DoorbellAck, DoorbellWork, Health, SessionEnd};
+use crate::wire::{Applied, DoorbellAck, DoorbellWork, Health};
 
 /// The file's name in the state directory.
 pub(crate) const SNAPSHOT: &str = "keystone.json";
@@ -35,11 +38,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Rings about sessions are not closer together than this.
 const SIGN_OUT_PAUSE: Duration = Duration::from_millis(500);
-/// How many sessions Keystone is told of at once.
-const SESSIONS_AT_ONCE: usize = 1000;
-
-/// What a doorbell secret begins with; the plugin answers such a "token" always with 404.
-const RING_PREFIX: &str = "ring~";
 
 /// Writes the snapshot and rings.
 pub(crate) struct Publisher {
@@ -312,121 +310,6 @@ impl Publisher {
     }
 }
 
-/// What our Keystone has still to be told, and the secret that makes it ask for it.
-#[derive(Debug, Default)]
-struct Bell {
-    /// Its hash is in the snapshot.
-    secret: Option<String>,
-    /// The snapshot that Keystone has not acknowledged.
-    generation: Option<u64>,
-    /// Sessions that have ended, by their ids.
-    sessions: BTreeMap<String, SessionEnd>,
-    /// How often Keystone was to forget what it remembers, and how often it has.
-    flushes: (u64, u64),
-    /// What was told last.
-    told: Told,
-    /// How often something was acknowledged.
-    done: u64,
-}
-
-/// What a plugin that asked is about to do.
-#[derive(Debug, Default)]
-struct Told {
-    batch: u64,
-    generation: Option<u64>,
-    sessions: Vec<String>,
-    flushes: u64,
-}
-
-impl Bell {
-    fn change(&mut self, secret: String, generation: u64) {
-        self.secret = Some(secret);
-        self.generation = Some(generation);
-    }
-
-    fn end_sessions(&mut self, ended: impl IntoIterator<Item = EndedSession>, flush: bool) {
-        let ended = ended.into_iter().map(|ended| {
-            let end = SessionEnd {
-                id: ended.session.clone(),
-                until: ended.expires_at,
-                cloud_id: ended.cloud_id,
-                user_id: ended.user_id,
-            };
-            (ended.session, end)
-        });
-        self.sessions.extend(ended);
-        self.flushes.0 += u64::from(flush);
-    }
-
-    fn has_told(&self, sessions: &BTreeSet<String>) -> bool {
-        let (wanted, done) = self.flushes;
-        wanted == done && !sessions.iter().any(|id| self.sessions.contains_key(id))
-    }
-
-    fn is_pending(&self) -> bool {
-        let (wanted, done) = self.flushes;
-        self.generation.is_some() || !self.sessions.is_empty() || wanted != done
-    }
-
-    /// What to ring with, and whether it is about more than sessions.
-    fn pending(&self) -> Option<(String, bool)> {
-        let secret = self.secret.as_ref().filter(|_| self.is_pending())?;
-        Some((secret.clone(), self.generation.is_some()))
-    }
-
-    fn is_rung_by(&self, random: &str) -> bool {
-        let secret = self.secret.as_deref();
-        secret.and_then(|secret| secret.strip_prefix(RING_PREFIX)) == Some(random)
-    }
-
-    fn answer(&mut self, random: &str) -> Option<DoorbellWork> {
-        if !self.is_rung_by(random) {
-            return None;
-        }
-        let work = DoorbellWork {
-            changed: self.generation.is_some(),
-            batch: self.told.batch + 1,
-            sessions: self
-                .sessions
-                .values()
-                .take(SESSIONS_AT_ONCE)
-                .cloned()
-                .collect(),
-            flush: self.flushes.0 != self.flushes.1,
-        };
-        self.told = Told {
-            batch: work.batch,
-            generation: self.generation,
-            sessions: work.sessions.iter().map(|end| end.id.clone()).collect(),
-            flushes: self.flushes.0,
-        };
-        Some(work)
-    }
-
-    /// A plugin did what it was told in `batch`; one of an earlier version names none and knows of
-    /// the snapshot only.
-    fn done(&mut self, batch: Option<u64>) -> (Option<u64>, Vec<String>) {
-        self.done += 1;
-        if batch.is_none() {
-            return (self.generation.take(), Vec::new());
-        }
-        if batch != Some(self.told.batch) {
-            // Another one asked since, and will say so too.
-            return (None, Vec::new());
-        }
-        let told = std::mem::take(&mut self.told);
-        self.told.batch = told.batch;
-        if self.generation == told.generation {
-            self.generation = None;
-        }
-        self.flushes.1 = self.flushes.1.max(told.flushes);
-        for id in &told.sessions {
-            self.sessions.remove(id);
-        }
-        (told.generation, told.sessions)
-    }
-}
-
 fn inputs_of(known: &Arc<Known>) -> PartnerInputs {
     let (keys, regions) = known.descriptor().map_or_else(Default::default, |told| {
         (told.signing_keys.clone(), told.regions.clone())
@@ -519,90 +402,5 @@ pub(crate) mod tests {
         assert!(!one?.keystone_told);
         assert!(!other?.keystone_told);
         Ok(())
-    }
-
-    fn ended(session: &str) -> EndedSession {
-        EndedSession {
-            session: session.to_owned(),
-            cloud_id: CloudId::from_spki(b"west"),
-            user_id: "ann".to_owned(),
-            expires_at: 100,
-        }
-    }
-
-    fn ids(work: Option<&DoorbellWork>) -> Vec<&str> {
-        let sessions = work
-            .map(|work| work.sessions.as_slice())
-            .unwrap_or_default();
-        sessions.iter().map(|end| end.id.as_str()).collect()
-    }
-
-    #[test]
-    fn sessions_stay_to_be_told_until_keystone_has_said_that_it_knows_them() {
-        let mut bell = Bell::default();
-        bell.end_sessions([ended("a")], true);
-        assert!(bell.pending().is_none(), "no secret yet");
-        bell.change("ring~x".into(), 1);
-        assert_eq!(bell.done(None), (Some(1), Vec::new()));
-        assert_eq!(bell.pending(), Some(("ring~x".into(), false)));
-        assert!(bell.answer("y").is_none() && bell.answer("ring~x").is_none());
-
-        let first = bell.answer("x");
-        assert_eq!(ids(first.as_ref()), ["a"]);
-        assert!(
-            first
-                .as_ref()
-                .is_some_and(|work| work.flush && !work.changed)
-        );
-        // One more ends while a plugin is at it; another plugin is told of both.
-        bell.end_sessions([ended("b")], true);
-        let both = ["a".to_owned(), "b".to_owned()].into();
-        assert!(!bell.has_told(&both));
-        let second = bell.answer("x");
-        assert_eq!(ids(second.as_ref()), ["a", "b"]);
-        let batch = |work: &Option<DoorbellWork>| work.as_ref().map(|work| work.batch);
-        assert_eq!(bell.done(batch(&first)), (None, Vec::new()));
-        assert!(bell.is_pending());
-        assert_eq!(bell.done(batch(&second)).1, ["a", "b"]);
-        assert!(!bell.is_pending() && bell.has_told(&both));
-        // Rung again by who listened: nothing is to be done.
-        let again = bell.answer("x");
-        assert!(
-            again.is_some_and(|work| { !work.changed && !work.flush && work.sessions.is_empty() })
-        );
-    }
-
-    #[test]
-    fn a_change_that_came_meanwhile_is_not_taken_for_told() {
-        let mut bell = Bell::default();
-        bell.change("ring~x".into(), 1);
-        let first = bell.answer("x").map(|work| work.batch);
-        bell.end_sessions([], true);
-        bell.change("ring~y".into(), 2);
-        assert_eq!(bell.done(first).0, Some(1));
-        assert_eq!(bell.pending(), Some(("ring~y".into(), true)));
-        assert!(bell.answer("x").is_none());
-        let second = bell.answer("y");
-        assert!(
-            second
-                .as_ref()
-                .is_some_and(|work| work.changed && work.flush)
-        );
-        bell.done(second.map(|work| work.batch));
-        assert!(bell.pending().is_none());
-    }
-
-    #[test]
-    fn many_sessions_are_told_in_parts() {
-        let mut bell = Bell::default();
-        bell.change("ring~x".into(), 1);
-        let many = 2 * SESSIONS_AT_ONCE + 1;
-        bell.end_sessions((0..many).map(|number| ended(&number.to_string())), false);
-        let mut parts = Vec::new();
-        while bell.is_pending() {
-            let work = bell.answer("x");
-            parts.push(bell.done(work.map(|work| work.batch)).1.len());
-        }
-        assert_eq!(parts, [SESSIONS_AT_ONCE, SESSIONS_AT_ONCE, 1]);
     }
 }

@@ -1,0 +1,412 @@
+//! Partners, agreements, sessions: what operators say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alliance_core::Seconds;
+use alliance_core::agreement::{Agreement, Door};
+use alliance_core::cloud::CloudId;
+use alliance_core::descriptor::{Region, SignatureFamily};
+use alliance_core::partner::{KeystoneAccess, Partner, Role, Status};
+use alliance_core::token::{Login, Mode, TokenFormat};
+use serde::{Deserialize, Serialize};
+
+/// A session of a partner's user here, or of one of ours there: an item of `GET /v1/sessions`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SessionView {
+    /// Its id: the audit id of the partner's token here.
+    pub id: String,
+    /// What the partner is called here.
+    pub partner: String,
+    /// The user's id at home.
+    pub user_id: String,
+    /// The project's id at home; none if the token is unscoped.
+    pub project_id: Option<String>,
+    /// When the token was issued at home, seconds.
+    pub issued_at: Seconds,
+    /// When it expires, seconds.
+    pub expires_at: Seconds,
+    /// How many tokens belong to it: the partner's, and those that were made from it here.
+    pub tokens: usize,
+    /// Whether it was ended before its time.
+    pub ended: bool,
+    /// Whether it is one of our users there, instead of one of theirs here.
+    #[serde(default)]
+    pub abroad: bool,
+}
+
+/// `POST /v1/tokens/revoke`
+#[derive(Serialize, Deserialize)]
+pub(crate) struct RevokeRequest {
+    /// The whole token, tag included.
+    pub token: String,
+}
+
+/// `GET /v1/status`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct StatusView {
+    /// This cloud's id.
+    pub cloud_id: CloudId,
+    /// What it calls itself.
+    pub name: String,
+    /// Where partners reach it.
+    pub peer_url: String,
+    /// The daemon's version.
+    pub version: String,
+    /// Whether the local Keystone answers.
+    pub keystone: Health,
+    /// Whether the plugin acknowledged the newest state; the last doorbell.
+    pub doorbell: Health,
+    /// Things an operator should look at.
+    pub warnings: Vec<String>,
+}
+
+/// Whether something works.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Health {
+    /// Does it.
+    pub ok: bool,
+    /// What was last seen.
+    pub detail: String,
+}
+
+/// A partner, with what both sides say of it. `GET /v1/partners`, `GET /v1/partners/{name}`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct PartnerView {
+    /// As stored; `status` is the effective one.
+    #[serde(flatten)]
+    pub partner: Partner,
+    /// The words that both sides see; none where the other side is a plain Keystone.
+    pub fingerprint: Option<String>,
+    /// What it calls itself.
+    pub calls_itself: String,
+    /// Its regions, as our catalog names them.
+    pub regions: Vec<String>,
+    /// What it holds of us, if it said so lately.
+    pub their_status: Option<Status>,
+    /// When its daemon last answered.
+    pub last_seen: Option<Seconds>,
+    /// Why it does not answer, if it does not.
+    pub last_error: Option<String>,
+    /// State of our Keystone's objects for it, e.g. `identity provider disabled`.
+    pub keystone: Option<Health>,
+    /// The Keystone domain of its guests.
+    pub domain_id: String,
+    /// Live agreements that we gave.
+    pub agreements_given: usize,
+    /// Live agreements that we got.
+    pub agreements_received: usize,
+    /// How tokens are validated, for each format that it may issue.
+    pub modes: BTreeMap<TokenFormat, Mode>,
+    /// Whether its signatures over SHA-1 count.
+    pub allow_sha1: bool,
+    /// How users of the two clouds log in at the other.
+    #[serde(default)]
+    pub login: Login,
+    /// The keys that may sign its tokens.
+    pub signing_keys: Vec<KeyView>,
+    /// Its revocation list, if some of its tokens are validated here by their signature.
+    pub revocation_list: Option<ListView>,
+    /// How it is asked, if it is a plain Keystone.
+    pub access: Option<KeystoneAccess>,
+}
+
+/// A key that signs tokens.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct KeyView {
+    /// What it signs.
+    pub family: SignatureFamily,
+    /// Hex SHA-256 of its DER.
+    pub id: String,
+    /// When its tokens stop counting, if it is not used any more.
+    pub retired_at: Option<Seconds>,
+}
+
+/// A partner's revocation list as it was last read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ListView {
+    /// How old what it says may be, in seconds; `None` if it was never read since the daemon started.
+    pub age: Option<f64>,
+    /// How old it may be to be relied on.
+    pub max_age: f64,
+    /// How many events it lists.
+    pub events: usize,
+}
+
+/// `PATCH /v1/partners/{name}`; absent fields stay.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PartnerChange {
+    /// `null` takes the bound away.
+    #[serde(
+        default,
+        with = "double_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub trust_till: Option<Option<Seconds>>,
+    /// `null` takes the limit away.
+    #[serde(
+        default,
+        with = "double_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub max_users: Option<Option<u32>>,
+    /// `null` takes the limit away.
+    #[serde(
+        default,
+        with = "double_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub max_projects: Option<Option<u32>>,
+    /// How tokens of these formats are validated.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub modes: BTreeMap<TokenFormat, Mode>,
+    /// Whether signatures over SHA-1 count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_sha1: Option<bool>,
+    /// How users of the two clouds log in at the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Login>,
+}
+
+/// The answer to a change of a partner or an agreement: stored, and whether Keystone knows yet.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Applied {
+    /// Whether every cache of Keystone was told within the deadline.
+    pub keystone_told: bool,
+    /// If not: why, and what happens next.
+    pub detail: Option<String>,
+}
+
+/// `POST /v1/invitations`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct InviteRequest {
+    /// The partner's alias here.
+    pub name: String,
+    /// What it shall be to us.
+    pub role: Role,
+    /// Who may accept, if known.
+    pub expect: Option<CloudId>,
+    /// When the trust ends.
+    pub trust_till: Option<Seconds>,
+    /// How users will log in.
+    #[serde(default)]
+    pub login: Login,
+}
+
+/// The answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct InviteAnswer {
+    /// The invitation's id.
+    pub id: String,
+    /// The string to give to the partner.
+    pub invitation: String,
+    /// Until when.
+    pub expires_at: Seconds,
+}
+
+/// `GET /v1/invitations/{id}?wait=SECONDS` answers when the state differs from `open` or the time
+/// is over. `POST …/confirm` and `POST …/reject` answer the same.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct InvitationView {
+    /// `open`, `accepted`, `confirmed`, `rejected` or `expired`.
+    pub state: String,
+    /// Who accepted.
+    pub acceptor: Option<CloudView>,
+    /// The partner's alias here.
+    pub name: String,
+    /// What it shall be to us.
+    pub role: Role,
+}
+
+/// A cloud that pairs with us.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct CloudView {
+    /// Its id.
+    pub cloud_id: CloudId,
+    /// What it calls itself, cleaned.
+    pub name: String,
+    /// Where it answers.
+    pub peer_url: String,
+    /// Its regions.
+    pub regions: Vec<Region>,
+    /// The words that its operator sees too.
+    pub fingerprint: String,
+    /// The id of the Keystone domain for its guests here.
+    pub domain_id: String,
+}
+
+/// `POST /v1/acceptances/inspect`
+#[derive(Serialize, Deserialize)]
+pub(crate) struct InspectRequest {
+    /// The invitation.
+    pub invitation: String,
+}
+
+/// The answer: who invites.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct InspectAnswer {
+    /// Its id.
+    pub id: String,
+    /// Who invites.
+    pub inviter: CloudView,
+    /// What the inviter becomes to us.
+    pub role: Role,
+    /// Until when it can be accepted.
+    pub expires_at: Seconds,
+}
+
+/// `POST /v1/acceptances`
+#[derive(Serialize, Deserialize)]
+pub(crate) struct AcceptRequest {
+    /// The invitation.
+    pub invitation: String,
+    /// The partner's alias here.
+    pub name: String,
+    /// When the trust ends.
+    pub trust_till: Option<Seconds>,
+    /// How users will log in.
+    #[serde(default)]
+    pub login: Login,
+}
+
+/// `POST /v1/acceptances`, `GET /v1/acceptances/{id}?wait=SECONDS`, `POST …/{id}/cancel`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AcceptanceView {
+    /// The invitation's id.
+    pub id: String,
+    /// `waiting`, `paired`, `rejected`, `expired` or `cancelled`.
+    pub state: String,
+}
+
+/// `POST /v1/keystones/inspect` and `POST /v1/keystones`: a cloud without Alliance that shall become
+/// a partner.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct KeystoneRequest {
+    /// Its alias here.
+    pub name: String,
+    /// How it is asked.
+    pub access: KeystoneAccess,
+    /// When the trust ends.
+    pub trust_till: Option<Seconds>,
+    /// At most this many of its users here.
+    pub max_users: Option<u32>,
+    /// At most this many of its projects here.
+    pub max_projects: Option<u32>,
+}
+
+/// The answer to the first of the two: what was found there.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct KeystoneFound {
+    /// The id that it has here.
+    pub cloud_id: CloudId,
+    /// The version of its Identity API.
+    pub version: String,
+    /// The roles of the service user on its project.
+    pub roles: BTreeSet<String>,
+    /// The keys that the operator has of it.
+    pub signing_keys: usize,
+    /// What works, yet an operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// `POST /v1/agreements`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AgreementRequest {
+    /// The partner's alias.
+    pub partner: String,
+    /// `*`, an id at home, or a name at home.
+    pub project: String,
+    /// Name or id of the project's domain at home, to tell projects of one name apart.
+    pub project_domain: Option<String>,
+    /// Role names.
+    pub roles: BTreeSet<String>,
+    /// Service types to show; `None`: those that home has.
+    pub services: Option<BTreeSet<String>>,
+    /// Until when.
+    pub till: Option<Seconds>,
+    /// Whether guests of the partner may come.
+    pub transitive: bool,
+    /// What its users may make here although it outlives their login.
+    #[serde(default)]
+    pub allow: BTreeSet<Door>,
+}
+
+/// `GET /v1/agreements`, `GET /v1/agreements/{id}`: given ones; received ones have `received`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AgreementView {
+    /// As stored.
+    #[serde(flatten)]
+    pub agreement: Agreement,
+    /// The partner's alias here.
+    pub partner_name: String,
+    /// `live`, `ended`, `expired` or `future`.
+    pub state: String,
+    /// The project's id at the host, unless `*`.
+    pub host_project_id: Option<String>,
+    /// True if the partner granted it to us.
+    pub received: bool,
+}
+
+/// `POST /v1/agreements/end`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct EndRequest {
+    /// The partner's alias.
+    pub partner: String,
+    /// As in [`AgreementRequest`]; also an agreement's id.
+    pub project: String,
+    /// As in [`AgreementRequest`].
+    pub project_domain: Option<String>,
+}
+
+/// `POST /v1/agreements` and `POST /v1/agreements/end`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AgreementApplied {
+    /// The agreements concerned.
+    pub agreements: Vec<AgreementView>,
+    /// Whether Keystone knows.
+    #[serde(flatten)]
+    pub applied: Applied,
+}
+
+/// `GET /v1/regions`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RegionView {
+    /// As our catalog names it.
+    pub region: String,
+    /// The partner's alias.
+    pub partner: String,
+    /// As the partner names it.
+    pub region_there: String,
+    /// Service types offered.
+    pub services: Vec<String>,
+    /// Our projects that see it: ids, or `*`.
+    pub projects: Vec<String>,
+}
+
+mod double_option {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::option_option, reason = "absent and null differ in a PATCH")]
+    pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+    where
+        T: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Option::deserialize(deserializer).map(Some)
+    }
+
+    #[expect(clippy::option_option, reason = "absent and null differ in a PATCH")]
+    pub(super) fn serialize<T, S>(
+        value: &Option<Option<T>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error>
+    where
+        T: Serialize,
+        S: Serializer,
+    {
+        value
+            .as_ref()
+            .and_then(Option::as_ref)
+            .serialize(serializer)
+    }
+}
