@@ -6,7 +6,6 @@ use alliance_core::Seconds;
 use alliance_core::invitation::{AcceptanceState, Invitation};
 use alliance_core::label::{clean, is_alias};
 use alliance_core::partner::Status;
-use alliance_core::token::Login;
 use anyhow::Context;
 use clap::Args;
 
@@ -15,7 +14,7 @@ use super::invite::{PAUSE, WAIT};
 use super::operator::Operator;
 use super::socket::{Daemon, SocketError};
 use super::when::now;
-use super::{Failure, Output, cloud, partner, when};
+use super::{Failure, Output, cloud, partner};
 use crate::wire::{AcceptRequest, AcceptanceView, InspectAnswer, InspectRequest, PartnerView};
 
 /// Accept another cloud's invitation: show who invites, ask, pair
@@ -38,19 +37,8 @@ pub(super) struct Accept {
     #[arg(long)]
     yes: bool,
 
-    /// When the trust ends by itself
-    #[arg(long, value_name = "DATE", value_parser = when::till, long_help = when::FORMS)]
-    trust_till: Option<Seconds>,
-
-    /// How users of the two clouds log in at the other
-    #[arg(
-        long,
-        value_name = "bearer|passport|both",
-        default_value_t,
-        hide_default_value = true,
-        long_help = partner::LOGIN
-    )]
-    login: Login,
+    #[command(flatten)]
+    terms: partner::Terms,
 }
 
 /// An acceptance that waits for the inviter.
@@ -89,7 +77,7 @@ impl Accept {
         out.say(format_args!(
             "You are invited by:\n{}\n{}",
             cloud::describe(&answer.inviter),
-            cloud::meaning(&name, answer.role, self.login),
+            cloud::meaning(&name, answer.role, self.terms.login),
         ));
         if !self.yes {
             match interrupt.or(ask::confirm(out, "Accept?")).await {
@@ -118,8 +106,8 @@ impl Accept {
         let request = AcceptRequest {
             invitation: text,
             name: name.clone(),
-            trust_till: self.trust_till,
-            login: self.login,
+            trust_till: self.terms.trust_till,
+            login: self.terms.login,
         };
         let outcome = waiting.pair(&request, &answer, &mut interrupt, out).await;
         if let Err(failure) = outcome {

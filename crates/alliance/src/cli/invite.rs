@@ -7,7 +7,6 @@ use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::invitation::InvitationState;
 use alliance_core::partner::Role;
-use alliance_core::token::Login;
 use anyhow::{Context, anyhow};
 use clap::Args;
 
@@ -52,19 +51,8 @@ pub(super) struct Invite {
     #[arg(long, conflicts_with = "expect")]
     yes: bool,
 
-    /// When the trust ends by itself
-    #[arg(long, value_name = "DATE", value_parser = when::till, long_help = when::FORMS)]
-    trust_till: Option<Seconds>,
-
-    /// How users of the two clouds log in at the other
-    #[arg(
-        long,
-        value_name = "bearer|passport|both",
-        default_value_t,
-        hide_default_value = true,
-        long_help = partner::LOGIN
-    )]
-    login: Login,
+    #[command(flatten)]
+    terms: partner::Terms,
 }
 
 /// An invitation that is open until it is confirmed or rejected.
@@ -82,8 +70,8 @@ impl Invite {
             name: self.name.clone(),
             role: self.role,
             expect: self.expect.clone(),
-            trust_till: self.trust_till,
-            login: self.login,
+            trust_till: self.terms.trust_till,
+            login: self.terms.login,
         };
         let answer: InviteAnswer = daemon.post(&["invitations"]).json(&request).await?;
         let open = Open {
@@ -130,7 +118,7 @@ impl Invite {
             "Give this line to the other operator, who runs: alliance partner accept INVITATION\n\
              It works once, until {} ({lasts}).\n{}",
             when::rfc3339(answer.expires_at),
-            cloud::meaning(&self.name, self.role, self.login),
+            cloud::meaning(&self.name, self.role, self.terms.login),
         ));
         if self.yes {
             out.say("--yes: whoever accepts first is paired, unseen.");

@@ -46,6 +46,24 @@ pub(super) struct Name {
     name: String,
 }
 
+/// What holds from the pairing on, until it is set anew
+#[derive(Debug, Args)]
+pub(super) struct Terms {
+    /// When the trust ends by itself
+    #[arg(long, value_name = "DATE", value_parser = when::till, long_help = when::FORMS)]
+    pub trust_till: Option<Seconds>,
+
+    /// How users of the two clouds log in at the other
+    #[arg(
+        long,
+        value_name = "bearer|passport|both",
+        default_value_t,
+        hide_default_value = true,
+        long_help = LOGIN
+    )]
+    pub login: Login,
+}
+
 /// Change a partner's limits, when the trust ends, or how its tokens are validated
 #[derive(Debug, Args)]
 pub(super) struct Set {

@@ -359,11 +359,12 @@ pub(crate) mod tests {
 
     use alliance_core::partner::{Kind, Role, Status};
     use alliance_core::token::Login;
-    use alliance_store::{NewInvitation, StoredDescriptor};
+    use alliance_store::NewInvitation;
     use tempfile::TempDir;
     use uuid::Uuid;
 
     use super::*;
+    use crate::daemon::bed::descriptor;
 
     type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -384,7 +385,7 @@ pub(crate) mod tests {
         let identity = Arc::new(Identity::ephemeral()?);
         let url = format!("sqlite://{}/alliance.db", folder.path().display());
         let store = Store::open(&url, identity.cloud_id()).await?;
-        let west = descriptor_of(west, "https://127.0.0.1:1");
+        let west = descriptor(west, west, "https://127.0.0.1:1")?;
         let new = NewInvitation {
             id: Uuid::new_v4().to_string(),
             name: "west".into(),
@@ -434,29 +435,6 @@ pub(crate) mod tests {
         Ok((partner, access))
     }
 
-    fn descriptor(peer_url: &str) -> Result<StoredDescriptor, Box<dyn std::error::Error>> {
-        Ok(descriptor_of(&Identity::ephemeral()?, peer_url))
-    }
-
-    fn descriptor_of(west: &Identity, peer_url: &str) -> StoredDescriptor {
-        StoredDescriptor {
-            jws: "header.west.signature".into(),
-            claims: Descriptor {
-                v: 1,
-                iss: west.cloud_id().clone(),
-                iat: 1,
-                exp: 100_000,
-                name: "west".into(),
-                peer_url: peer_url.into(),
-                identity_key: west.identity_key().public().to_jwk(),
-                signing_keys: vec![west.signing_key().public().to_jwk()],
-                token_keys: Vec::new(),
-                regions: Vec::new(),
-                capabilities: Vec::new(),
-            },
-        }
-    }
-
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn what_was_read_before_a_change_never_replaces_what_was_read_after_it() -> Outcome {
         let (directory, store, west, _folder) = knows_west().await?;
@@ -494,7 +472,8 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn a_partner_that_moves_leaves_no_connection_behind() -> Outcome {
         let (directory, store, west, _folder) = knows_west().await?;
-        let mut moved = descriptor("https://west.example:5443")?;
+        let other = Identity::ephemeral()?;
+        let mut moved = descriptor(&other, &other, "https://west.example:5443")?;
         moved.claims.iss = west;
         for port in 1..10 {
             moved.claims.peer_url = format!("https://west.example:{port}");

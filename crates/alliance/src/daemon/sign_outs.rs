@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alliance_core::cloud::CloudId;
+use alliance_core::session::Session;
 use alliance_core::sign_out::Change;
 use alliance_peer::request_id::RequestId;
 use alliance_token::Token;
@@ -57,43 +59,29 @@ impl Daemon {
     pub(crate) async fn sessions(&self) -> anyhow::Result<Vec<SessionView>> {
         let partners = self.directory.partners();
         let tokens = self.store.seen_tokens().count_by_session(now()).await?;
-        let mut views: Vec<_> = self
-            .host
-            .sessions()
-            .into_iter()
-            .map(|(cloud_id, session)| SessionView {
-                id: session.id().to_owned(),
-                partner: partners
-                    .by_cloud(&cloud_id)
-                    .map_or_else(|| cloud_id.to_string(), |known| known.partner.name.clone()),
-                user_id: session.user_id.clone(),
-                project_id: session.project_id.clone(),
-                issued_at: session.origin.issued_at.as_second(),
-                expires_at: session.expires_at,
-                tokens: tokens.get(session.id()).copied().unwrap_or(1),
-                ended: self.host.has_ended(session.id()),
-                abroad: false,
-            })
-            .collect();
-        views.extend(
-            self.home
-                .abroad()
-                .list()
-                .into_iter()
-                .map(|(host, session)| SessionView {
-                    id: session.id().to_owned(),
-                    partner: partners
-                        .by_cloud(&host)
-                        .map_or_else(|| host.to_string(), |known| known.partner.name.clone()),
-                    user_id: session.user_id.clone(),
-                    project_id: session.project_id.clone(),
-                    issued_at: session.origin.issued_at.as_second(),
-                    expires_at: session.expires_at,
-                    tokens: 1,
-                    ended: false,
-                    abroad: true,
-                }),
-        );
+        let view = |cloud_id: &CloudId, session: &Session| SessionView {
+            id: session.id().to_owned(),
+            partner: partners
+                .by_cloud(cloud_id)
+                .map_or_else(|| cloud_id.to_string(), |known| known.partner.name.clone()),
+            user_id: session.user_id.clone(),
+            project_id: session.project_id.clone(),
+            issued_at: session.origin.issued_at.as_second(),
+            expires_at: session.expires_at,
+            tokens: 1,
+            ended: false,
+            abroad: true,
+        };
+        let here = self.host.sessions().into_iter();
+        let here = here.map(|(guest, session)| SessionView {
+            tokens: tokens.get(session.id()).copied().unwrap_or(1),
+            ended: self.host.has_ended(session.id()),
+            abroad: false,
+            ..view(&guest, &session)
+        });
+        let abroad = self.home.abroad().list().into_iter();
+        let abroad = abroad.map(|(host, session)| view(&host, &session));
+        let mut views: Vec<_> = here.chain(abroad).collect();
         views.sort_by(|a, b| {
             (a.issued_at, &a.id, &a.partner).cmp(&(b.issued_at, &b.id, &b.partner))
         });

@@ -7,11 +7,11 @@ use alliance_core::Seconds;
 use alliance_core::admission::Entrant;
 use alliance_core::keystone_id::is_foreign_id;
 use alliance_core::refusal::Reason;
+use alliance_core::session::Session;
 use alliance_core::statement::LoginPassport;
 use alliance_peer::proof::verify_proof;
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement::{self, StatementError};
-use data_encoding::HEXLOWER;
 
 use super::trace::Trace;
 use super::{Host, Subject};
@@ -79,7 +79,7 @@ impl Host {
         {
             return Err(Reason::Replayed);
         }
-        let (token, entrant) = self.session_of(known, &passport)?;
+        let (token, entrant) = self.begin(known, &passport)?;
         let word = Word::Theirs(request.passport.clone().into());
         let (word, _) = self.judge(known, &token, &word, &entrant)?;
         let forget_at = at.max(passport.exp) + REMEMBERED_FOR;
@@ -119,16 +119,10 @@ impl Host {
     }
 
     /// The session that begins, or goes on: that of the token at home.
-    fn session_of(
-        &self,
-        known: &Known,
-        passport: &LoginPassport,
-    ) -> Result<(Key, Entrant), Reason> {
+    fn begin(&self, known: &Known, passport: &LoginPassport) -> Result<(Key, Entrant), Reason> {
         let cloud_id = &known.partner.cloud_id;
         let facts = &passport.login;
-        let token = HEXLOWER.decode(facts.token_sha256.as_bytes());
-        let token = token.ok().and_then(|token| Key::try_from(token).ok());
-        let token = token.ok_or(Reason::Malformed)?;
+        let session = Session::of(facts, cloud_id).ok_or(Reason::Malformed)?;
         let entrant = self.role_sets.entrant(facts, cloud_id)?;
         if entrant.expires_at <= now() {
             return Err(Reason::Expired);
@@ -138,7 +132,7 @@ impl Host {
             return Err(Reason::Unreachable);
         }
         self.book.begin(cloud_id, facts, &entrant.roles);
-        Ok((token, entrant))
+        Ok((session.token, entrant))
     }
 }
 
