@@ -14,10 +14,6 @@ from oslo_config import cfg
 from oslo_log import log
 
 from keystone_alliance import ids
-from keystone_alliance.refusal import Indeterminate
-from keystone_alliance.refusal import PassportRefused
-from keystone_alliance.refusal import Refused
-from keystone_alliance.refusal import indeterminate
 
 CONF = keystone.conf.CONF
 LOG = log.getLogger(__name__)
@@ -45,24 +41,15 @@ class Alliance(base.AuthMethodHandler):
         if not hasattr(provider, 'log_in'):
             LOG.error('The auth method alliance needs [token] provider = alliance')
             raise exception.Unauthorized()
-        try:
-            if 'passport' in auth_payload:
-                return _done(
-                    provider.log_in(_text(auth_payload, 'passport'), _maybe(auth_payload, 'proof'))
-                )
-            return _next(_issue(provider, auth_payload))
-        except Refused as error:
-            LOG.info('Login passport refused (%s): %s', error.reason, error.detail or '')
-            raise PassportRefused(error.reason) from None
-        except Indeterminate as error:
-            LOG.warning('Login passport undecided (%s): %s', error.reason, error.detail or '')
-            raise indeterminate() from None
-        except exception.Error:
-            raise
-        except Exception:
-            # Keystone would show some of them to whoever asks.
-            LOG.exception('Login passport undecided')
-            raise indeterminate() from None
+        if 'passport' in auth_payload:
+            passport, proof = _text(auth_payload, 'passport'), _maybe(auth_payload, 'proof')
+            return base.AuthHandlerResponse(
+                status=True, response_body=None, response_data=provider.log_in(passport, proof)
+            )
+        # Not the end of a login: its answer says how to go on.
+        return base.AuthHandlerResponse(
+            status=False, response_body=_issue(provider, auth_payload), response_data=None
+        )
 
 
 def _issue(provider, payload):
@@ -79,16 +66,6 @@ def _issue(provider, payload):
     return provider.issue_passport(
         cloud, ids.token_sha256(token_id), body['token'], _maybe(payload, 'jkt')
     )
-
-
-def _done(response_data):
-    return base.AuthHandlerResponse(
-        status=True, response_body=None, response_data={**response_data, 'method_names': []}
-    )
-
-
-def _next(response_body):
-    return base.AuthHandlerResponse(status=False, response_body=response_body, response_data=None)
 
 
 def _text(payload, name):

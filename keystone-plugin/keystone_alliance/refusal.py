@@ -72,11 +72,11 @@ def _add_retry_after(response):
     return response
 
 
-def not_found():
+def not_found(_reason=None):
     """Keystone's answer to a definite no; the text says nothing about the token."""
     return exception.TokenNotFound(_('The token is not valid here.'))
 
 
-def not_authorized():
+def not_authorized(_reason=None):
     """Keystone's answer when a token may not be issued."""
     return exception.Unauthorized(_('The requested scope is not available to this user.'))

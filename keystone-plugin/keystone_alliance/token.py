@@ -87,11 +87,13 @@ class Provider(base.Provider):
 
     def issue_passport(self, cloud, token_sha256, token, jkt):
         """For the auth method, see ``Admission.issue_passport``."""
-        return self._admission.issue_passport(cloud, token_sha256, token, jkt)
+        with _Answering(None, self._source, refusal.PassportRefused, about='a login passport'):
+            return self._admission.issue_passport(cloud, token_sha256, token, jkt)
 
     def log_in(self, passport, proof):
         """For the auth method, see ``Admission.log_in``."""
-        return self._admission.log_in(passport, proof)
+        with _Answering(None, self._source, refusal.PassportRefused, about='a login passport'):
+            return self._admission.log_in(passport, proof)
 
     def _validate_untagged(self, token_id):
         tag = self._routing.partner_of(token_id)
@@ -177,14 +179,19 @@ def _check_derived(methods, system, domain_id, door):
 
 
 class _Answering:
-    """Turns refusals into Keystone's answers, each logged once, without the token."""
+    """Turns refusals into Keystone's answers, each logged once, without the token.
 
-    def __init__(self, token_id, source, refused, user=None, tag=None):
+    :param refused: makes Keystone's answer to a definite no, of its reason
+    :param about: what was asked about, where it is neither a token nor one of a ``user``
+    """
+
+    def __init__(self, token_id, source, refused, user=None, tag=None, about=None):
         self._token_id = token_id
         self._source = source
         self._refused = refused
         self._user = user
         self._tag = tag
+        self._about = about
 
     def __enter__(self):
         return self
@@ -194,7 +201,7 @@ class _Answering:
             return
         if isinstance(error, Refused):
             self._log(LOG.info, 'Refused', error)
-            raise self._refused() from None
+            raise self._refused(error.reason) from None
         if isinstance(error, Indeterminate):
             self._log(LOG.warning, 'Undecided', error)
             raise refusal.indeterminate() from None
@@ -207,6 +214,8 @@ class _Answering:
         write('%s (%s): %s%s', verdict, error.reason, self._what(), detail)
 
     def _what(self):
+        if self._about is not None:
+            return self._about
         partners = self._source.current().partners
         if self._user is not None:
             partner = self._source.current().partner_of_domain(self._user['domain_id'])

@@ -59,40 +59,43 @@ class Alliance(base.BaseIdentityPlugin):
 
     def _log_in(self, session):
         """Return an unscoped token of the partner, and the id of the project there."""
-        for is_last in (False, True):
-            try:
-                key = Key()
-                passport = self._passport(session, key)
-                shown = {'passport': passport['passport'], 'proof': key.prove(passport['passport'])}
-                return self._show(session, shown), passport['project_id']
-            except exceptions.ServiceUnavailable:
-                # The partner's daemon was just restarted, or one of the clouds is busy.
-                if is_last:
-                    raise
-                LOG.debug('No answer about the passport; trying once more')
-                time.sleep(_PAUSE)
-        raise AssertionError('not reached')
+        try:
+            return self._log_in_once(session)
+        except exceptions.ServiceUnavailable:
+            # The partner's daemon was just restarted, or one of the clouds is busy.
+            LOG.debug('No answer about the passport; trying once more')
+            time.sleep(_PAUSE)
+            return self._log_in_once(session)
+
+    def _log_in_once(self, session):
+        key = Key()
+        said = self._passport(session, key)
+        shown = {'passport': said['passport'], 'proof': key.prove(said['passport'])}
+        return self._show(session, shown), said.get('project_id')
 
     def _passport(self, session, key):
-        for is_last in (False, True):
-            token = self._home.get_token(session)
-            asked = {'cloud': self._partner, 'token': {'id': token}, 'jkt': key.thumbprint()}
-            response = _post(session, self._home.auth_url, asked)
+        response = self._ask(session, key)
+        said = _said(response)
+        # The token may have ended, whatever its date.
+        if response.status_code == 401 and not said and self._home.invalidate():
+            response = self._ask(session, key)
             said = _said(response)
-            if 'passport' in said:
-                break
-            if 'reason' in said:
-                raise PassportRefused('home', said['reason'], response)
-            # The token may have ended, whatever its date.
-            if response.status_code != 401 or is_last or not self._home.invalidate():
-                raise exceptions.from_response(response, 'POST', _tokens(self._home.auth_url))
+        if 'reason' in said:
+            raise PassportRefused('home', said['reason'], response)
+        if 'passport' not in said:
+            raise exceptions.from_response(response, 'POST', _tokens(self._home.auth_url))
         self.auth_url = self._partner_auth_url or said.get('auth_url')
         if not self.auth_url:
             raise exceptions.MissingAuthPlugin(
                 f'home does not know where the Keystone of {self._partner} is: '
                 'give partner_auth_url'
             )
-        return {'project_id': said.get('project_id'), **said}
+        return said
+
+    def _ask(self, session, key):
+        token = self._home.get_token(session)
+        asked = {'cloud': self._partner, 'token': {'id': token}, 'jkt': key.thumbprint()}
+        return _post(session, self._home.auth_url, asked)
 
     def _show(self, session, shown):
         response = _post(session, self.auth_url, shown)
