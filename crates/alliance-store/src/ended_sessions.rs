@@ -108,15 +108,8 @@ impl EndedSessions<'_> {
     /// # Errors
     /// The database's.
     pub async fn forget_expired(self, now: Seconds) -> Result<u64> {
-        retrying(|| async {
-            Ok(
-                sqlx::query("DELETE FROM ended_sessions WHERE expires_at <= ?")
-                    .bind(now)
-                    .execute(self.0.pool())
-                    .await?
-                    .rows_affected(),
-            )
-        })
-        .await
+        self.0
+            .forget("DELETE FROM ended_sessions WHERE expires_at <= ?", now)
+            .await
     }
 }

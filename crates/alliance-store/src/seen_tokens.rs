@@ -222,14 +222,9 @@ impl<'a> SeenTokens<'a> {
     /// # Errors
     /// The database's.
     pub async fn forget_expired(self, now: Seconds) -> Result<u64> {
-        retrying(|| async {
-            Ok(sqlx::query("DELETE FROM seen_tokens WHERE expires_at <= ?")
-                .bind(now)
-                .execute(self.database.pool())
-                .await?
-                .rows_affected())
-        })
-        .await
+        self.database
+            .forget("DELETE FROM seen_tokens WHERE expires_at <= ?", now)
+            .await
     }
 
     async fn write(self, batch: &[SeenToken]) -> Result<()> {

@@ -3,8 +3,8 @@
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 
+use crate::database::Database;
 use crate::database::fault::Fault;
-use crate::database::{Database, retrying};
 use crate::error::{Error, Result};
 
 /// See [`Store::used_passports`](crate::Store::used_passports).
@@ -50,15 +50,8 @@ impl UsedPassports<'_> {
     /// # Errors
     /// The database's.
     pub async fn forget_expired(self, now: Seconds) -> Result<u64> {
-        retrying(|| async {
-            Ok(
-                sqlx::query("DELETE FROM used_passports WHERE expires_at <= ?")
-                    .bind(now)
-                    .execute(self.0.pool())
-                    .await?
-                    .rows_affected(),
-            )
-        })
-        .await
+        self.0
+            .forget("DELETE FROM used_passports WHERE expires_at <= ?", now)
+            .await
     }
 }

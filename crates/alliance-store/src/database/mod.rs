@@ -7,6 +7,7 @@ pub(crate) mod row;
 
 use std::time::{Duration, Instant};
 
+use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Executor, Transaction};
@@ -66,6 +67,15 @@ impl Database {
     /// For single statements that read.
     pub(crate) fn pool(&self) -> &AnyPool {
         &self.pool
+    }
+
+    /// Deletes what is due at a time, the one value of `delete`. Returns how much.
+    pub(crate) async fn forget(&self, delete: &'static str, at: Seconds) -> Result<u64> {
+        retrying(|| async {
+            let deleted = sqlx::query(delete).bind(at).execute(self.pool()).await?;
+            Ok(deleted.rows_affected())
+        })
+        .await
     }
 
     /// A transaction that may write. In SQLite it holds the one right to write from the start:
