@@ -167,10 +167,7 @@ impl PartnerObjects {
         match object {
             Object::Domain { .. } => match session.find::<DomainBody>(&path).await? {
                 Some(DomainBody { domain }) => self.domain_state(domain),
-                None => self
-                    .require_free_name(session)
-                    .await
-                    .map(|()| State::Absent),
+                None => self.state_by_name(session).await,
             },
             Object::Mapping { .. } => match session.find::<MappingBody>(&path).await? {
                 None => Ok(State::Absent),
@@ -219,12 +216,14 @@ impl PartnerObjects {
         ))
     }
 
-    /// No other domain has the partner's name.
-    async fn require_free_name(&self, session: &Session) -> Result<(), OperatorError> {
+    /// Whether a domain has the partner's name: none, another's, or the partner's own that somebody
+    /// made since it was looked for by its id.
+    async fn state_by_name(&self, session: &Session) -> Result<State, OperatorError> {
         let query = Some(("name", self.alias.as_str()));
         let found: Domains = session.list(&["domains"], query).await?;
-        match found.domains.first() {
-            None => Ok(()),
+        match found.domains.into_iter().next() {
+            None => Ok(State::Absent),
+            Some(ours) if ours.id == self.domain_id => self.domain_state(ours),
             Some(other) => Err(not_ours(
                 &other.object(),
                 format!("the partner's domain would have the id {}", self.domain_id),
