@@ -105,11 +105,13 @@ class Environment:
 
 
 def ensure_file(name: str, make) -> Path:
-    """The cached file `name`; `make(path)` fills it the first time."""
+    """The cached file, or folder, `name`; `make(path)` makes it the first time."""
     path = cache_folder() / "lab-files" / name
-    with locked(path.with_name(name + ".lock"), f"another run makes {name}", 300):
-        if not path.is_file():
+    with locked(path.with_name(name + ".lock"), f"another run makes {name}", 600):
+        if not path.exists():
             fresh = path.with_name(name + ".new")
+            if fresh.is_dir():
+                shutil.rmtree(fresh)
             fresh.unlink(missing_ok=True)
             make(fresh)
             os.replace(fresh, path)

@@ -13,13 +13,13 @@ import signal
 import sys
 from pathlib import Path
 
-from lab import binary, clients, orchestra, packages, pairing
+from lab import binary, clients, orchestra, packages, pairing, words
 from lab.cache import Environment
 from lab.errors import LabError
 from lab.services import ALL, services_of
 from lab.services.alliance import Alliance
 from lab.services.service import Service
-from lab.state import Cloud, Lab
+from lab.state import PARTS, Cloud, Lab
 from lab.words import PROVIDERS, Setting, Wish
 
 DEFAULT_CLOUDS = ("west", "east")
@@ -64,6 +64,11 @@ def up(argv: list[str]) -> int:
         help="=plain for each: no plugin, no daemon (fixed when a cloud is made)",
     )
     parser.add_argument(
+        "--services",
+        metavar="NAME,…",
+        help=f"which of {', '.join(PARTS)} new clouds have, with what these need; default: all",
+    )
+    parser.add_argument(
         "--token-provider",
         choices=PROVIDERS,
         help="what makes the own tokens of clouds that do not say it, fernet when they are made",
@@ -87,7 +92,8 @@ def up(argv: list[str]) -> int:
         orchestra.stop_all([service for services in changed.values() for service in services])
         for cloud in clouds:
             _choose_ports(cloud)
-            cloud.choose_passwords(clients.users(cloud))
+            secrets = [secret for service in services_of(cloud) for secret in service.secrets]
+            cloud.choose_passwords([*clients.users(cloud), *secrets])
             clients.link_openstack(cloud.sub("bin"))
         lab.save()
         clients.write_clouds_yaml(lab)
@@ -103,6 +109,7 @@ def up(argv: list[str]) -> int:
 def _granted(lab: Lab, options) -> dict[Cloud, list[Service]]:
     """The clouds that are meant, as they are to be; of each, what must start anew for that."""
     named = options.clouds or list(lab.clouds) or DEFAULT_CLOUDS
+    services = words.services(options.services) if options.services else None
     settings = [Setting.parse(word) for word in options.set]
     changed: dict[Cloud, list[Service]] = {}
     for wish in map(Wish.parse, dict.fromkeys(named)):
@@ -110,6 +117,7 @@ def _granted(lab: Lab, options) -> dict[Cloud, list[Service]]:
             wish,
             plain=wish.plain or options.without_alliance,
             token_provider=wish.token_provider or options.token_provider,
+            services=services,
         )
         cloud, other = wish.grant(lab)
         names = ["keystone"] if other else []
@@ -123,8 +131,9 @@ def _make_software(lab: Lab) -> None:
     missing = [name for name in ("memcached", "openssl") if not shutil.which(name)]
     if missing:
         raise LabError(f"not installed: {', '.join(missing)}: run scripts/prerequisites")
-    needed = [kind.environment_name for kind in ALL if kind.environment_name] + ["client"]
-    for name in dict.fromkeys(needed):
+    kinds = {type(service) for cloud in lab.clouds.values() for service in services_of(cloud)}
+    needed = [kind.environment_name for kind in ALL if kind in kinds and kind.environment_name]
+    for name in dict.fromkeys([*needed, "client"]):
         Environment(name).ensure()
     clients.link_openstack(lab.folder / "_bin")
     clouds = lab.clouds.values()

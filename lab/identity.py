@@ -119,4 +119,4 @@ def populate(cloud: Cloud, services: list[Service]) -> None:
 
 
 def catalog_url(service: Service) -> str:
-    return service.cloud.auth_url if service.name == "keystone" else service.url
+    return service.url + service.path

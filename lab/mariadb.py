@@ -1,4 +1,4 @@
-"""A private, empty MariaDB that lives as long as a block of code."""
+"""A private MariaDB: one that lives as long as a block of code, and what a cloud's own needs."""
 
 from __future__ import annotations
 
@@ -20,17 +20,28 @@ from lab.state import free_port
 READY = 30.0
 #: Where Debian keeps servers, which is not in everybody's PATH.
 SERVER_PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
-DATABASE = USER = "alliance"
+PROGRAMS = ("mariadbd", "mariadb-install-db", "mariadb")
+USER = "openstack"
 
 
-def unprivileged() -> list[str]:
-    """What to put before a server's command; it also ends when this process is killed."""
-    dies_with_us = ["setpriv", "--pdeathsig", "TERM"]
-    if os.geteuid() != 0:
-        return dies_with_us
-    name = account()
-    group = str(pwd.getpwnam(name).pw_gid)
-    return [*dies_with_us, "--reuid", name, "--regid", group, "--clear-groups"]
+def require() -> None:
+    for program in PROGRAMS:
+        if not shutil.which(program, path=SERVER_PATH):
+            raise LabError(f"{program} not found: run scripts/prerequisites")
+
+
+def version() -> str:
+    return run([shutil.which("mariadbd", path=SERVER_PATH), "--version"], "mariadbd").split()[2]
+
+
+def unprivileged(dies_with_us: bool) -> list[str]:
+    """What to put before a server's command; if told so, it also ends when this process does."""
+    words = ["--pdeathsig", "TERM"] if dies_with_us else []
+    if os.geteuid() == 0:
+        name = account()
+        group = str(pwd.getpwnam(name).pw_gid)
+        words += ["--reuid", name, "--regid", group, "--clear-groups"]
+    return ["setpriv", *words] if words else []
 
 
 def account() -> str:
@@ -39,55 +50,93 @@ def account() -> str:
     return "nobody"
 
 
+def own(folder: Path) -> None:
+    """Gives a folder, and all that is in it, to the server."""
+    if os.geteuid() == 0:
+        name = account()
+        for path in [folder, *folder.rglob("*")]:
+            shutil.chown(path, name, pwd.getpwnam(name).pw_gid)
+
+
 @contextlib.contextmanager
 def mariadb():
-    """A running server; yields the URL."""
-    for program in ("mariadbd", "mariadb-install-db", "mariadb"):
-        if not shutil.which(program, path=SERVER_PATH):
-            raise LabError(f"{program} not found: run scripts/prerequisites")
+    """A running server, empty; yields the URL."""
+    require()
     with tempfile.TemporaryDirectory(prefix="alliance-mariadb-") as name:
         folder = Path(name)
-        if os.geteuid() == 0:
-            shutil.chown(folder, account())
+        own(folder)
+        install(folder)
         password, port = secrets.token_hex(16), free_port()
-        server = start(folder, port)
+        server = start(folder, port, dies_with_us=True)
         try:
-            sql = (
-                f"CREATE DATABASE {DATABASE}; "
-                f"CREATE USER '{USER}'@'127.0.0.1' IDENTIFIED BY '{password}'; "
-                f"GRANT ALL ON *.* TO '{USER}'@'127.0.0.1';"
-            )
-            client = ["mariadb", "--no-defaults", "--user=root", f"--socket={folder}/sock"]
-            wait_until_ready(server, client, folder / "log")
-            run([*client, "--execute", sql], "preparing MariaDB", timeout=READY)
-            yield f"mysql://{USER}:{password}@127.0.0.1:{port}/{DATABASE}"
+            wait_until_ready(server, folder)
+            execute(folder, sql_of_user(password, ["alliance"]))
+            yield f"mysql://{USER}:{password}@127.0.0.1:{port}/alliance"
         finally:
             server.stop(grace=10)
 
 
-def start(folder: Path, port: int) -> processes.Process:
-    common = ["--no-defaults", f"--datadir={folder}/data"]
+def sql_of_user(password: str, databases=()) -> str:
+    """A statement a line, as --init-file has it."""
+    user = f"'{USER}'@'127.0.0.1'"
+    statements = [
+        *(f"CREATE DATABASE {name}" for name in databases),
+        f"CREATE OR REPLACE USER {user} IDENTIFIED BY '{password}'",
+        f"GRANT ALL ON *.* TO {user}",
+    ]
+    return ";\n".join([*statements, ""])
+
+
+def install(folder: Path) -> None:
     options = ["--auth-root-authentication-method=normal", "--skip-test-db"]
-    run([*unprivileged(), "mariadb-install-db", *common, *options], "mariadb-install-db")
+    command = [*unprivileged(dies_with_us=True), "mariadb-install-db", *_common(folder), *options]
+    run(command, "mariadb-install-db")
+
+
+def _common(folder: Path) -> list[str]:
+    return ["--no-defaults", f"--datadir={folder}/data"]
+
+
+def command(folder: Path, port: int) -> list:
+    """Data in `folder`/data, a socket for root beside them. As fast as can be: a crash of the whole
+    machine may lose what was written last."""
+    return [
+        *(shutil.which("mariadbd", path=SERVER_PATH), *_common(folder)),
+        *(f"--socket={folder}/sock", f"--pid-file={folder}/pid", f"--port={port}"),
+        *("--bind-address=127.0.0.1", "--skip-name-resolve", "--skip-log-bin"),
+        *("--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M"),
+        *("--innodb-log-file-size=16M", "--max-connections=500"),
+    ]
+
+
+def start(folder: Path, port: int, dies_with_us: bool) -> processes.Process:
     return processes.start(
-        [
-            *(*unprivileged(), shutil.which("mariadbd", path=SERVER_PATH), *common),
-            *(f"--socket={folder}/sock", f"--pid-file={folder}/pid", f"--port={port}"),
-            *("--bind-address=127.0.0.1", "--skip-name-resolve", "--skip-log-bin"),
-            *("--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M"),
-            "--max-connections=300",
-        ],
+        [*unprivileged(dies_with_us), *command(folder, port)],
         env=dict(os.environ),
         log=folder / "log",
         record=folder / "process.json",
     )
 
 
-def wait_until_ready(server: processes.Process, client: list[str], log: Path) -> None:
+def client(folder: Path) -> list[str]:
+    return ["mariadb", "--no-defaults", "--user=root", f"--socket={folder}/sock"]
+
+
+def execute(folder: Path, sql: str) -> str:
+    """As root; rows as lines, their columns apart by tabs."""
+    return run([*client(folder), "--batch", "--skip-column-names", "--execute", sql], "MariaDB")
+
+
+def answers(folder: Path) -> bool:
+    ping = [*client(folder), "--connect-timeout=2", "--execute", "SELECT 1"]
+    return subprocess.run(ping, capture_output=True, timeout=READY).returncode == 0
+
+
+def wait_until_ready(server: processes.Process, folder: Path) -> None:
     until = time.monotonic() + READY
-    ping = [*client, "--connect-timeout=2", "--execute", "SELECT 1"]
-    while subprocess.run(ping, capture_output=True, timeout=READY).returncode:
+    while not answers(folder):
         if not server.alive() or time.monotonic() > until:
-            tail = "\n    ".join(log.read_text(errors="replace").splitlines()[-15:])
+            log = (folder / "log").read_text(errors="replace")
+            tail = "\n    ".join(log.splitlines()[-15:])
             raise LabError(f"MariaDB does not start:\n    {tail}")
         time.sleep(0.05)

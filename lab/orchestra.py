@@ -21,7 +21,7 @@ def start(clouds: list[Cloud]) -> None:
         for services in lanes:
             ready: dict[str, concurrent.futures.Future] = {}
             for service in services:
-                awaited = [ready[name] for name in service.after]
+                awaited = [ready[name] for name in service.after if name in ready]
                 ready[service.name] = pool.submit(
                     _start_one, service, services, awaited, cancelled, started
                 )

@@ -32,6 +32,17 @@ PORTS = range(20000, 32000)
 #: Token providers that Keystone has, and those of lab/tokens, which it had once.
 TODAYS, RETIRED = ("fernet", "jws"), ("uuid", "pki", "pkiz")
 
+#: What a cloud can have besides Keystone, and what each needs of the others. Keystone and Glance
+#: have their data in MariaDB where there is one, else in SQLite.
+PARTS = {
+    "keystone": (),
+    "glance": (),
+    "placement": ("database",),
+    "neutron": ("database", "messages"),
+    "cinder": ("database", "messages", "glance"),
+    "nova": ("database", "messages", "glance", "placement", "neutron"),
+}
+
 #: People and services of each cloud: the roles of each in its projects, the first its default.
 USERS = {
     "admin": {"admin": ["admin"]},
@@ -120,24 +131,27 @@ class Lab:
             raise LabError(f"no cloud {name!r} in this lab: it has {', '.join(self.clouds)}")
         return self.clouds[name]
 
-    def add(self, name: str, alliance: bool = True) -> Cloud:
-        """A cloud of that name, new if need be, then with or without Alliance."""
+    def add(self, name: str, alliance: bool = True, services=tuple(PARTS)) -> Cloud:
+        """A cloud of that name, new if need be, then with or without Alliance, with these
+        services."""
         if not CLOUD_NAME.fullmatch(name):
             raise LabError(
                 f"cloud name {name!r}: a lower-case letter, then at most 14 letters, digits and -"
             )
-        return self.clouds.setdefault(name, Cloud(self, name, alliance))
+        if name not in self.clouds:
+            self.clouds[name] = Cloud(self, name, alliance, services=list(services))
+        return self.clouds[name]
 
 
 class Cloud:
     """One cloud of a lab. Its region has its name.
 
-    Without `alliance` it is a stock cloud: no plugin, no daemon. `token_provider` makes its own
-    tokens. `settings`: what configuration files have besides what the lab puts there, by service,
-    section and option.
+    Without `alliance` it is a stock cloud: no plugin, no daemon. `services` are names in PARTS.
+    `token_provider` makes its own tokens. `settings`: what configuration files have besides what
+    the lab puts there, by service, section and option.
     """
 
-    STORED = ("alliance", "token_provider", "settings", "ports", "passwords")
+    STORED = ("alliance", "services", "token_provider", "settings", "ports", "passwords")
 
     def __init__(
         self,
@@ -148,11 +162,21 @@ class Cloud:
         settings: dict[str, dict[str, dict]] | None = None,
         ports: dict | None = None,
         passwords: dict | None = None,
+        services: list[str] | None = None,
     ):
         self.lab, self.name, self.folder = lab, name, lab.folder / name
         self.alliance, self.token_provider = alliance, token_provider
         self.settings = settings or {}
         self.ports, self.passwords = ports or {}, passwords or {}
+        self.services = services or ["keystone", "glance"]
+
+    @property
+    def parts(self) -> set[str]:
+        """Its services with all that they need."""
+        parts = {*self.services, "keystone"}
+        for service in self.services:
+            parts.update(PARTS[service])
+        return parts
 
     def sub(self, name: str) -> Path:
         """A folder of this cloud, made if need be."""

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from lab.errors import LabError
-from lab.state import RETIRED, TODAYS, Cloud, Lab
+from lab.state import PARTS, RETIRED, TODAYS, Cloud, Lab
 
 PLAIN = "plain"
 PROVIDERS = TODAYS + RETIRED
@@ -21,6 +21,7 @@ class Wish:
     name: str
     plain: bool = False
     token_provider: str | None = None
+    services: tuple[str, ...] | None = None
 
     @classmethod
     def parse(cls, word: str) -> Wish:
@@ -36,7 +37,12 @@ class Wish:
 
     def grant(self, lab: Lab) -> tuple[Cloud, bool]:
         """The cloud as wished for, and whether its token provider is another now."""
-        cloud = lab.add(self.name, alliance=not self.plain)
+        cloud = lab.add(self.name, not self.plain, self.services or tuple(PARTS))
+        if self.services and {*self.services} != {*cloud.services}:
+            raise LabError(
+                f"{cloud.name} was made with {','.join(cloud.services)}: choose another name, or "
+                "another folder with ALLIANCE_LAB, or lab/down --purge first"
+            )
         if self.plain and cloud.alliance:
             raise LabError(
                 f"{cloud.name} was made with Alliance: choose another name, or another folder with "
@@ -80,3 +86,12 @@ class Setting:
         else:
             section[self.option] = self.value
         return before != self.value
+
+
+def services(words: str) -> tuple[str, ...]:
+    """Those of `--services`; Keystone is always one."""
+    named = tuple(dict.fromkeys(["keystone", *words.split(",")]))
+    unknown = [name for name in named if name not in PARTS]
+    if unknown:
+        raise LabError(f"no service {unknown[0]!r}: there are {', '.join(PARTS)}")
+    return named

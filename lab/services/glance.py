@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+from lab import databases
 from lab.cache import ensure_file
 from lab.commands import base_settings, run
 from lab.services.wsgi import PYTHON, WsgiService, token_section
@@ -12,6 +13,7 @@ from lab.state import write_secret
 
 class Glance(WsgiService):
     name = "glance"
+    part = "glance"
     after = ("keystone",)
     ports = ("glance",)
     user = "glance"
@@ -25,7 +27,7 @@ class Glance(WsgiService):
             (self.folder / store).mkdir(exist_ok=True)
         write_secret(self.folder / "etc" / "glance-api.conf", self._configuration())
         database = self.folder / "glance.db"
-        if not database.exists():
+        if "database" not in self.cloud.parts and not database.exists():
             fresh = database.with_suffix(".new")
             cached = ensure_file(f"glance-{self.environment().key}.db", self._migrate)
             shutil.copyfile(cached, fresh)
@@ -37,6 +39,12 @@ class Glance(WsgiService):
         manage = [self.environment().bin("glance-manage"), "--config-file", settings]
         run([*manage, "db_sync"], "migrating Glance's database", env=base_settings())
         settings.unlink()
+
+    @property
+    def _connection(self) -> str:
+        if "database" in self.cloud.parts:
+            return databases.url(self.cloud, "glance")
+        return f"sqlite:///{self.folder}/glance.db?timeout=60"
 
     def python_path(self) -> list:
         return [*super().python_path(), PYTHON / "sqlite"]
@@ -50,7 +58,7 @@ class Glance(WsgiService):
 enabled_backends = fs:file
 
 [database]
-connection = sqlite:///{self.folder}/glance.db?timeout=60
+connection = {self._connection}
 sqlite_synchronous = false
 
 [glance_store]
@@ -72,4 +80,4 @@ lock_path = {self.folder}/tasks
 flavor = keystone
 config_file = {self.environment().path}/etc/glance/glance-api-paste.ini
 
-{token_section(self)}"""
+{token_section(self.cloud, self.user)}"""

@@ -5,7 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
-from lab import packages
+from lab import databases, packages
 from lab.cache import Environment, ensure_file
 from lab.commands import base_settings, run
 from lab.services.alliance import Alliance
@@ -18,9 +18,10 @@ METHODS = ["external", "password", "token", "oauth1", "mapped", "application_cre
 
 class Keystone(WsgiService):
     name = "keystone"
-    after = ("memcached",)
+    after = ("memcached", "mariadb")
     ports = ("keystone",)
     catalog = ("identity", "keystone")
+    path = "/v3"
     environment_name = "keystone"
     module = "keystone.wsgi.api"
     workers, threads = 2, 8
@@ -33,9 +34,19 @@ class Keystone(WsgiService):
     def prepare(self) -> None:
         write_secret(self.configuration, self._configuration())
         self._make_keys()
-        database = self.folder / "keystone.db"
-        if not database.exists():
-            self._make_database(database)
+        if "database" in self.cloud.parts:
+            done = self.folder / "bootstrapped"
+            if not done.exists():
+                self._bootstrap(self._connection)
+                done.touch()
+        elif not (self.folder / "keystone.db").exists():
+            self._make_database(self.folder / "keystone.db")
+
+    @property
+    def _connection(self) -> str:
+        if "database" in self.cloud.parts:
+            return databases.url(self.cloud, "keystone")
+        return f"sqlite:///{self.folder}/keystone.db?timeout=60"
 
     def _make_keys(self) -> None:
         for repository in ("fernet-keys", "credential-keys"):
@@ -60,9 +71,14 @@ class Keystone(WsgiService):
         fresh = database.with_suffix(".new")
         shutil.copyfile(ensure_file(f"keystone-{environment.key}.db", migrate), fresh)
         os.chmod(fresh, 0o600)
+        self._bootstrap(f"sqlite:///{fresh}")
+        os.replace(fresh, database)
+
+    def _bootstrap(self, connection: str) -> None:
+        manage = Environment(self.environment_name).bin("keystone-manage")
         run(
             [
-                *(environment.bin("keystone-manage"), "--config-file", self.configuration),
+                *(manage, "--config-file", self.configuration),
                 *("bootstrap", "--bootstrap-region-id", self.cloud.name),
                 *("--bootstrap-public-url", self.cloud.auth_url),
                 *("--bootstrap-internal-url", self.cloud.auth_url),
@@ -72,10 +88,9 @@ class Keystone(WsgiService):
                 **base_settings(),
                 **self.settings(),
                 "OS_BOOTSTRAP_PASSWORD": self.cloud.passwords["admin"],
-                "OS_DATABASE__CONNECTION": f"sqlite:///{fresh}",
+                "OS_DATABASE__CONNECTION": connection,
             },
         )
-        os.replace(fresh, database)
 
     def python_path(self) -> list:
         return [*super().python_path(), PYTHON / "sqlite", *self.packages()]
@@ -96,7 +111,7 @@ class Keystone(WsgiService):
 public_endpoint = {self.url}
 
 [database]
-connection = sqlite:///{self.folder}/keystone.db?timeout=60
+connection = {self._connection}
 sqlite_synchronous = false
 
 [identity]

@@ -23,7 +23,9 @@ class Service:
     """One service of one cloud. Subclasses say what differs."""
 
     name = ""
-    #: Services of the same cloud that must be ready before this one starts.
+    #: What a cloud has it for, one of `Cloud.parts`; None: every cloud has it.
+    part: str | None = None
+    #: Services of the same cloud that must be ready before this one starts, if the cloud has them.
     after: tuple[str, ...] = ()
     #: Names of the ports it listens on, the first is the one that `lab/status` shows.
     ports: tuple[str, ...] = ()
@@ -34,6 +36,10 @@ class Service:
     system_reader = False
     #: (type, name) of its catalog entry.
     catalog: tuple[str, str] | None = None
+    #: What follows its URL there.
+    path = ""
+    #: Passwords that it has besides its user's.
+    secrets: tuple[str, ...] = ()
     #: Name of the Python environment that it runs in.
     environment_name: str | None = None
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lab.services.service import Service, http_status
-from lab.state import CHECKOUT
+from lab.state import CHECKOUT, Cloud
 
 #: Modules of the lab that its services load.
 PYTHON = CHECKOUT / "lab" / "python"
@@ -53,14 +53,13 @@ class WsgiService(Service):
 ACCESS = '%(t)s %(h)s "%(m)s %(U)s" %(s)s %(b)s %(L)ss %({x-openstack-request-id}i)s'
 
 
-def auth_section(service: Service) -> str:
+def auth_section(cloud: Cloud, user: str) -> str:
     """The options with which a service logs in at Keystone."""
-    cloud = service.cloud
     return f"""\
 auth_type = password
 auth_url = {cloud.auth_url}
-username = {service.user}
-password = {cloud.passwords[service.user]}
+username = {user}
+password = {cloud.passwords[user]}
 project_name = service
 user_domain_id = default
 project_domain_id = default
@@ -68,12 +67,11 @@ region_name = {cloud.name}
 """
 
 
-def token_section(service: Service) -> str:
+def token_section(cloud: Cloud, user: str) -> str:
     """keystonemiddleware with the cloud's memcached and its stock cache times."""
-    cloud = service.cloud
     return f"""\
 [keystone_authtoken]
-{auth_section(service)}
+{auth_section(cloud, user)}
 www_authenticate_uri = {cloud.auth_url}
 interface = internal
 memcached_servers = 127.0.0.1:{cloud.ports["memcached"]}

@@ -1,0 +1,40 @@
+"""The cloud's own MariaDB, with the database of each of its services."""
+
+import os
+import shutil
+
+from lab import databases, mariadb
+from lab.services.service import Service
+from lab.state import write_secret
+
+
+class MariaDb(Service):
+    name = "mariadb"
+    part = "database"
+    ports = ("mariadb",)
+    secrets = (mariadb.USER,)
+
+    def prepare(self) -> None:
+        mariadb.require()
+        data = self.folder / "data"
+        if not data.exists():
+            fresh = self.folder / "data.new"
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.copytree(databases.ensure(), fresh)
+            os.replace(fresh, data)
+        password = self.cloud.passwords[mariadb.USER]
+        write_secret(self.folder / "init.sql", mariadb.sql_of_user(password))
+        mariadb.own(self.folder)
+
+    def command(self) -> list:
+        return [
+            *mariadb.unprivileged(dies_with_us=False),
+            *mariadb.command(self.folder, self.port),
+            f"--init-file={self.folder}/init.sql",
+        ]
+
+    def healthy(self) -> bool:
+        return mariadb.answers(self.folder)
+
+    def ask(self, sql: str) -> str:
+        return mariadb.execute(self.folder, sql)
