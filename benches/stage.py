@@ -134,7 +134,7 @@ def junk(tag: str) -> str:
 
 def _up(folder, *words: str) -> None:
     done = subprocess.run(
-        [CHECKOUT / "lab" / "up", *words],
+        [CHECKOUT / "lab" / "up", "--services", "glance", *words],
         env={**os.environ, "ALLIANCE_LAB": str(folder)},
         stdin=subprocess.DEVNULL,
     )

@@ -56,7 +56,7 @@ class Story:
             "Each is a Keystone, a Glance, a memcached and an alliance daemon of its own,",
             "with its own users. Nobody knows anybody.",
         )
-        started = clouds.lab("up", "--unpaired", "west", "east", whole=True)
+        started = clouds.lab("up", "--unpaired", "--services", "glance", "west", "east", whole=True)
         self.proofs.add("two separate clouds run", started)
         self.west = Terminal("west", "west")
         self.east = Terminal("east", "east")

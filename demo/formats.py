@@ -70,7 +70,7 @@ class Formats:
             "north is a stock Keystone with UUID tokens: no plugin, no daemon. Its operator made a",
             "service user for east, whose password east's operator has in a file.",
         )
-        lab("up", "--unpaired", "north=plain:uuid")
+        lab("up", "--unpaired", "--services", "glance", "north=plain:uuid")
         ann = Terminal("ann@north", "north", "ann")
         file = Path(os.environ["ALLIANCE_LAB"]) / "north.password"
         file.touch(mode=0o600)

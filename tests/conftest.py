@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items):
 
 
 def up(*clouds: str) -> Lab:
-    command = [CHECKOUT / "lab" / "up", *clouds]
+    command = [CHECKOUT / "lab" / "up", "--services", "glance", *clouds]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         pytest.exit(f"no lab: {done.stdout}", 2)

@@ -1,10 +1,11 @@
 import pytest
 
 from lab.errors import LabError
+from lab.services import services_of
 from lab.services.alliance import Alliance
 from lab.services.keystone import Keystone
 from lab.state import Lab
-from lab.words import Setting, Wish
+from lab.words import Setting, Wish, services
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_a_word_that_means_nothing_is_refused_with_those_that_do(word):
 
 
 def test_a_setting_ends_up_in_the_configuration_of_its_service(lab, monkeypatch):
-    west = lab.add("west")
+    west = lab.add("west", services=["keystone"])
     names = ("keystone", "memcached", "alliance-peer", "alliance-metrics")
     west.ports = {name: 1000 + at for at, name in enumerate(names)}
     west.choose_passwords(["alliance"])
@@ -81,3 +82,35 @@ def test_a_setting_ends_up_in_the_configuration_of_its_service(lab, monkeypatch)
 def test_a_setting_that_cannot_be_made_is_refused(word):
     with pytest.raises(LabError, match=r"SERVICE\.SECTION\.OPTION=VALUE"):
         Setting.parse(word)
+
+
+def test_a_cloud_has_the_services_that_were_named_when_it_was_made_and_what_they_need(lab):
+    small, _ = Wish("small", services=services("glance")).grant(lab)
+    assert small.parts == {"keystone", "glance"}
+    assert [one.name for one in services_of(small)] == [
+        "memcached",
+        "keystone",
+        "glance",
+        "alliance",
+    ]
+    compute, _ = Wish("compute", services=services("nova")).grant(lab)
+    assert {"database", "messages", "glance", "placement", "neutron"} < compute.parts
+    assert "cinder" not in compute.parts
+    whole, _ = Wish.parse("whole").grant(lab)
+    assert {"nova", "cinder"} < whole.parts
+    # Nothing said: as it was made.
+    assert Wish.parse("small").grant(lab)[0].parts == small.parts
+    with pytest.raises(LabError, match="was made with keystone,glance"):
+        Wish("small", services=services("nova")).grant(lab)
+    with pytest.raises(LabError, match="no service 'swift'"):
+        services("glance,swift")
+    lab.save()
+    assert Lab(lab.folder).cloud("small").parts == small.parts
+
+
+def test_a_service_starts_after_those_that_it_needs(lab):
+    whole, _ = Wish.parse("whole").grant(lab)
+    started = []
+    for service in services_of(whole):
+        assert {*service.after} <= {*started}, service.name
+        started.append(service.name)

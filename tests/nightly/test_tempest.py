@@ -23,7 +23,7 @@ def stock():
     """A cloud as stock as it comes, in a lab of its own."""
     folder = Path(os.environ["ALLIANCE_LAB"]).with_name("stock")
     settings = {**os.environ, "ALLIANCE_LAB": str(folder)}
-    up = [CHECKOUT / "lab" / "up", "--without-alliance", "plain"]
+    up = [CHECKOUT / "lab" / "up", "--without-alliance", "--services", "glance", "plain"]
     subprocess.run(up, env=settings, check=True)
     yield Lab(folder).cloud("plain")
     subprocess.run([CHECKOUT / "lab" / "down", "--purge"], env=settings, check=True)
