@@ -56,6 +56,12 @@ class Glance(WsgiService):
         return f"""\
 [DEFAULT]
 enabled_backends = fs:file
+enabled_import_methods = glance-direct,web-download,glance-download
+
+[import_filtering_opts]
+# All clouds of a lab are on this machine, whatever their ports.
+allowed_hosts = 127.0.0.1
+allowed_ports =
 
 [database]
 connection = {self._connection}

@@ -1,0 +1,102 @@
+"""Two whole clouds in a lab of their own, beside the small one of the other tests."""
+
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab.state import CHECKOUT, Lab
+from tests.kit.cloud import Cloud
+from tests.kit.waiting import until
+
+#: Of the smallest flavor that there is.
+FLAVOR = {"name": "small", "ram": 64, "disk": 1, "vcpus": 1}
+
+#: How the client's --debug shows a request.
+REQUEST = re.compile(r"REQ: curl -g -i -X (\w+) (\S+)")
+
+
+@pytest.fixture(scope="package")
+def lab():
+    """Ended when the tests of this folder are done: such clouds take memory and time."""
+    folder = Path(os.environ["ALLIANCE_LAB"]).with_name("whole")
+    settings = {**os.environ, "ALLIANCE_LAB": str(folder)}
+
+    def run(command: str, *words: str) -> None:
+        said = subprocess.PIPE
+        command = [CHECKOUT / "lab" / command, *words]
+        done = subprocess.run(command, env=settings, stdout=said, stderr=subprocess.STDOUT)
+        assert done.returncode == 0, done.stdout.decode(errors="replace")
+
+    run("up", "west", "east")
+    yield Lab(folder)
+    run("down")
+
+
+@pytest.fixture(scope="package")
+def west(lab):
+    return Cloud(lab, "west")
+
+
+@pytest.fixture(scope="package")
+def east(lab):
+    return Cloud(lab, "east")
+
+
+@pytest.fixture(scope="package")
+def ann(west, east):
+    """A west user whose project may do everything at east that a member may."""
+    for cloud in (west, east):
+        cloud.make("nova", "/v2.1/flavors", {"flavor": FLAVOR})
+    person = west.person(roles=("member", "reader"))
+    east.agree("west", person.project, ("member", "reader"))
+    until(lambda: person.project.id in str(west.told("region", "list")), "west sees east's region")
+    return person
+
+
+class Shell:
+    """Runs the openstack client as a user, as installed from PyPI and with nothing added to it."""
+
+    def __init__(self, variables: dict[str, str]):
+        self.variables = variables
+
+    def run(self, *command, timeout: float = 180) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            command, env=self.variables, capture_output=True, text=True, timeout=timeout
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done
+
+    def openstack(self, region: str | None, words: str) -> str:
+        """What the client prints."""
+        return self._openstack(region, words).stdout.strip()
+
+    def requests(self, region: str | None, words: str) -> list[tuple[str, str]]:
+        """Method and URL of each request that the client makes."""
+        return REQUEST.findall(self._openstack(region, f"--debug {words}").stderr)
+
+    def _openstack(self, region: str | None, words: str) -> subprocess.CompletedProcess:
+        where = ["--os-region-name", region] if region else []
+        return self.run("openstack", *where, *shlex.split(words))
+
+
+@pytest.fixture(scope="package")
+def shell(west, ann):
+    return Shell(
+        {
+            **west.variables(),
+            "OS_USERNAME": ann.name,
+            "OS_PASSWORD": ann.password,
+            "OS_PROJECT_NAME": ann.project.name,
+        }
+    )
+
+
+@pytest.fixture(scope="package")
+def image_file(tmp_path_factory):
+    content = tmp_path_factory.mktemp("images") / "image"
+    content.write_bytes(b"\0" * 65536)
+    return content

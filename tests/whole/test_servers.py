@@ -1,0 +1,133 @@
+"""A west login, an unmodified client, and east's servers, networks and volumes."""
+
+import functools
+import json
+import re
+
+import pytest
+
+from lab.cache import Environment
+from tests.kit.waiting import until
+
+SDK = """\
+import json, openstack
+session = openstack.connect().session
+east = openstack.connection.Connection(session=session, region_name="east")
+network = east.network.create_network(name="of-sdk")
+east.network.create_subnet(network_id=network.id, cidr="10.8.0.0/24", ip_version=4)
+image = next(east.image.images(name="img"))
+flavor = east.compute.find_flavor("small")
+server = east.compute.create_server(
+    name="of-sdk", image_id=image.id, flavor_id=flavor.id, networks=[{"uuid": network.id}]
+)
+server = east.compute.wait_for_server(server, wait=60)
+volume = east.block_storage.create_volume(name="of-sdk", size=1)
+volume = east.block_storage.wait_for_status(volume, "available", wait=60)
+found = {"server": server.status, "networks": list(server.addresses), "volume": volume.status}
+east.block_storage.delete_volume(volume)
+east.compute.delete_server(server)
+east.compute.wait_for_delete(server, wait=60)
+east.network.delete_network(network)
+print(json.dumps({**found, "left": [one.name for one in east.compute.servers()]}))
+"""
+#: Ids, and what a client makes up.
+ID = re.compile(r"[0-9a-f]{32}|[0-9a-f-]{36}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def network(shell, image_file):
+    """A network and an image at each cloud."""
+    image = f"image create img --disk-format raw --container-format bare --file {image_file}"
+    for region in ("west", "east"):
+        shell.openstack(region, "network create net")
+        shell.openstack(region, "subnet create sub --network net --subnet-range 10.9.0.0/24")
+        shell.openstack(region, image)
+
+
+def test_the_openstack_client_makes_a_server_at_east_and_deletes_it(shell):
+    east = functools.partial(shell.openstack, "east")
+
+    def status(what: str, name: str, wanted: str) -> None:
+        show = f"{what} show {name} -f value -c status"
+        until(lambda: east(show) == wanted, f"{what} {name} is {wanted}", deadline=60)
+
+    east("security group create web")
+    east("security group rule create web --protocol tcp --dst-port 80")
+    create = "server create vm --image img --flavor small --network net --security-group web"
+    made = json.loads(east(f"{create} --wait -f json"))
+    assert made["status"] == "ACTIVE"
+    [address] = made["addresses"]["net"]
+    assert address.startswith("10.9.0.")
+    assert "FAKE CONSOLE OUTPUT" in east("console log show vm")
+    assert east("port list --server vm -f value -c Status") == "ACTIVE"
+
+    east("volume create vol --size 1")
+    status("volume", "vol", "available")
+    east("server add volume vm vol")
+    status("volume", "vol", "in-use")
+    east("server remove volume vm vol")
+    status("volume", "vol", "available")
+    east("router create r")
+    east("router add subnet r sub")
+
+    for listing in ("server list", "volume list", "router list"):
+        assert shell.openstack("west", f"{listing} -f value") == "", listing
+
+    east("router remove subnet r sub")
+    east("router delete r")
+    east("server delete vm --wait")
+    east("volume delete vol")
+    east("security group delete web")
+    assert east("server list -f value") == ""
+    assert east("port list --device-owner compute:nova -f value") == ""
+    until(lambda: east("volume list -f value") == "", "the volume is gone", deadline=60)
+
+
+def test_the_sdk_does_the_same_with_one_login(shell):
+    done = shell.run(Environment("client").bin("python"), "-c", SDK)
+    assert json.loads(done.stdout) == {
+        "server": "ACTIVE",
+        "networks": ["of-sdk"],
+        "volume": "available",
+        "left": [],
+    }
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "server list",
+        "flavor list",
+        "network list",
+        "volume list",
+        "image list",
+        "server create --image img --flavor small --network net vm",
+        "server show vm",
+        "server delete vm",
+    ],
+)
+def test_a_command_makes_the_same_requests_in_either_region(west, east, shell, command):
+    def made(region) -> list[tuple[str, str]]:
+        return [
+            (method, ID.sub("ID", path(url))) for method, url in shell.requests(region, command)
+        ]
+
+    def path(url: str) -> str:
+        """Without the cloud: its services by name."""
+        port, _, rest = url.removeprefix("http://127.0.0.1:").partition("/")
+        names = {str(cloud.port(name)): name for cloud in (west, east) for name in PORTS}
+        return f"{names[port]}/{rest}"
+
+    assert made("east") == made("west")
+
+
+#: Services with an API.
+PORTS = ("keystone", "glance", "neutron", "nova", "cinder")
+
+
+def test_with_no_region_named_nothing_goes_to_east(east, shell):
+    ports = {str(east.port(name)) for name in PORTS}
+    for command in ("server list", "image list", "network list", "volume list", "catalog list"):
+        asked = {url.split("/")[2].partition(":")[2] for _, url in shell.requests(None, command)}
+        assert asked
+        assert not asked & ports, command
