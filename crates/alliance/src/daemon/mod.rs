@@ -282,6 +282,23 @@ impl Daemon {
         self.tasks.spawn(work);
     }
 
+    /// Work that nobody waits for, and that the next daemon does anyway: a stop cuts it off.
+    fn spawn_until_stopped(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = stopped(self.stop.subscribe());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop => {}
+                () = work => {}
+            }
+        });
+    }
+
+    /// Waits so long, but not beyond a stop.
+    async fn pause(&self, long: Duration) {
+        // An elapsed time is what is meant.
+        let _ = timeout(long, stopped(self.stop.subscribe())).await;
+    }
+
     /// This cloud's descriptor as of now, signed.
     ///
     /// # Errors
@@ -338,5 +355,25 @@ fn keystone_settings(config: &Config) -> alliance_cloud::keystone::Settings {
         region: keystone.region.clone(),
         interface: keystone.interface.clone(),
         timeout: keystone.timeout,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::bed::{Bed, Failure};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stop_waits_for_nothing_that_the_next_daemon_does() -> Result<(), Failure> {
+        let daemon = Bed::new().await?.daemon;
+        daemon.spawn_until_stopped(pending());
+        let swept = Arc::clone(&daemon);
+        daemon.spawn(async move { swept.pause(Duration::MAX).await });
+        daemon.stop.send_replace(true);
+        daemon.tasks.close();
+        timeout(DRAIN, daemon.tasks.wait()).await?;
+        Ok(())
     }
 }

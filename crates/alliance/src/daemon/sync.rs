@@ -212,7 +212,7 @@ impl Daemon {
     /// Pulls from one partner in the background.
     pub(crate) fn pull_soon(self: &Arc<Self>, cloud_id: &CloudId) {
         let (daemon, cloud_id) = (Arc::clone(self), cloud_id.clone());
-        self.spawn(async move {
+        self.spawn_until_stopped(async move {
             let pull = || daemon.pull_if_known(&cloud_id);
             daemon.pulls.one_by_one(&cloud_id, pull).await;
         });
@@ -336,7 +336,7 @@ impl Daemon {
             return;
         };
         let partner = known.partner.name.clone();
-        self.spawn(async move {
+        self.spawn_until_stopped(async move {
             let request_id = RequestId::random();
             if let Err(error) = client.poke(request_id, changed).await {
                 tracing::info!(%request_id, partner, %error, "a partner was not poked; it pulls by itself later");
