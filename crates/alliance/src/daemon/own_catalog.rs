@@ -4,15 +4,21 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 use std::{fs, io};
 
 use alliance_core::descriptor::Region;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
 use super::files;
 
 /// The file's name in the state directory.
 pub(crate) const OWN_CATALOG: &str = "own-catalog.json";
+/// How long what Keystone's plugin says waits for the last reading: an operator's script may change a
+/// thousand endpoints.
+const BETWEEN_READINGS: Duration = Duration::from_millis(500);
 
 /// Regions and service types.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +35,7 @@ pub(crate) struct OwnCatalog {
     /// `None`: not kept.
     path: Option<PathBuf>,
     current: RwLock<Arc<Offer>>,
+    stale: Notify,
 }
 
 impl OwnCatalog {
@@ -45,7 +52,22 @@ impl OwnCatalog {
         Self {
             path: Some(path),
             current: RwLock::new(Arc::new(current)),
+            stale: Notify::new(),
         }
+    }
+
+    /// Keystone's is another one now.
+    pub(crate) fn stale(&self) {
+        self.stale.notify_one();
+    }
+
+    /// Waits until the next reading is due: in `pause` at the latest, as soon as it is
+    /// [stale](OwnCatalog::stale), yet never right after the last.
+    pub(crate) async fn wait(&self, pause: Duration) {
+        sleep(BETWEEN_READINGS.min(pause)).await;
+        let rest = pause.saturating_sub(BETWEEN_READINGS);
+        // Either way it is time.
+        let _ = timeout(rest, self.stale.notified()).await;
     }
 
     /// As last read; empty before the first time.
@@ -86,6 +108,18 @@ mod tests {
             regions: Vec::new(),
             service_types: ["image".to_owned()].into(),
         }
+    }
+
+    #[tokio::test]
+    async fn a_thousand_changes_while_it_was_read_are_one_more_reading() {
+        let catalog = OwnCatalog::default();
+        for _ in 0..1000 {
+            catalog.stale();
+        }
+        let never = Duration::from_secs(3600);
+        assert!(timeout(never, catalog.wait(never)).await.is_ok());
+        let more = timeout(Duration::ZERO, catalog.stale.notified()).await;
+        assert!(more.is_err());
     }
 
     #[test]

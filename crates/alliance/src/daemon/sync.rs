@@ -97,8 +97,8 @@ impl Drop for Running<'_> {
 }
 
 impl Daemon {
-    /// Reads the own catalog every `refresh`, sooner while it cannot be read, and tells partners
-    /// when it changed. Runs for ever.
+    /// Reads the own catalog every `refresh`, sooner while it cannot be read or when it is another
+    /// one, and tells partners when it changed. Runs for ever.
     pub(crate) async fn follow_own_catalog(self: Arc<Self>, refresh: Duration) {
         let mut pause = FIRST_RETRY;
         loop {
@@ -117,10 +117,11 @@ impl Daemon {
                 Ok(false) => pause = refresh,
                 Ok(true) => {
                     pause = refresh;
+                    // Before our own Keystone, which may take its time.
+                    self.poke_all(&[Topic::Descriptor]);
                     if let Err(error) = self.publisher.publish(false).await {
                         tracing::error!(%request_id, error = format!("{error:#}"), "the snapshot was not written");
                     }
-                    self.poke_all(&[Topic::Descriptor]);
                 }
                 Err(error) => {
                     tracing::warn!(%request_id, error = format!("{error:#}"), "the own catalog was not read; partners see the last one");
@@ -131,7 +132,7 @@ impl Daemon {
                     };
                 }
             }
-            tokio::time::sleep(pause).await;
+            self.catalog.wait(pause).await;
         }
     }
 
