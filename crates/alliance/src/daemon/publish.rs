@@ -67,8 +67,6 @@ pub(crate) struct Settings {
     pub path: PathBuf,
     /// The group that may read it.
     pub group: Option<u32>,
-    /// Whether partners' endpoints may be http and local.
-    pub allow_http: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -283,8 +281,7 @@ impl Publisher {
             own_service_types: &own.service_types,
             guest_grace: self.settings.guest_grace.as_secs().cast_signed(),
             partners: &inputs,
-            allow_http: self.settings.allow_http,
-            allow_local: self.settings.allow_http,
+            showing: &self.catalog.showing(),
             now: now(),
         };
         let mut snapshot = Snapshot::build(&inputs, 0, None);
@@ -379,7 +376,6 @@ pub(crate) mod tests {
                 guest_grace: Duration::from_secs(900),
                 path: folder.path().join(SNAPSHOT),
                 group: None,
-                allow_http: false,
             },
         );
         publisher.write(true).await?;
