@@ -1,8 +1,9 @@
 """Catalog driver that shows partner regions after the local ones, to those entitled to them.
 
-It calls nobody: all it knows is in the snapshot. Nothing is written into the catalog's tables. The
-daemon is told, by a datagram, when an operator has changed what partners see: a service or an endpoint.
-Of a region they see its id alone, which never changes; Keystone deletes none that has endpoints.
+It calls nobody: all it knows is in the snapshot. Nothing is written into the catalog's tables.
+The daemon is told, by a datagram, when an operator has changed what partners see: a service or an
+endpoint. Of a region they see its id alone, which never changes, and Keystone deletes none that has
+endpoints.
 """
 
 import copy
