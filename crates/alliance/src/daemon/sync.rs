@@ -492,7 +492,8 @@ mod tests {
     async fn a_descriptor_that_says_the_same_is_not_pulled_again() -> Result<(), Failure> {
         let stage = Stage::new().await?;
         let first = stage.pull().await?;
-        // Signed anew, and so another text.
+        // Signed anew, a second later.
+        stage.says(|descriptor| descriptor.iat += 1);
         assert_eq!(stage.pull().await?.jws, first.jws);
         stage.says(|descriptor| descriptor.name = "another".into());
         assert_eq!(stage.pull().await?.claims.name, "another");
