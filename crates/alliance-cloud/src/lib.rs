@@ -4,6 +4,7 @@
 //!   `reader` on the system, and no more.
 //! - [`operator`]: what the operator's command line makes, with the operator's own rights.
 //! - [`token_cache`]: dropping tokens that keystonemiddleware has cached.
+//! - [`versions`]: what versions of their APIs its services have.
 //!
 //! Every call ends by its deadline, whatever the other side does.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
@@ -12,3 +13,4 @@ pub mod keystone;
 pub mod operator;
 pub mod token_cache;
 pub mod transport;
+pub mod versions;

@@ -30,6 +30,7 @@ mod transport;
 
 pub use error::{NoClient, PeerError};
 use guard::Guard;
+use transport::Tagged;
 
 /// How long a partner may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +58,20 @@ impl Default for Deadlines {
             ping: Duration::from_secs(2),
         }
     }
+}
+
+/// What a partner answers who is asked for its descriptor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DescriptorNews {
+    /// What it answered the last time, its time left aside.
+    Same,
+    /// Something else.
+    Told {
+        /// What.
+        answer: DescriptorAnswer,
+        /// What to name when it is asked again. Older daemons have none.
+        etag: Option<String>,
+    },
 }
 
 /// A partner, over one connection that is kept. Cheap to share behind an `Arc`; one per partner,
@@ -124,12 +139,23 @@ impl PeerClient {
         self.guard.is_closed()
     }
 
-    /// Its descriptor, and what we are to it.
+    /// Its descriptor, and what we are to it, unless that is what the answer with the ETag `known`
+    /// said.
     ///
     /// # Errors
     /// See [`PeerError`].
-    pub async fn descriptor(&self, id: RequestId) -> Result<DescriptorAnswer, PeerError> {
-        self.errand(self.get(id, "/v1/descriptor")).await
+    pub async fn descriptor(
+        &self,
+        id: RequestId,
+        known: Option<&str>,
+    ) -> Result<DescriptorNews, PeerError> {
+        let request = self.get(id, "/v1/descriptor");
+        let request = request.timeout(self.deadlines.errand);
+        let sending = transport::send_unless_known(request, known);
+        Ok(match self.guard.watch(sending).await? {
+            Some(Tagged { answer, etag }) => DescriptorNews::Told { answer, etag },
+            None => DescriptorNews::Same,
+        })
     }
 
     /// What it says of a token that it issued.

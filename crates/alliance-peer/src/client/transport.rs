@@ -7,7 +7,8 @@ use alliance_core::label::clean;
 use alliance_core::revocation::RevocationList;
 use alliance_core::statement::Statement;
 use bytes::BytesMut;
-use reqwest::{RequestBuilder, Response};
+use reqwest::header::{ETAG, IF_NONE_MATCH};
+use reqwest::{RequestBuilder, Response, StatusCode};
 use rustls::CertificateError;
 use serde::de::DeserializeOwned;
 
@@ -20,6 +21,8 @@ const MAX_ANSWER_LEN: usize = 512 * 1024;
 /// Longest revocation list, with what is around it.
 const MAX_LIST_LEN: usize = RevocationList::MAX_LEN + 1024;
 const MAX_TEXT_LEN: usize = 300;
+/// Longest ETag that is sent back.
+const MAX_ETAG_LEN: usize = 128;
 
 /// Sends a request and reads its answer.
 pub(super) async fn send<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, PeerError> {
@@ -38,6 +41,34 @@ fn understand<T: DeserializeOwned>(body: &[u8]) -> Result<T, PeerError> {
         .map_err(|e| PeerError::Protocol(clean(&e.to_string(), MAX_TEXT_LEN)))
 }
 
+/// An answer, and the name under which its sender knows it again.
+pub(super) struct Tagged<T> {
+    pub(super) answer: T,
+    pub(super) etag: Option<String>,
+}
+
+/// Sends a request for an answer that is known already, if `known` names one. `None`: it is still the
+/// same.
+pub(super) async fn send_unless_known<T: DeserializeOwned>(
+    request: RequestBuilder,
+    known: Option<&str>,
+) -> Result<Option<Tagged<T>>, PeerError> {
+    let request = match known {
+        Some(known) => request.header(IF_NONE_MATCH, known),
+        None => request,
+    };
+    let response = request.send().await.map_err(|e| classify(&e))?;
+    if known.is_some() && response.status() == StatusCode::NOT_MODIFIED {
+        return Ok(None);
+    }
+    let etag = response.headers().get(ETAG);
+    let etag = etag.and_then(|etag| etag.to_str().ok());
+    let etag = etag.filter(|etag| etag.len() <= MAX_ETAG_LEN);
+    let etag = etag.map(str::to_owned);
+    let answer = understand(&success(response, MAX_ANSWER_LEN).await?)?;
+    Ok(Some(Tagged { answer, etag }))
+}
+
 /// Sends a request whose answer is empty.
 pub(super) async fn send_for_nothing(request: RequestBuilder) -> Result<(), PeerError> {
     exchange(request, MAX_ANSWER_LEN).await.map(|_| ())
@@ -45,6 +76,10 @@ pub(super) async fn send_for_nothing(request: RequestBuilder) -> Result<(), Peer
 
 async fn exchange(request: RequestBuilder, limit: usize) -> Result<BytesMut, PeerError> {
     let response = request.send().await.map_err(|e| classify(&e))?;
+    success(response, limit).await
+}
+
+async fn success(response: Response, limit: usize) -> Result<BytesMut, PeerError> {
     let status = response.status();
     let body = read(response, limit).await?;
     if status.is_success() {

@@ -9,6 +9,7 @@ mod clock;
 mod delegate;
 mod directory;
 mod files;
+mod heard;
 mod hearing;
 mod home;
 mod host;
@@ -49,6 +50,7 @@ use tokio_util::task::TaskTracker;
 use self::clock::now;
 use self::delegate::{AdminUids, Socket};
 use self::directory::Directory;
+use self::heard::Heard;
 use self::home::{Home, Noticing, OwnTokenKeys, PeerSide};
 use self::host::Host;
 use self::metrics::Metrics;
@@ -77,6 +79,7 @@ pub(crate) struct Daemon {
     /// Counts changes of invitations and acceptances, for those who wait for one.
     pairings: watch::Sender<u64>,
     pulls: Pulls,
+    heard: Heard,
     strangers: Noise,
     tasks: TaskTracker,
     noticing: Noticing,
@@ -177,7 +180,10 @@ impl Daemon {
         let keystone = Arc::new(Keystone::new(keystone_settings(&config))?);
         let directory = Arc::new(Directory::open(store.clone(), Arc::clone(&identity)).await?);
         let metrics = Arc::new(Metrics::new());
-        let catalog = Arc::new(OwnCatalog::open(state_dir.join(OWN_CATALOG)));
+        let catalog = Arc::new(OwnCatalog::open(
+            state_dir.join(OWN_CATALOG),
+            config.showing(),
+        ));
         let publisher = Publisher::new(
             Arc::clone(&directory),
             store.clone(),
@@ -191,7 +197,6 @@ impl Daemon {
                 guest_grace: config.tokens.guest_grace,
                 path: state_dir.join(SNAPSHOT),
                 group,
-                allow_http: config.catalog.allow_http,
             },
         );
         let host = Host::new(
@@ -235,6 +240,7 @@ impl Daemon {
             metrics,
             pairings: watch::Sender::default(),
             pulls: Pulls::default(),
+            heard: Heard::default(),
             strangers: Noise::new(),
             tasks: TaskTracker::new(),
             noticing: Noticing::default(),
@@ -255,6 +261,7 @@ impl Daemon {
         tokio::join!(
             self.publisher.ring_when_needed(),
             Arc::clone(&self).follow_own_catalog(refresh),
+            Arc::clone(&self).follow_own_versions(refresh),
             Arc::clone(&self).follow_partners(refresh),
             Arc::clone(&self).follow_clock(),
             Arc::clone(&self).follow_acceptances(),
