@@ -58,15 +58,25 @@ def tell(service: Service, what: str) -> None:
 
 
 def stop_all(services: list[Service]) -> int:
-    """Stops them all, the last started first within a cloud; returns how many ran."""
-    by_cloud: dict[Cloud, list[Service]] = {}
-    for service in services:
-        by_cloud.setdefault(service.cloud, []).insert(0, service)
-    if not by_cloud:
+    """Stops them all, each when those that need it have ended; returns how many ran."""
+    if not services:
         return 0
+    stopping: dict[tuple[Cloud, str], concurrent.futures.Future] = {}
 
-    def stop(lane: list[Service]) -> int:
-        return sum(service.stop() for service in lane)
+    def stop(service: Service, first: list[concurrent.futures.Future]) -> bool:
+        for future in first:
+            future.result()
+        return service.stop()
 
-    with concurrent.futures.ThreadPoolExecutor(max_workers=len(by_cloud)) as pool:
-        return sum(pool.map(stop, by_cloud.values()))
+    with concurrent.futures.ThreadPoolExecutor(max_workers=len(services)) as pool:
+        # A cloud lists what is needed before what needs it.
+        for service in reversed(services):
+            first = [
+                stopping[other.cloud, other.name]
+                for other in services
+                if other.cloud is service.cloud
+                and service.name in other.after
+                and (other.cloud, other.name) in stopping
+            ]
+            stopping[service.cloud, service.name] = pool.submit(stop, service, first)
+        return sum(future.result() for future in stopping.values())

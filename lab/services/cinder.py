@@ -18,7 +18,7 @@ class CinderApi(WsgiService):
     ports = ("cinder",)
     user = USER
     catalog = ("block-storage", "cinder")
-    path = "/v3/%(project_id)s"
+    path = "/v3"
     environment_name = "services"
     module = "cinder.wsgi.api"
     probe = ("/", (300,))
@@ -56,13 +56,14 @@ class CinderVolume(CinderProcess):
 
 def configuration(service) -> str:
     cloud: Cloud = service.cloud
-    paste = service.environment().path / "etc" / "cinder" / "api-paste.ini"
+    shipped = service.environment().path / "etc" / "cinder"
     return f"""\
 [DEFAULT]
 host = {cloud.name}-1
 my_ip = 127.0.0.1
 state_path = {service.folder}
-api_paste_config = {paste}
+api_paste_config = {shipped}/api-paste.ini
+resource_query_filters_file = {shipped}/resource_filters.json
 auth_strategy = keystone
 transport_url = {rabbitmq.url(cloud)}
 enabled_backends = fake

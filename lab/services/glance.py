@@ -60,8 +60,8 @@ enabled_import_methods = [glance-direct,web-download,glance-download]
 
 [import_filtering_opts]
 # All clouds of a lab are on this machine, whatever their ports.
-allowed_hosts = 127.0.0.1
-allowed_ports =
+allowed_hosts = [127.0.0.1]
+allowed_ports = []
 
 [database]
 connection = {self._connection}

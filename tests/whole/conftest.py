@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import shlex
 import subprocess
 from pathlib import Path
@@ -12,11 +13,11 @@ from lab.state import CHECKOUT, Lab
 from tests.kit.cloud import Cloud
 from tests.kit.waiting import until
 
-#: Of the smallest flavor that there is.
-FLAVOR = {"name": "small", "ram": 64, "disk": 1, "vcpus": 1}
+#: A flavor of this run's.
+FLAVOR = {"name": f"f-{secrets.token_hex(4)}", "ram": 64, "disk": 1, "vcpus": 1}
 
 #: How the client's --debug shows a request.
-REQUEST = re.compile(r"REQ: curl -g -i -X (\w+) (\S+)")
+REQUEST = re.compile(r'REQ: curl -g -i -X (\w+) "?([^\s"]+)')
 
 
 @pytest.fixture(scope="package")

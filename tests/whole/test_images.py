@@ -7,6 +7,7 @@ import pytest
 
 from tests.kit import http
 from tests.kit.waiting import until
+from tests.whole.conftest import FLAVOR
 
 
 @pytest.mark.parametrize(("source", "target"), [("west", "east"), ("east", "west")])
@@ -36,7 +37,8 @@ def test_glance_itself_fetches_an_image_from_the_other_cloud(
     digest = hashlib.sha256(content).hexdigest()
     assert digest == hashlib.sha256(image_file.read_bytes()).hexdigest()
     if target == "east":
-        boot = f"server create booted --image {made.json()['id']} --flavor small --network none"
-        words = f"{boot} --wait -f value -c status --os-compute-api-version 2.37"
+        boot = f"server create booted --image {made.json()['id']} --flavor {FLAVOR['name']}"
+        alone = "--os-compute-api-version 2.37"
+        words = f"{alone} {boot} --no-network --wait -f value -c status"
         assert shell.openstack("east", words) == "ACTIVE"
         shell.openstack("east", "server delete booted --wait")

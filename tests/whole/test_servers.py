@@ -8,28 +8,31 @@ import pytest
 
 from lab.cache import Environment
 from tests.kit.waiting import until
+from tests.whole.conftest import FLAVOR
 
-SDK = """\
+SDK = f"""\
 import json, openstack
 session = openstack.connect().session
 east = openstack.connection.Connection(session=session, region_name="east")
 network = east.network.create_network(name="of-sdk")
 east.network.create_subnet(network_id=network.id, cidr="10.8.0.0/24", ip_version=4)
 image = next(east.image.images(name="img"))
-flavor = east.compute.find_flavor("small")
+flavor = east.compute.find_flavor("{FLAVOR["name"]}")
 server = east.compute.create_server(
-    name="of-sdk", image_id=image.id, flavor_id=flavor.id, networks=[{"uuid": network.id}]
+    name="of-sdk", image_id=image.id, flavor_id=flavor.id, networks=[{{"uuid": network.id}}]
 )
 server = east.compute.wait_for_server(server, wait=60)
 volume = east.block_storage.create_volume(name="of-sdk", size=1)
 volume = east.block_storage.wait_for_status(volume, "available", wait=60)
-found = {"server": server.status, "networks": list(server.addresses), "volume": volume.status}
+found = {{"server": server.status, "networks": list(server.addresses), "volume": volume.status}}
 east.block_storage.delete_volume(volume)
 east.compute.delete_server(server)
 east.compute.wait_for_delete(server, wait=60)
 east.network.delete_network(network)
-print(json.dumps({**found, "left": [one.name for one in east.compute.servers()]}))
+print(json.dumps({{**found, "left": [one.name for one in east.compute.servers()]}}))
 """
+#: How a server is made.
+BOOT = f"--image img --flavor {FLAVOR['name']} --network net"
 #: Ids, and what a client makes up.
 ID = re.compile(r"[0-9a-f]{32}|[0-9a-f-]{36}")
 
@@ -53,7 +56,7 @@ def test_the_openstack_client_makes_a_server_at_east_and_deletes_it(shell):
 
     east("security group create web")
     east("security group rule create web --protocol tcp --dst-port 80")
-    create = "server create vm --image img --flavor small --network net --security-group web"
+    create = f"server create vm {BOOT} --security-group web"
     made = json.loads(east(f"{create} --wait -f json"))
     assert made["status"] == "ACTIVE"
     [address] = made["addresses"]["net"]
@@ -101,7 +104,7 @@ def test_the_sdk_does_the_same_with_one_login(shell):
         "network list",
         "volume list",
         "image list",
-        "server create --image img --flavor small --network net vm",
+        f"server create {BOOT} vm",
         "server show vm",
         "server delete vm",
     ],
