@@ -31,7 +31,7 @@ def test_a_database_lives_as_long_as_its_command(tmp_path):
     done = subprocess.run(command, timeout=120)
     assert done.returncode == 7
     url = read_when_there(tmp_path / "url")
-    assert url.startswith("mysql://alliance:")
+    assert url.startswith("mysql://openstack:")
     assert not servers(url)
 
 
