@@ -30,6 +30,7 @@ mod transport;
 
 pub use error::{NoClient, PeerError};
 use guard::Guard;
+pub use transport::Contact;
 
 /// How long a partner may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,12 +125,17 @@ impl PeerClient {
         self.guard.is_closed()
     }
 
-    /// Its descriptor, and what we are to it.
+    /// Its descriptor, and what we are to it; with what the answer shows of its daemon.
     ///
     /// # Errors
     /// See [`PeerError`].
-    pub async fn descriptor(&self, id: RequestId) -> Result<DescriptorAnswer, PeerError> {
-        self.errand(self.get(id, "/v1/descriptor")).await
+    pub async fn descriptor(
+        &self,
+        id: RequestId,
+    ) -> Result<(DescriptorAnswer, Contact), PeerError> {
+        let request = self.get(id, "/v1/descriptor");
+        let request = request.timeout(self.deadlines.errand);
+        self.guard.watch(transport::send_and_measure(request)).await
     }
 
     /// What it says of a token that it issued.

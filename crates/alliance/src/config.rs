@@ -207,6 +207,10 @@ section! {
         allow_http: bool = default(value::truth, "false"),
         /// Service types that partners are told of; "*" is all of them.
         offer: Vec<String> = default(value::words, r#"["*"]"#),
+        /// Seconds, at least 60, after which the regions of a partner that does not answer are left
+        /// out of new tokens' catalogs, until it answers again; false: never. A catalog that comes
+        /// and goes is worse for most than a region that does not answer.
+        hide_unreachable: Option<Duration> = default(value::hiding, "false"),
     }
 }
 

@@ -4,11 +4,16 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::IntoResponse;
+use http::header::SERVER;
 
 use super::extract::CallOf;
 use crate::error::{ApiError, Problem};
 use crate::service::PeerService;
 use crate::wire::DescriptorAnswer;
+
+/// Who answers: the name of this program and its version.
+const PROGRAM: &str = concat!("alliance/", env!("CARGO_PKG_VERSION"));
 
 /// This cloud's signed self-description, and what it holds of the caller.
 #[utoipa::path(
@@ -23,6 +28,7 @@ use crate::wire::DescriptorAnswer;
 pub(crate) async fn descriptor<S: PeerService>(
     State(service): State<Arc<S>>,
     CallOf(call): CallOf,
-) -> Result<Json<DescriptorAnswer>, ApiError> {
-    service.descriptor(&call).await.map(Json)
+) -> Result<impl IntoResponse, ApiError> {
+    let answer = service.descriptor(&call).await?;
+    Ok(([(SERVER, PROGRAM)], Json(answer)))
 }

@@ -2,11 +2,16 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::time::{Duration, Instant};
 
 use alliance_core::label::clean;
 use alliance_core::revocation::RevocationList;
+use alliance_core::skew::Skew;
 use alliance_core::statement::Statement;
 use bytes::BytesMut;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use reqwest::header::{DATE, HeaderMap, HeaderName, SERVER};
 use reqwest::{RequestBuilder, Response};
 use rustls::CertificateError;
 use serde::de::DeserializeOwned;
@@ -20,10 +25,47 @@ const MAX_ANSWER_LEN: usize = 512 * 1024;
 /// Longest revocation list, with what is around it.
 const MAX_LIST_LEN: usize = RevocationList::MAX_LEN + 1024;
 const MAX_TEXT_LEN: usize = 300;
+/// Longest version that is repeated, in characters.
+const MAX_VERSION_LEN: usize = 40;
+
+/// What an answer shows beside what it says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contact {
+    /// How long it took to come.
+    pub round_trip: Duration,
+    /// How far the partner's clock is from ours.
+    pub skew: Option<Skew>,
+    /// The version of its daemon.
+    pub version: Option<String>,
+}
 
 /// Sends a request and reads its answer.
 pub(super) async fn send<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, PeerError> {
     understand(&exchange(request, MAX_ANSWER_LEN).await?)
+}
+
+/// The same, with what the answer shows.
+pub(super) async fn send_and_measure<T: DeserializeOwned>(
+    request: RequestBuilder,
+) -> Result<(T, Contact), PeerError> {
+    let (sent, asked_at) = (Timestamp::now(), Instant::now());
+    let (body, headers) = exchange_with_headers(request, MAX_ANSWER_LEN).await?;
+    let round_trip = asked_at.elapsed();
+    let text = |name: HeaderName| headers.get(name)?.to_str().ok();
+    let skew = text(DATE)
+        .and_then(|date| rfc2822::parse(date).ok())
+        .map(|date| {
+            let sent = sent.as_duration().as_secs_f64();
+            let date = date.timestamp().as_duration().as_secs_f64();
+            Skew::measured(sent, sent + round_trip.as_secs_f64(), date)
+        });
+    let version = text(SERVER).and_then(|server| server.strip_prefix("alliance/"));
+    let contact = Contact {
+        round_trip,
+        skew,
+        version: version.map(|version| clean(version, MAX_VERSION_LEN)),
+    };
+    Ok((understand(&body)?, contact))
 }
 
 /// The same for an answer that is long.
@@ -44,11 +86,20 @@ pub(super) async fn send_for_nothing(request: RequestBuilder) -> Result<(), Peer
 }
 
 async fn exchange(request: RequestBuilder, limit: usize) -> Result<BytesMut, PeerError> {
-    let response = request.send().await.map_err(|e| classify(&e))?;
+    let (body, _) = exchange_with_headers(request, limit).await?;
+    Ok(body)
+}
+
+async fn exchange_with_headers(
+    request: RequestBuilder,
+    limit: usize,
+) -> Result<(BytesMut, HeaderMap), PeerError> {
+    let mut response = request.send().await.map_err(|e| classify(&e))?;
     let status = response.status();
+    let headers = std::mem::take(response.headers_mut());
     let body = read(response, limit).await?;
     if status.is_success() {
-        return Ok(body);
+        return Ok((body, headers));
     }
     match serde_json::from_slice::<Problem>(&body) {
         Ok(problem) if problem.status == status.as_u16() => {

@@ -21,9 +21,12 @@ async fn every_route_answers_a_partner() {
     let client = served.client_of(&east);
     let id = RequestId::random();
 
-    let answer = client.descriptor(id).await.unwrap();
+    let (answer, contact) = client.descriptor(id).await.unwrap();
     let descriptor = verify_descriptor(&answer.descriptor, &west.id()).unwrap();
     assert_eq!(answer.status.as_str(), "active");
+    assert_eq!(contact.version.as_deref(), Some(env!("CARGO_PKG_VERSION")));
+    let skew = contact.skew.unwrap();
+    assert!(skew.ahead.abs() <= skew.within, "{skew:?}: it is one clock");
 
     let Ok(Introspection::Active { passport }) = client.introspect(id, &token_of(west)).await
     else {

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use super::output::Format;
 use super::socket::Daemon;
 use super::table::listing;
-use super::{Failure, Output};
+use super::{Failure, Output, when};
 use crate::wire::RegionView;
 
 #[derive(Debug, Subcommand)]
@@ -26,6 +26,19 @@ impl RegionCommand {
                 "no regions: no partner that is a host of ours has an agreement with this cloud yet",
             );
         }
+        let silent = regions.iter().filter_map(|region| {
+            let since = when::rfc3339(region.unreachable_since?);
+            let effect = if region.is_hidden {
+                "hidden until it does ([catalog] hide_unreachable)"
+            } else {
+                "shown nevertheless"
+            };
+            Some(format!(
+                "{}: {} does not answer since {since}; {effect}",
+                region.region, region.partner
+            ))
+        });
+        let silent: Vec<String> = silent.collect();
         out.line(listing(
             [
                 "REGION",
@@ -47,6 +60,9 @@ impl RegionCommand {
                 ]
             }),
         ));
+        for remark in silent {
+            out.say(remark);
+        }
         Ok(())
     }
 }

@@ -4,10 +4,12 @@ mod adding;
 mod agreeing;
 #[cfg(test)]
 mod bed;
+mod border;
 mod budgets;
 mod clock;
 mod delegate;
 mod directory;
+mod explaining;
 mod files;
 mod hearing;
 mod home;
@@ -26,6 +28,7 @@ mod revocations;
 mod rings;
 mod sign_outs;
 mod sync;
+mod tenancy;
 mod trust;
 mod wishes;
 
@@ -46,6 +49,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use self::border::Border;
 use self::clock::now;
 use self::delegate::{AdminUids, Socket};
 use self::directory::Directory;
@@ -69,6 +73,7 @@ pub(crate) struct Daemon {
     directory: Arc<Directory>,
     keystone: Arc<Keystone>,
     catalog: Arc<OwnCatalog>,
+    border: Arc<Border>,
     publisher: Publisher,
     host: Host,
     home: Home,
@@ -164,6 +169,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             "background work was still running and is cut off; it is taken up again at the next start"
         );
     }
+    if let Err(error) = daemon.host.write_projects().await {
+        tracing::warn!(%error, "which projects of partners were here last is not in the database");
+    }
     daemon.store.close().await;
     tracing::info!("stopped");
     Ok(())
@@ -178,11 +186,13 @@ impl Daemon {
         let directory = Arc::new(Directory::open(store.clone(), Arc::clone(&identity)).await?);
         let metrics = Arc::new(Metrics::new());
         let catalog = Arc::new(OwnCatalog::open(state_dir.join(OWN_CATALOG)));
+        let border = Arc::new(Border::new(config.catalog.hide_unreachable));
         let publisher = Publisher::new(
             Arc::clone(&directory),
             store.clone(),
             Arc::clone(&keystone),
             Arc::clone(&catalog),
+            Arc::clone(&border),
             Arc::clone(&metrics),
             publish::Settings {
                 cloud_id: identity.cloud_id().clone(),
@@ -228,6 +238,7 @@ impl Daemon {
             directory,
             keystone,
             catalog,
+            border,
             publisher,
             host,
             home,

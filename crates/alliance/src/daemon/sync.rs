@@ -6,12 +6,14 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use alliance_cloud::keystone::KeystoneError;
 use alliance_core::cloud::CloudId;
 use alliance_core::partner::Status;
 use alliance_core::refusal::Reason;
 use alliance_core::snapshot::Received;
 use alliance_core::{LONGEST_TOKEN_LIFE, Seconds};
 use alliance_peer::client::PeerError;
+use alliance_peer::client::guard::NoAnswer;
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement;
 use alliance_peer::wire::Topic;
@@ -193,6 +195,9 @@ impl Daemon {
                     "what is due to expire was not stored; it counts as expired all the same"
                 ),
             }
+            if let Err(error) = self.host.write_projects().await {
+                tracing::warn!(%error, "which projects of partners were here is not in the database yet");
+            }
             if let Err(error) = self.store.used_passports().forget_expired(now()).await {
                 tracing::warn!(%error, "used login passports that have expired stay in the database for now");
             }
@@ -242,6 +247,10 @@ impl Daemon {
         }
         let request_id = RequestId::random();
         if let Err(error) = self.pull_facts(known, request_id).await {
+            if is_silence(&error) {
+                let cloud_id = &known.partner.cloud_id;
+                self.border.was_silent(cloud_id, &known.facts, now());
+            }
             let error = format!("{error:#}");
             if known.facts.last_error.as_deref() != Some(&error) {
                 tracing::warn!(%request_id, partner = known.partner.name, error, "a partner was not heard");
@@ -264,6 +273,7 @@ impl Daemon {
                 // Its user's own token tells whether all that is needed works.
                 let request_id = request_id.to_string();
                 plain.keystone.service_roles(&request_id).await?;
+                self.border.answered(cloud_id, None, now());
                 self.store
                     .partners()
                     .set_seen(cloud_id, None, now())
@@ -272,8 +282,12 @@ impl Daemon {
             }
         };
         let answer = match client.descriptor(request_id).await {
-            Ok(answer) => answer,
+            Ok((answer, contact)) => {
+                self.border.answered(cloud_id, Some(contact), now());
+                answer
+            }
             Err(PeerError::Refused(problem)) => {
+                self.border.answered(cloud_id, None, now());
                 let Some(status) = problem.reason().and_then(ended) else {
                     return Err(PeerError::Refused(problem).into());
                 };
@@ -297,9 +311,12 @@ impl Daemon {
             jws: answer.descriptor,
             claims,
         };
+        let mut is_changed = known
+            .descriptor()
+            .is_none_or(|known| !known.says_the_same(&descriptor.claims));
         self.store.partners().set_descriptor(&descriptor).await?;
         if known.partner.role.is_host() {
-            let (received, etag) = if answer.status == Status::Active {
+            let (received, etag): (Vec<Received>, _) = if answer.status == Status::Active {
                 let answer = client.agreements(request_id).await?;
                 (
                     answer.agreements.into_iter().map(received).collect(),
@@ -308,10 +325,14 @@ impl Daemon {
             } else {
                 (Vec::new(), None)
             };
+            is_changed |= received != known.facts.received;
             self.store
                 .partners()
                 .set_received(cloud_id, &received, etag.as_deref())
                 .await?;
+        }
+        if is_changed {
+            self.store.partners().set_changed(cloud_id, now()).await?;
         }
         self.store
             .partners()
@@ -342,6 +363,14 @@ impl Daemon {
                 tracing::info!(%request_id, partner, %error, "a partner was not poked; it pulls by itself later");
             }
         });
+    }
+}
+
+/// Whether nobody answered, or at least not the partner. A Keystone says no more than that.
+fn is_silence(error: &anyhow::Error) -> bool {
+    match error.downcast_ref::<PeerError>() {
+        Some(error) => !error.is_answer(),
+        None => error.is::<KeystoneError>(),
     }
 }
 

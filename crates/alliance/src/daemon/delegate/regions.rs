@@ -26,6 +26,8 @@ pub(crate) async fn list(State(daemon): State<Arc<Daemon>>) -> Json<Vec<RegionVi
             .filter(|grant| grant.is_live(at))
             .map(|grant| grant.project_id.to_string())
             .collect();
+        let unreachable_since = daemon.border.silent_since(known);
+        let is_hidden = daemon.border.is_hidden(known, at);
         let regions = known.descriptor().map(|told| told.regions.iter());
         regions
             .into_iter()
@@ -40,6 +42,8 @@ pub(crate) async fn list(State(daemon): State<Arc<Daemon>>) -> Json<Vec<RegionVi
                     .map(|service| service.kind.clone())
                     .collect(),
                 projects: projects.clone(),
+                unreachable_since,
+                is_hidden,
             })
             .collect::<Vec<_>>()
     });
