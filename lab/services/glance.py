@@ -56,7 +56,7 @@ class Glance(WsgiService):
         return f"""\
 [DEFAULT]
 enabled_backends = fs:file
-enabled_import_methods = glance-direct,web-download,glance-download
+enabled_import_methods = [glance-direct,web-download,glance-download]
 
 [import_filtering_opts]
 # All clouds of a lab are on this machine, whatever their ports.
