@@ -166,56 +166,46 @@ impl Metrics {
 impl Border {
     fn registered(registry: &mut Registry) -> Self {
         let border = Self::default();
-        let counts = [
-            (
-                "partner_reachable",
-                "Whether a partner answered the last pull",
-                &border.reachable,
-            ),
-            (
-                "partner_hidden",
-                "Whether a partner's regions are hidden, since it does not answer",
-                &border.hidden,
-            ),
-        ];
-        for (name, help, family) in counts {
-            registry.register(name, help, family.clone());
-        }
-        let times = [
-            (
-                "partner_last_seen",
-                "When a partner last answered, since the epoch",
-                &border.last_seen,
-            ),
-            (
-                "partner_trust_till",
-                "When the trust in a partner ends, since the epoch",
-                &border.trust_till,
-            ),
-            (
-                "partner_descriptor_till",
-                "When what a partner said of itself runs out, since the epoch",
-                &border.descriptor_till,
-            ),
-        ];
-        for (name, help, family) in times {
-            registry.register_with_unit(name, help, Unit::Seconds, family.clone());
-        }
-        let measures = [
-            (
-                "partner_round_trip",
-                "How long the last pull from a partner took",
-                &border.round_trip,
-            ),
-            (
-                "partner_clock_ahead",
-                "How far a partner's clock is ahead",
-                &border.clock_ahead,
-            ),
-        ];
-        for (name, help, family) in measures {
-            registry.register_with_unit(name, help, Unit::Seconds, family.clone());
-        }
+        registry.register(
+            "partner_reachable",
+            "Whether a partner answered the last pull",
+            border.reachable.clone(),
+        );
+        registry.register(
+            "partner_hidden",
+            "Whether a partner's regions are hidden, since it does not answer",
+            border.hidden.clone(),
+        );
+        registry.register_with_unit(
+            "partner_last_seen",
+            "When a partner last answered, since the epoch",
+            Unit::Seconds,
+            border.last_seen.clone(),
+        );
+        registry.register_with_unit(
+            "partner_trust_till",
+            "When the trust in a partner ends, since the epoch",
+            Unit::Seconds,
+            border.trust_till.clone(),
+        );
+        registry.register_with_unit(
+            "partner_descriptor_till",
+            "When what a partner said of itself runs out, since the epoch",
+            Unit::Seconds,
+            border.descriptor_till.clone(),
+        );
+        registry.register_with_unit(
+            "partner_round_trip",
+            "How long the last pull from a partner took",
+            Unit::Seconds,
+            border.round_trip.clone(),
+        );
+        registry.register_with_unit(
+            "partner_clock_ahead",
+            "How far a partner's clock is ahead",
+            Unit::Seconds,
+            border.clock_ahead.clone(),
+        );
         border
     }
 
