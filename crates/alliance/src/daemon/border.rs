@@ -182,11 +182,18 @@ mod tests {
     async fn a_partner_that_was_silent_before_a_restart_is_so_since_it_was_last_seen() -> Outcome {
         let (directory, store, west, _folder) = knows_west().await?;
         store.partners().set_seen(&west, None, 500).await?;
-        store.partners().set_failed(&west, "timeout").await?;
         directory.reload().await?;
         let partners = directory.partners();
         let known = partners.by_cloud(&west).ok_or("west is not known")?;
         let border = Border::new(Some(Duration::from_secs(60)));
+        assert!(
+            !border.is_hidden(known, 1000),
+            "it answered until we stopped"
+        );
+        store.partners().set_failed(&west, "timeout").await?;
+        directory.reload().await?;
+        let partners = directory.partners();
+        let known = partners.by_cloud(&west).ok_or("west is not known")?;
         assert!(border.is_hidden(known, 1000), "before its first pull");
         border.was_silent(&west, &known.facts, 1000);
         assert_eq!(border.silent_since(known), Some(500));
