@@ -1,6 +1,9 @@
 """Catalog driver that shows partner regions after the local ones, to those entitled to them.
 
 It calls nobody: all it knows is in the snapshot. Nothing is written into the catalog's tables.
+The daemon is told, by a datagram, when an operator has changed what partners see: a service or an
+endpoint. Of a region they see its id alone, which never changes, and Keystone deletes none that has
+endpoints.
 """
 
 import copy
@@ -14,6 +17,7 @@ import keystone.conf
 
 from keystone_alliance import ids
 from keystone_alliance import options
+from keystone_alliance import poke
 from keystone_alliance import snapshot
 
 CONF = keystone.conf.CONF
@@ -31,6 +35,30 @@ class Catalog(sql.Catalog):
         settings = options.load(CONF)
         self._admin_roles = settings.admin_roles
         self._source = snapshot.source(settings.snapshot)
+
+    def create_service(self, service_id, service_ref):
+        """Make a service."""
+        return _told(super().create_service(service_id, service_ref))
+
+    def update_service(self, service_id, service_ref):
+        """Change a service."""
+        return _told(super().update_service(service_id, service_ref))
+
+    def delete_service(self, service_id):
+        """Delete a service with its endpoints."""
+        return _told(super().delete_service(service_id))
+
+    def create_endpoint(self, endpoint_id, endpoint):
+        """Make an endpoint."""
+        return _told(super().create_endpoint(endpoint_id, endpoint))
+
+    def update_endpoint(self, endpoint_id, endpoint_ref):
+        """Change an endpoint."""
+        return _told(super().update_endpoint(endpoint_id, endpoint_ref))
+
+    def delete_endpoint(self, endpoint_id):
+        """Delete an endpoint."""
+        return _told(super().delete_endpoint(endpoint_id))
 
     def get_v3_catalog(self, user_id, project_id):
         """Return the local catalog, and partner regions behind it where there is an agreement."""
@@ -52,6 +80,12 @@ class Catalog(sql.Catalog):
         return any(
             PROVIDERS.role_api.get_role(role_id)['name'] in self._admin_roles for role_id in roles
         )
+
+
+def _told(stored):
+    """Whatever the driver has stored: the daemon hears that there is something."""
+    poke.catalog()
+    return stored
 
 
 def _shown(current, project_id):

@@ -1,4 +1,4 @@
-"""Tells the daemon, without ever waiting for it, that something may have ended here.
+"""Tells the daemon, without ever waiting for it, that something may have ended or changed here.
 
 A poke is a datagram. If it gets lost, the daemon finds out by itself a little later.
 """
@@ -20,6 +20,7 @@ LOG = log.getLogger(__name__)
 
 _NAME = 'poke.sock'
 _STORED = b'{}'
+_CATALOG = b'{"catalog": true}'
 # The daemon is not there, or has more to read than its queue takes.
 _EXPECTED = (errno.ENOENT, errno.ECONNREFUSED, errno.EAGAIN, errno.ENOBUFS)
 
@@ -29,6 +30,11 @@ _local = threading.local()
 def stored():
     """Keystone has stored a revocation event, or disabled or enabled something."""
     _send(_STORED)
+
+
+def catalog():
+    """A service or an endpoint has changed."""
+    _send(_CATALOG)
 
 
 def look_again(**whom):

@@ -1,4 +1,6 @@
 import copy
+import json
+import socket
 import uuid
 
 import fake_daemon
@@ -176,6 +178,56 @@ def test_with_nothing_in_the_snapshot_the_catalog_is_the_stock_one(world, local)
     assert PROVIDERS.catalog_api.driver.get_v3_catalog(*arguments) == stock
     (world.folder / 'keystone.json').write_text('garbage')
     assert PROVIDERS.catalog_api.driver.get_v3_catalog(*arguments) == stock
+
+
+@pytest.fixture
+def pokes(world):
+    """What the daemon has been told since the last time."""
+    path = world.folder / 'poke.sock'
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as server:
+        server.bind(str(path))
+
+        def all_of_them():
+            found = []
+            while True:
+                try:
+                    found.append(json.loads(server.recv(2048)))
+                except BlockingIOError:
+                    return found
+
+        yield all_of_them
+    path.unlink()
+
+
+def test_each_change_of_the_catalog_pokes_the_daemon_and_no_reading_does(world, pokes):
+    catalog = PROVIDERS.catalog_api
+    made = {'id': uuid.uuid4().hex, 'type': 'image', 'name': 'glance', 'enabled': True}
+    endpoint = {
+        'id': uuid.uuid4().hex,
+        'interface': 'public',
+        'service_id': made['id'],
+        'region_id': 'east',
+        'url': 'http://east.example:9292',
+        'enabled': True,
+    }
+    for change in [
+        lambda: catalog.create_service(made['id'], made),
+        lambda: catalog.update_service(made['id'], {'enabled': False}),
+        lambda: catalog.create_endpoint(endpoint['id'], endpoint),
+        lambda: catalog.update_endpoint(endpoint['id'], {'enabled': False}),
+        lambda: catalog.delete_endpoint(endpoint['id']),
+        lambda: catalog.delete_service(made['id']),
+    ]:
+        change()
+        assert pokes() == [{'catalog': True}]
+    catalog.list_endpoints()
+    assert not pokes()
+
+
+def test_without_a_daemon_the_catalog_can_be_changed(world):
+    made = {'id': uuid.uuid4().hex, 'type': 'image', 'name': 'glance', 'enabled': True}
+    PROVIDERS.catalog_api.create_service(made['id'], made)
+    PROVIDERS.catalog_api.delete_service(made['id'])
 
 
 def test_a_hung_daemon_does_not_slow_a_login_and_is_not_asked(world, local):

@@ -25,6 +25,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+pub use self::catalog::{Catalog, PUBLIC};
 pub use self::domain::{Domain, IdentityProvider};
 pub use self::error::KeystoneError;
 pub use self::grant::UserGrants;

@@ -5,6 +5,7 @@
 //! - [`operator`]: what the operator's command line makes, with the operator's own rights.
 //! - [`probe`]: whether anything answers at an endpoint.
 //! - [`token_cache`]: dropping tokens that keystonemiddleware has cached.
+//! - [`versions`]: what versions of their APIs its services have.
 //!
 //! Every call ends by its deadline, whatever the other side does.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
@@ -14,3 +15,4 @@ pub mod operator;
 pub mod probe;
 pub mod token_cache;
 pub mod transport;
+pub mod versions;

@@ -412,7 +412,9 @@ fn base(auth_url: &Url) -> Url {
     url
 }
 
-fn client(base: &Url, ca_pem: Option<&[u8]>) -> Result<Client, TransportError> {
+/// A client that sends nothing anywhere else. `ca_pem` are the only authorities to trust if given,
+/// otherwise the platform's are.
+pub(crate) fn client(base: &Url, ca_pem: Option<&[u8]>) -> Result<Client, TransportError> {
     // An error means that another part of this program has installed one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let mut builder = Client::builder()

@@ -165,7 +165,7 @@ async fn failures_are_told_apart_and_none_makes_a_token_unknown() {
             keystone.grants("u", Some("p"), R).await.is_err(),
             "{status}"
         );
-        assert!(keystone.catalog(R).await.is_err(), "{status}");
+        assert!(keystone.catalog(R, &[]).await.is_err(), "{status}");
         assert!(!error.to_string().contains("secret"));
     }
 }
@@ -406,6 +406,6 @@ async fn half_a_catalog_is_no_catalog() {
         )
     })
     .await;
-    let error = double.keystone().catalog(R).await.unwrap_err();
+    let error = double.keystone().catalog(R, &[]).await.unwrap_err();
     assert!(error.to_string().contains("list_limit"), "{error}");
 }

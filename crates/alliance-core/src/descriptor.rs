@@ -2,7 +2,6 @@
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
-use url::{Host, Url};
 
 use crate::Seconds;
 use crate::cloud::CloudId;
@@ -146,6 +145,44 @@ pub struct Service {
     pub name: String,
     /// Where it answers.
     pub endpoints: Vec<Endpoint>,
+    /// The versions of its API, if it says so to anybody. Older clouds do not tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<ApiVersion>,
+}
+
+impl Service {
+    /// The version that clients take unless told otherwise, and its newest microversion if it has
+    /// such: `v2.1, 2.100`.
+    pub fn current_version(&self) -> Option<String> {
+        let current = self.versions.iter().find(|version| version.is_current());
+        let version = current.or_else(|| self.versions.last())?;
+        Some(match &version.max {
+            Some(max) => format!("{}, {max}", version.id),
+            None => version.id.clone(),
+        })
+    }
+}
+
+/// A version of an API, as its version document says.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ApiVersion {
+    /// `v2.1`
+    pub id: String,
+    /// `CURRENT`, `SUPPORTED`, `stable`, …
+    pub status: String,
+    /// The oldest microversion, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<String>,
+    /// The newest one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<String>,
+}
+
+impl ApiVersion {
+    fn is_current(&self) -> bool {
+        let says = |word| self.status.eq_ignore_ascii_case(word);
+        says("CURRENT") || says("stable")
+    }
 }
 
 /// An endpoint of a service.
@@ -155,67 +192,6 @@ pub struct Endpoint {
     pub interface: String,
     /// URL, with Keystone's templates (`%(project_id)s`).
     pub url: String,
-}
-
-/// Why an endpoint of a partner is not shown to users.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum UnfitUrl {
-    /// No URL at all.
-    #[error("is not a URL")]
-    NotAUrl,
-    /// A scheme that is not allowed.
-    #[error("has scheme {0:?}, expected https")]
-    Scheme(String),
-    /// User information in the URL.
-    #[error("carries a user name or password")]
-    Credentials,
-    /// A host that only makes sense inside a machine or a link.
-    #[error("points at {0}, which is not reachable from elsewhere")]
-    Local(String),
-}
-
-/// Whether a partner's endpoint URL may stand in a catalog here. A partner's URL is data: with
-/// `allow_http` and `allow_local` false, only https to a host elsewhere passes.
-///
-/// # Errors
-/// Why not.
-pub fn require_fit(url: &str, allow_http: bool, allow_local: bool) -> Result<(), UnfitUrl> {
-    // Programs differ in what they make of these: one drops them, one takes them for a slash.
-    if !url.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') {
-        return Err(UnfitUrl::NotAUrl);
-    }
-    // The templates of Keystone stand in for a path segment; a URL parser takes them as text.
-    let parsed = Url::parse(url).map_err(|_| UnfitUrl::NotAUrl)?;
-    match parsed.scheme() {
-        "https" => {}
-        "http" if allow_http => {}
-        other => return Err(UnfitUrl::Scheme(other.to_owned())),
-    }
-    if !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err(UnfitUrl::Credentials);
-    }
-    let local = match parsed.host() {
-        None => return Err(UnfitUrl::NotAUrl),
-        Some(Host::Domain(name)) => {
-            let name = name.trim_end_matches('.');
-            name == "localhost" || name.ends_with(".localhost")
-        }
-        Some(Host::Ipv4(ip)) => ip.is_loopback() || ip.is_link_local() || ip.is_unspecified(),
-        Some(Host::Ipv6(ip)) => {
-            let mapped = ip.to_ipv4_mapped();
-            ip.is_loopback()
-                || ip.is_unspecified()
-                || ip.is_unicast_link_local()
-                || mapped
-                    .is_some_and(|ip| ip.is_loopback() || ip.is_link_local() || ip.is_unspecified())
-        }
-    };
-    if local && !allow_local {
-        return Err(UnfitUrl::Local(
-            parsed.host_str().unwrap_or_default().to_owned(),
-        ));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -242,34 +218,5 @@ mod tests {
         );
         assert_eq!(read("{}"), Some(0));
         assert_eq!(read(r#"{"keys": 7}"#), None);
-    }
-
-    #[test]
-    fn only_https_to_elsewhere_is_fit() {
-        assert_eq!(
-            require_fit("https://east.example:9292/v2/%(project_id)s", false, false),
-            Ok(())
-        );
-        for wrong in [
-            "http://east.example",
-            "file:///etc/passwd",
-            "https://127.0.0.1:9292",
-            "https://169.254.169.254/latest",
-            "https://[::1]/",
-            "https://[fe80::1]/",
-            "https://[::ffff:127.0.0.1]/",
-            "https://localhost./",
-            "https://0.0.0.0/",
-            "https://user@east.example/",
-            "https://east.example\\@127.0.0.1/",
-            "https://east.example/\u{1b}[2J",
-            " https://east.example/",
-            "https://east.ex\nample/",
-            "image",
-            "",
-        ] {
-            assert!(require_fit(wrong, false, false).is_err(), "{wrong}");
-        }
-        assert_eq!(require_fit("http://127.0.0.1:9292", true, true), Ok(()));
     }
 }

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::Seconds;
 use crate::agreement::Projects;
-use crate::descriptor::{Region, require_fit};
+use crate::descriptor::{Endpoint, Region, Service};
+use crate::endpoint_url::UnfitUrl;
 use crate::label::clean;
 use crate::partner::{Partner, Status};
-use crate::snapshot::Received;
+use crate::snapshot::{LeftOut, Received, Showing};
 use crate::token::Login;
 
 /// Longest name of a partner's that is repeated, in characters.
@@ -199,8 +200,8 @@ pub struct Inputs<'a> {
     pub user: Option<(&'a str, &'a UserFound)>,
     /// Roles that are refused abroad.
     pub admin_roles: &'a BTreeSet<String>,
-    /// Whether partners' endpoints may be plain http, and on this machine.
-    pub allow_http: bool,
+    /// How partners' regions are shown.
+    pub showing: &'a Showing,
     /// Whether Keystone acknowledged the newest snapshot, and what was last seen of that.
     pub snapshot: (bool, &'a str),
 }
@@ -235,9 +236,12 @@ pub fn shown(inputs: &Inputs<'_>) -> BTreeMap<String, Vec<String>> {
     let offered = offered(inputs, host).into_iter();
     offered
         .filter(|(kind, _)| is_granted(inputs, &grants, kind))
-        .map(|(kind, urls)| {
-            let fit = urls.into_iter().filter(|url| fit(inputs, url).is_ok());
-            (kind.to_owned(), fit.map(str::to_owned).collect())
+        .map(|(kind, offers)| {
+            let shown = offers
+                .into_iter()
+                .filter(|o| o.require_shown(inputs).is_ok());
+            let urls = shown.map(|offer| offer.endpoint.url.clone());
+            (kind.to_owned(), urls.collect())
         })
         .collect()
 }
@@ -527,20 +531,62 @@ fn agreement(inputs: &Inputs<'_>, host: &Host<'_>, grants: &[&Received]) -> Cond
     )
 }
 
-/// The URLs of each service type in the region.
-fn offered<'a>(inputs: &Inputs<'_>, host: &Host<'a>) -> BTreeMap<&'a str, Vec<&'a str>> {
-    let mut offered: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+/// An endpoint that the partner offers.
+#[derive(Debug, Clone, Copy)]
+struct Offer<'a> {
+    region: &'a Region,
+    service: &'a Service,
+    endpoint: &'a Endpoint,
+}
+
+/// Why no user sees an endpoint.
+#[derive(Debug, thiserror::Error)]
+enum Unseen {
+    /// It is not in the snapshot.
+    #[error(transparent)]
+    LeftOut(#[from] LeftOut),
+    /// The plugin can fill in no more than the project's id.
+    #[error("has a template other than the project's id")]
+    Template,
+}
+
+impl Unseen {
+    /// Whether this cloud's operator has a say in it.
+    fn is_by_range(&self) -> bool {
+        matches!(self, Self::LeftOut(LeftOut::Url(UnfitUrl::Refused { .. })))
+    }
+}
+
+impl Offer<'_> {
+    fn require_shown(&self, inputs: &Inputs<'_>) -> Result<(), Unseen> {
+        let showing = inputs.showing;
+        showing.require_shown(self.region, self.service, self.endpoint)?;
+        let mut rest = self.endpoint.url.clone();
+        for open in ["%(", "$("] {
+            for of in ["project_id)s", "tenant_id)s"] {
+                rest = rest.replace(&format!("{open}{of}"), "");
+            }
+        }
+        if rest.contains("%(") || rest.contains("$(") {
+            return Err(Unseen::Template);
+        }
+        Ok(())
+    }
+}
+
+/// The endpoints of each service type in the region.
+fn offered<'a>(inputs: &Inputs<'_>, host: &Host<'a>) -> BTreeMap<&'a str, Vec<Offer<'a>>> {
+    let mut offered: BTreeMap<&str, Vec<Offer<'_>>> = BTreeMap::new();
     let regions = host.told.map_or(&[][..], |(regions, _)| regions);
     let here = regions.iter();
     for region in here.filter(|region| Some(region.id.as_str()) == inputs.region_there) {
         for service in &region.services {
-            let urls = offered.entry(&service.kind).or_default();
-            urls.extend(
-                service
-                    .endpoints
-                    .iter()
-                    .map(|endpoint| endpoint.url.as_str()),
-            );
+            let offers = offered.entry(&service.kind).or_default();
+            offers.extend(service.endpoints.iter().map(|endpoint| Offer {
+                region,
+                service,
+                endpoint,
+            }));
         }
     }
     offered
@@ -553,20 +599,6 @@ fn is_granted(inputs: &Inputs<'_>, grants: &[&Received], kind: &str) -> bool {
             let types = grant.services.as_ref().unwrap_or(inputs.own_service_types);
             types.contains(kind)
         })
-}
-
-fn fit(inputs: &Inputs<'_>, url: &str) -> Result<(), String> {
-    require_fit(url, inputs.allow_http, inputs.allow_http).map_err(|error| error.to_string())?;
-    let mut rest = url.to_owned();
-    for open in ["%(", "$("] {
-        for of in ["project_id)s", "tenant_id)s"] {
-            rest = rest.replace(&format!("{open}{of}"), "");
-        }
-    }
-    if rest.contains("%(") || rest.contains("$(") {
-        return Err("has a template other than the project's id".to_owned());
-    }
-    Ok(())
 }
 
 fn services(inputs: &Inputs<'_>, host: &Host<'_>, grants: &[&Received]) -> Vec<Condition> {
@@ -592,7 +624,7 @@ fn service(
     host: &Host<'_>,
     grants: &[&Received],
     kind: &str,
-    urls: Option<&Vec<&str>>,
+    offers: Option<&Vec<Offer<'_>>>,
 ) -> Condition {
     let name = &host.partner.name;
     let left_out = |detail: String, who, what: String| {
@@ -606,7 +638,7 @@ fn service(
             }
         }
     };
-    let Some(urls) = urls else {
+    let Some(offers) = offers else {
         return left_out(
             format!("{name} does not offer it in this region"),
             PartnersOperator,
@@ -629,19 +661,35 @@ fn service(
             ),
         );
     }
-    let refused: Vec<String> = urls
-        .iter()
-        .filter_map(|url| {
-            let why = fit(inputs, url).err()?;
-            Some(format!("{} {why}", clean(url, 200)))
-        })
-        .collect();
-    if refused.len() < urls.len() {
-        holds(Name::Service, "shown")
+    let unseen = offers.iter().filter_map(|offer| {
+        let why = offer.require_shown(inputs).err()?;
+        Some((offer.endpoint, why))
+    });
+    let unseen: Vec<(&Endpoint, Unseen)> = unseen.collect();
+    if unseen.len() < offers.len() {
+        return holds(Name::Service, "shown");
+    }
+    let each = unseen.iter().map(|(endpoint, why)| match why {
+        Unseen::LeftOut(LeftOut::Interface) => {
+            format!("interface {} {why}", clean(&endpoint.interface, NAME_LEN))
+        }
+        _ => format!("{} {why}", clean(&endpoint.url, 200)),
+    });
+    let detail = format!(
+        "no endpoint that may be shown: {}",
+        each.collect::<Vec<_>>().join("; ")
+    );
+    if unseen.iter().any(|(_, why)| why.is_by_range()) {
+        broken(
+            Name::Service,
+            detail,
+            ThisOperator,
+            "if users may go there, the host in [catalog] allow_hosts",
+        )
     } else {
         broken(
             Name::Service,
-            format!("no endpoint that may be shown: {}", refused.join("; ")),
+            detail,
             PartnersOperator,
             "a public endpoint with an https URL that is reached from elsewhere",
         )

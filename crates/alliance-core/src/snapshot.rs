@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::agreement::{Agreement, Door, Projects};
 use crate::cloud::{CloudId, Tag};
-use crate::descriptor::{Endpoint, Jwk, Region, require_fit};
+use crate::descriptor::{Endpoint, Jwk, Region, Service};
+use crate::endpoint_url::{UnfitUrl, UrlRules};
 use crate::label::clean;
 use crate::partner::{Kind, PROTOCOL, Partner, Role, Status};
+use crate::region_name::RegionNames;
 use crate::token::{Login, TokenFormat};
 use crate::{Seconds, keystone_id};
 
@@ -22,6 +24,53 @@ pub const VERSION: u32 = 1;
 
 /// Longest name of a partner's region or service in a catalog, in characters: Keystone's own limit.
 const LONGEST_NAME: usize = 255;
+
+/// The interfaces that an endpoint can have.
+const INTERFACES: [&str; 3] = ["public", "internal", "admin"];
+
+/// How partners' regions are shown here.
+#[derive(Debug, Clone, Default)]
+pub struct Showing {
+    /// Which URLs are.
+    pub urls: UrlRules,
+    /// What regions are called.
+    pub names: RegionNames,
+}
+
+/// Why something that a partner offers is shown to nobody here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LeftOut {
+    /// A region or a service type that nobody could type, or that drives a terminal.
+    #[error("has a name that cannot be shown as it is")]
+    Name,
+    /// An interface that no catalog has.
+    #[error("is none of {}", INTERFACES.join(", "))]
+    Interface,
+    /// An endpoint's URL.
+    #[error(transparent)]
+    Url(#[from] UnfitUrl),
+}
+
+impl Showing {
+    /// Why this endpoint of a partner is not shown, if it is not.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn require_shown(
+        &self,
+        region: &Region,
+        service: &Service,
+        endpoint: &Endpoint,
+    ) -> Result<(), LeftOut> {
+        if !is_plain(&region.id) || !is_plain(&service.kind) {
+            return Err(LeftOut::Name);
+        }
+        if !INTERFACES.contains(&endpoint.interface.as_str()) {
+            return Err(LeftOut::Interface);
+        }
+        Ok(self.urls.require_fit(&endpoint.url)?)
+    }
+}
 
 /// Everything that decides what stands in the file.
 #[derive(Debug, Clone)]
@@ -38,10 +87,8 @@ pub struct Inputs<'a> {
     pub guest_grace: Seconds,
     /// Every partner that is not draft or removed.
     pub partners: &'a [PartnerInputs],
-    /// Whether partners' endpoints may be plain http, and on this machine (a lab).
-    pub allow_http: bool,
-    /// See [`Inputs::allow_http`].
-    pub allow_local: bool,
+    /// How partners' regions are shown.
+    pub showing: &'a Showing,
     /// Now.
     pub now: Seconds,
 }
@@ -228,7 +275,7 @@ pub struct CatalogService {
 pub struct CatalogEndpoint {
     /// Stable id.
     pub id: String,
-    /// `public`.
+    /// `public`, and where the partner offers them `internal` and `admin`.
     pub interface: String,
     /// Region.
     pub region: String,
@@ -363,18 +410,19 @@ fn entries(
     inputs: &Inputs<'_>,
 ) -> Vec<CatalogService> {
     let mut services: Vec<CatalogService> = Vec::new();
-    for region in known.regions.iter().filter(|region| is_plain(&region.id)) {
+    for region in &known.regions {
         for service in &region.services {
             if service.kind != "identity" && !offered.contains(&service.kind) {
                 continue;
             }
-            let fit = service.endpoints.iter().filter(|endpoint| {
-                endpoint.interface == "public"
-                    && require_fit(&endpoint.url, inputs.allow_http, inputs.allow_local).is_ok()
+            let shown = service.endpoints.iter().filter(|endpoint| {
+                let judged = inputs.showing.require_shown(region, service, endpoint);
+                judged.is_ok()
             });
-            let endpoints: Vec<CatalogEndpoint> = fit
+            let name = inputs.showing.names.name(&known.partner, &region.id);
+            let endpoints: Vec<CatalogEndpoint> = shown
                 .map(|endpoint| {
-                    catalog_endpoint(&known.partner, &region.id, &service.kind, endpoint)
+                    catalog_endpoint(&known.partner, &name, &region.id, &service.kind, endpoint)
                 })
                 .collect();
             if endpoints.is_empty() {
@@ -406,15 +454,13 @@ fn is_plain(name: &str) -> bool {
     clean(name, LONGEST_NAME) == name
 }
 
-/// A region is called after the partner's alias, so that names of regions never collide: `east`
-/// where the partner calls its only region so too, else `east:RegionOne`.
 fn catalog_endpoint(
     partner: &Partner,
+    name: &str,
     region: &str,
     kind: &str,
     endpoint: &Endpoint,
 ) -> CatalogEndpoint {
-    let name = region_name(&partner.name, region);
     CatalogEndpoint {
         id: keystone_id::project(
             &partner.cloud_id,
@@ -424,25 +470,16 @@ fn catalog_endpoint(
             ),
         ),
         interface: endpoint.interface.clone(),
-        region: name.clone(),
-        region_id: name,
+        region: name.to_owned(),
+        region_id: name.to_owned(),
         url: endpoint.url.clone(),
-    }
-}
-
-/// What a partner's region is called here.
-pub fn region_name(alias: &str, region: &str) -> String {
-    if alias == region {
-        alias.to_owned()
-    } else {
-        format!("{alias}:{region}")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::descriptor::Service;
+    use crate::endpoint_url::AddressRange;
     use crate::partner::Kind;
 
     fn service(kind: &str, url: &str) -> Service {
@@ -455,10 +492,11 @@ mod tests {
                     url: url.into(),
                 },
                 Endpoint {
-                    interface: "internal".into(),
+                    interface: "private".into(),
                     url: "https://10.0.0.1".into(),
                 },
             ],
+            versions: Vec::new(),
         }
     }
 
@@ -504,6 +542,10 @@ mod tests {
     }
 
     fn build(partner: PartnerInputs, now: Seconds) -> Snapshot {
+        build_showing(partner, now, &Showing::default())
+    }
+
+    fn build_showing(partner: PartnerInputs, now: Seconds, showing: &Showing) -> Snapshot {
         let own = [
             "image".to_owned(),
             "identity".to_owned(),
@@ -517,8 +559,7 @@ mod tests {
             own_service_types: &own,
             guest_grace: 900,
             partners: &[partner],
-            allow_http: false,
-            allow_local: false,
+            showing,
             now,
         };
         Snapshot::build(&inputs, 1, None)
@@ -601,14 +642,46 @@ mod tests {
         let snapshot = build(partner.clone(), 10);
         let names: Vec<_> = snapshot.catalog.entries.values().flatten().collect();
         assert_eq!(names[0].name, "im\u{fffd}[2Jage");
+        // The partner grants, and so names, what it offers.
+        let driving = "\u{1b}]0;image\u{7}";
+        partner.regions[0].services[1].kind = driving.into();
+        partner.received[0].services = Some(["image".to_owned(), driving.to_owned()].into());
+        assert_eq!(kinds(&build(partner.clone(), 10)), ["image", "identity"]);
         partner.regions[0].id = "east\n".into();
         assert!(kinds(&build(partner, 10)).is_empty());
     }
 
     #[test]
-    fn region_names_do_not_collide() {
-        assert_eq!(region_name("east", "east"), "east");
-        assert_eq!(region_name("east", "RegionOne"), "east:RegionOne");
+    fn an_internal_endpoint_that_a_partner_offers_is_shown_as_one() {
+        let mut partner = east(Role::Host);
+        partner.regions[0].services[0].endpoints[1].interface = "internal".into();
+        let snapshot = build(partner, 10);
+        let image = snapshot.catalog.entries.values().flatten().next();
+        let shown = image.map(|image| image.endpoints.iter().map(|e| e.interface.as_str()));
+        let shown: Option<Vec<_>> = shown.map(Iterator::collect);
+        assert_eq!(shown, Some(vec!["public", "internal"]));
+    }
+
+    #[test]
+    fn an_endpoint_in_a_range_that_is_refused_is_left_out() {
+        let mut partner = east(Role::Host);
+        partner.regions[0].services[0].endpoints[0].url = "https://10.0.0.7/image".into();
+        let mut showing = Showing::default();
+        let ten: Result<AddressRange, _> = "10.0.0.0/8".parse();
+        showing.urls.refuse.extend(ten);
+        assert_eq!(kinds(&build(partner.clone(), 10)), ["image", "identity"]);
+        assert_eq!(kinds(&build_showing(partner, 10, &showing)), ["identity"]);
+    }
+
+    #[test]
+    fn a_region_that_is_called_as_one_of_ours_gets_another_name() {
+        let mut showing = Showing::default();
+        showing.names.own.insert("east".into());
+        let snapshot = build_showing(east(Role::Host), 10, &showing);
+        let services = snapshot.catalog.entries.values().flatten();
+        let endpoints = services.flat_map(|service| &service.endpoints);
+        let regions: BTreeSet<_> = endpoints.map(|e| e.region_id.as_str()).collect();
+        assert_eq!(regions, ["east:east"].into());
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod transport;
 pub use error::{NoClient, PeerError};
 use guard::Guard;
 pub use transport::Contact;
+use transport::Tagged;
 
 /// How long a partner may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,20 @@ impl Default for Deadlines {
             ping: Duration::from_secs(2),
         }
     }
+}
+
+/// What a partner answers who is asked for its descriptor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DescriptorNews {
+    /// What it answered the last time, its time left aside.
+    Same,
+    /// Something else.
+    Told {
+        /// What.
+        answer: DescriptorAnswer,
+        /// What to name when it is asked again. Older daemons have none.
+        etag: Option<String>,
+    },
 }
 
 /// A partner, over one connection that is kept. Cheap to share behind an `Arc`; one per partner,
@@ -125,17 +140,25 @@ impl PeerClient {
         self.guard.is_closed()
     }
 
-    /// Its descriptor, and what we are to it; with what the answer shows of its daemon.
+    /// Its descriptor, and what we are to it, unless that is what the answer with the ETag `known`
+    /// said; with what the answer shows of its daemon.
     ///
     /// # Errors
     /// See [`PeerError`].
     pub async fn descriptor(
         &self,
         id: RequestId,
-    ) -> Result<(DescriptorAnswer, Contact), PeerError> {
+        known: Option<&str>,
+    ) -> Result<(DescriptorNews, Contact), PeerError> {
         let request = self.get(id, "/v1/descriptor");
         let request = request.timeout(self.deadlines.errand);
-        self.guard.watch(transport::send_and_measure(request)).await
+        let sending = transport::send_unless_known(request, known);
+        let (told, contact) = self.guard.watch(sending).await?;
+        let news = match told {
+            Some(Tagged { answer, etag }) => DescriptorNews::Told { answer, etag },
+            None => DescriptorNews::Same,
+        };
+        Ok((news, contact))
     }
 
     /// What it says of a token that it issued.

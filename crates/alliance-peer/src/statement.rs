@@ -99,7 +99,7 @@ pub enum StatementError {
         /// The id of the key in the descriptor.
         found: CloudId,
     },
-    /// A descriptor of a newer version, or one that says nothing usable.
+    /// A descriptor that says nothing usable.
     #[error("the descriptor is of no use: {0}")]
     Descriptor(String),
     /// Outside its time.
@@ -219,9 +219,10 @@ pub fn require_current(descriptor: &Descriptor, now: Seconds) -> Result<(), Stat
 }
 
 fn require_useful(descriptor: &Descriptor) -> Result<(), StatementError> {
-    if descriptor.v != DESCRIPTOR_VERSION {
+    // What a newer version says beside is left out; what it says in other words is not read at all.
+    if descriptor.v < DESCRIPTOR_VERSION {
         return Err(StatementError::Descriptor(format!(
-            "version {}, expected {DESCRIPTOR_VERSION}; upgrade this daemon",
+            "version {}, expected {DESCRIPTOR_VERSION} or newer",
             descriptor.v
         )));
     }

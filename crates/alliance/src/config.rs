@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
+use alliance_core::endpoint_url::{AddressRange, UrlRules, plain};
+use alliance_core::region_name::{RegionNames, RegionNaming};
+use alliance_core::snapshot::Showing;
 use anyhow::Context;
 use secrecy::SecretString;
 use url::Url;
@@ -207,6 +210,18 @@ section! {
         allow_http: bool = default(value::truth, "false"),
         /// Service types that partners are told of; "*" is all of them.
         offer: Vec<String> = default(value::words, r#"["*"]"#),
+        /// Interfaces whose endpoints partners are told of, beside "public": "internal" and "admin"
+        /// only if they can be reached from outside.
+        interfaces: Vec<String> = default(value::interfaces, r#"["public"]"#),
+        /// What partners' regions are called here: "partner", after the partner's name here ("east"
+        /// where the partner calls its region so too, else "east:RegionOne"), or "partner:region",
+        /// always both.
+        region_names: RegionNaming = default(value::region_naming, r#""partner""#),
+        /// Ranges of addresses that lead to something of this cloud's own, as "10.0.0.0/8": endpoints
+        /// of partners in them are shown to nobody.
+        refuse_ranges: Vec<AddressRange> = default(value::ranges, "[]"),
+        /// Hosts of partners' endpoints, as their URLs spell them, that are shown wherever they are.
+        allow_hosts: Vec<String> = default(value::words, "[]"),
         /// Seconds, at least 60, after which the regions of a partner that does not answer are left
         /// out of new tokens' catalogs, until it answers again; false: never. A catalog that comes
         /// and goes is worse for most than a region that does not answer.
@@ -334,12 +349,28 @@ impl Config {
         })
     }
 
+    /// How partners' regions are shown, as far as this file decides that.
+    pub(crate) fn showing(&self) -> Showing {
+        let catalog = &self.catalog;
+        let keystone = self.keystone.auth_url.host_str().map(plain);
+        Showing {
+            urls: UrlRules {
+                lab: catalog.allow_http,
+                refuse: catalog.refuse_ranges.clone(),
+                own: keystone.into_iter().collect(),
+                allow: catalog.allow_hosts.iter().map(|host| plain(host)).collect(),
+            },
+            names: RegionNames {
+                naming: catalog.region_names,
+                ..RegionNames::default()
+            },
+        }
+    }
+
     /// What is allowed, yet an operator should know.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if let Err(reason) =
-            alliance_core::descriptor::require_fit(self.peer.url.as_str(), true, false)
-        {
+        if let Err(reason) = UrlRules::default().require_fit(self.peer.url.as_str()) {
             warnings.push(format!(
                 "[peer] url {} {reason}: no other machine can pair with this cloud",
                 self.peer.url

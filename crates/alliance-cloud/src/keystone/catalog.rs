@@ -8,10 +8,24 @@ use serde::Deserialize;
 use super::{Keystone, KeystoneError};
 use crate::transport::Question;
 
+/// The interface under which partners look for endpoints.
+pub const PUBLIC: &str = "public";
+
+/// What a cloud has. In a stable order, without what is disabled.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Catalog {
+    /// What partners may be told.
+    pub regions: Vec<Region>,
+    /// The types of all services.
+    pub service_types: BTreeSet<String>,
+    /// The ids of all regions that have endpoints.
+    pub region_ids: BTreeSet<String>,
+}
+
 impl Keystone {
-    /// The regions with their services and endpoints of [`Settings::interface`], in
-    /// [`Settings::region`] if that is set; and the types of all enabled services. In a stable
-    /// order, without what is disabled.
+    /// The regions with their services and endpoints, in [`Settings::region`] if that is set. Those of
+    /// [`Settings::interface`] are public ones to partners, whatever they are called here; those of
+    /// `more` interfaces are told as what they are.
     ///
     /// [`Settings::interface`]: super::Settings::interface
     /// [`Settings::region`]: super::Settings::region
@@ -21,23 +35,25 @@ impl Keystone {
     pub async fn catalog(
         &self,
         request_id: &str,
-    ) -> Result<(Vec<Region>, BTreeSet<String>), KeystoneError> {
+        more: &[String],
+    ) -> Result<Catalog, KeystoneError> {
         let call = self.call(request_id);
         let settings = &self.settings;
-        let endpoints = Question::list(["endpoints"]).query("interface", &settings.interface);
         let (services, endpoints) = tokio::try_join!(
             self.list::<Services>(Question::list(["services"]), call),
-            self.list::<Endpoints>(endpoints, call),
+            self.list::<Endpoints>(Question::list(["endpoints"]), call),
         )?;
-        Ok((
-            regions(
-                &services,
-                endpoints,
-                &settings.interface,
-                settings.region.as_deref(),
-            ),
-            types(&services),
-        ))
+        let region_ids = endpoints.endpoints.iter().filter(|e| e.enabled);
+        let region_ids = region_ids.filter_map(|e| e.region_id.clone()).collect();
+        let told = Told {
+            public: &settings.interface,
+            more,
+        };
+        Ok(Catalog {
+            regions: regions(&services, endpoints, told, settings.region.as_deref()),
+            service_types: types(&services),
+            region_ids,
+        })
     }
 }
 
@@ -70,6 +86,22 @@ struct EndpointJson {
     enabled: bool,
 }
 
+/// Which interfaces partners are told.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    public: &'a str,
+    more: &'a [String],
+}
+
+impl Told<'_> {
+    /// What an interface of ours is called there.
+    fn names(self, interface: &str) -> impl Iterator<Item = String> {
+        let public = (interface == self.public).then(|| PUBLIC.to_owned());
+        let same = interface != PUBLIC && self.more.iter().any(|name| name == interface);
+        public.into_iter().chain(same.then(|| interface.to_owned()))
+    }
+}
+
 fn types(services: &Services) -> BTreeSet<String> {
     let enabled = services.services.iter().filter(|service| service.enabled);
     enabled.map(|service| service.kind.clone()).collect()
@@ -79,7 +111,7 @@ fn types(services: &Services) -> BTreeSet<String> {
 fn regions(
     services: &Services,
     endpoints: Endpoints,
-    interface: &str,
+    told: Told<'_>,
     only: Option<&str>,
 ) -> Vec<Region> {
     let services: BTreeMap<&str, &ServiceJson> = services
@@ -89,7 +121,8 @@ fn regions(
         .map(|service| (service.id.as_str(), service))
         .collect();
     type Key<'a> = (&'a str, &'a str, &'a str);
-    let mut regions: BTreeMap<String, BTreeMap<Key<'_>, BTreeSet<String>>> = BTreeMap::new();
+    let mut regions: BTreeMap<String, BTreeMap<Key<'_>, BTreeSet<(String, String)>>> =
+        BTreeMap::new();
     for endpoint in endpoints.endpoints {
         let Some(service) = services.get(endpoint.service_id.as_str()) else {
             continue;
@@ -100,27 +133,25 @@ fn regions(
         else {
             continue;
         };
-        if endpoint.enabled && endpoint.interface == interface {
+        for interface in told.names(&endpoint.interface).filter(|_| endpoint.enabled) {
             let name = service.name.as_deref().unwrap_or_default();
             let key = (service.kind.as_str(), name, service.id.as_str());
             regions
-                .entry(region)
+                .entry(region.clone())
                 .or_default()
                 .entry(key)
                 .or_default()
-                .insert(endpoint.url);
+                .insert((interface, endpoint.url.clone()));
         }
     }
-    let service = |((kind, name, _), urls): (Key<'_>, BTreeSet<String>)| Service {
+    let service = |((kind, name, _), endpoints): (Key<'_>, BTreeSet<(String, String)>)| Service {
         kind: kind.to_owned(),
         name: name.to_owned(),
-        endpoints: urls
+        endpoints: endpoints
             .into_iter()
-            .map(|url| Endpoint {
-                interface: interface.to_owned(),
-                url,
-            })
+            .map(|(interface, url)| Endpoint { interface, url })
             .collect(),
+        versions: Vec::new(),
     };
     regions
         .into_iter()
@@ -142,8 +173,13 @@ mod tests {
         )
     }
 
+    const PUBLIC_ALONE: Told<'_> = Told {
+        public: PUBLIC,
+        more: &[],
+    };
+
     fn offered(services: &Services, endpoints: Endpoints, only: Option<&str>) -> Vec<String> {
-        regions(services, endpoints, "public", only)
+        regions(services, endpoints, PUBLIC_ALONE, only)
             .into_iter()
             .flat_map(|region| {
                 let id = region.id;
@@ -176,12 +212,40 @@ mod tests {
     fn what_is_disabled_elsewhere_or_of_another_interface_is_not_offered() {
         let (mut services, mut endpoints) = fixtures();
         assert!(offered(&services, fixtures().1, Some("east")).is_empty());
-        assert!(regions(&services, fixtures().1, "admin", None).is_empty());
+        let admin = Told {
+            public: "admin",
+            more: &[],
+        };
+        assert!(regions(&services, fixtures().1, admin, None).is_empty());
         services.services[0].enabled = false;
         assert_eq!(offered(&services, fixtures().1, None).len(), 1);
         for endpoint in &mut endpoints.endpoints {
             endpoint.enabled = false;
         }
         assert!(offered(&services, endpoints, None).is_empty());
+    }
+
+    #[test]
+    fn internal_endpoints_are_told_as_public_ones_or_as_what_they_are_or_not_at_all() {
+        let told = |public, more: &[&str]| {
+            let (services, endpoints) = fixtures();
+            let more: Vec<_> = more.iter().map(|&name| name.to_owned()).collect();
+            let told = Told {
+                public,
+                more: &more,
+            };
+            let regions = regions(&services, endpoints, told, Some("west"));
+            let services = regions.into_iter().flat_map(|region| region.services);
+            let identity = services.filter(|service| service.kind == "identity");
+            identity
+                .flat_map(|service| service.endpoints)
+                .map(|endpoint| endpoint.interface)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(told("public", &["public"]), ["public"]);
+        assert_eq!(told("internal", &["public"]), ["public"]);
+        let both = ["internal", "public"];
+        assert_eq!(told("public", &["public", "internal", "admin"]), both);
+        assert_eq!(told("internal", &["internal"]), both);
     }
 }

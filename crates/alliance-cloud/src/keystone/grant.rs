@@ -51,16 +51,14 @@ impl Keystone {
             }),
             Some(project_id) => {
                 let (user, project, roles) = tokio::try_join!(
-                    self.native_user(user_id, call),
-                    self.live_project(project_id, call),
+                    self.enabled_user(user_id, call),
+                    self.enabled_project(project_id, call),
                     self.effective_roles(user_id, project_id, call),
                 )?;
                 match (user, project) {
-                    (Some(user), Some(project)) if !roles.is_empty() => Some(Grants {
-                        user,
-                        project: Some(project),
-                        roles,
-                    }),
+                    (Some(user), Some(project)) if !roles.is_empty() => {
+                        self.within_domains(user, project, roles, call).await?
+                    }
                     _ => None,
                 }
             }
@@ -68,24 +66,53 @@ impl Keystone {
         Ok(grants.map_or(UserGrants::None, UserGrants::Some))
     }
 
+    /// Mostly both are in one domain: it is asked about once.
+    async fn within_domains(
+        &self,
+        user: UserJson,
+        project: ProjectJson,
+        roles: BTreeSet<String>,
+        call: Call<'_>,
+    ) -> Result<Option<Grants>, KeystoneError> {
+        let Some(project_domain_id) = &project.domain_id else {
+            return Ok(None);
+        };
+        let (of_user, of_project) = if *project_domain_id == user.domain_id {
+            let domain = self.live_domain(project_domain_id, call).await?;
+            (domain.clone(), domain)
+        } else {
+            tokio::try_join!(
+                self.live_domain(&user.domain_id, call),
+                self.live_domain(project_domain_id, call),
+            )?
+        };
+        Ok(of_user.zip(of_project).map(|(of_user, of_project)| Grants {
+            user: user.within(of_user),
+            project: Some(project.within(of_project)),
+            roles,
+        }))
+    }
+
     async fn native_user(
         &self,
         id: &str,
         call: Call<'_>,
     ) -> Result<Option<HomeUser>, KeystoneError> {
-        let found: Option<UserBody> = self.find(Question::get(["users", id]), call).await?;
-        let Some(user) = found
-            .map(|body| body.user)
-            .filter(|user| user.is_native(id))
-        else {
+        let Some(user) = self.enabled_user(id, call).await? else {
             return Ok(None);
         };
         let domain = self.live_domain(&user.domain_id, call).await?;
-        Ok(domain.map(|domain| HomeUser {
-            id: user.id,
-            name: user.name,
-            domain,
-        }))
+        Ok(domain.map(|domain| user.within(domain)))
+    }
+
+    async fn enabled_user(
+        &self,
+        id: &str,
+        call: Call<'_>,
+    ) -> Result<Option<UserJson>, KeystoneError> {
+        let found: Option<UserBody> = self.find(Question::get(["users", id]), call).await?;
+        let user = found.map(|body| body.user);
+        Ok(user.filter(|user| user.is_native(id)))
     }
 
     pub(super) async fn live_project(
@@ -93,13 +120,20 @@ impl Keystone {
         id: &str,
         call: Call<'_>,
     ) -> Result<Option<Project>, KeystoneError> {
+        match self.enabled_project(id, call).await? {
+            Some(project) => self.with_domain(project, call).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn enabled_project(
+        &self,
+        id: &str,
+        call: Call<'_>,
+    ) -> Result<Option<ProjectJson>, KeystoneError> {
         let found: Option<ProjectBody> = self.find(Question::get(["projects", id]), call).await?;
         let project = found.map(|body| body.project);
-        let Some(project) = project.filter(|project| project.id == id && project.is_native())
-        else {
-            return Ok(None);
-        };
-        self.with_domain(project, call).await
+        Ok(project.filter(|project| project.id == id && project.is_native()))
     }
 
     /// A project with its domain, none if that is disabled.
@@ -168,6 +202,14 @@ impl UserJson {
     /// A database may find an id that differs in case; that is another one.
     fn is_native(&self, id: &str) -> bool {
         self.id == id && self.enabled && self.federated.is_empty()
+    }
+
+    fn within(self, domain: Named) -> HomeUser {
+        HomeUser {
+            id: self.id,
+            name: self.name,
+            domain,
+        }
     }
 }
 

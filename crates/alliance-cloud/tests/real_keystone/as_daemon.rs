@@ -335,10 +335,11 @@ async fn the_catalog_and_the_roles_are_read() {
     let admin = Admin::new().await;
     let (_, settings) = admin.daemon().await;
     let keystone = Keystone::new(settings.clone()).unwrap();
-    let (regions, types) = keystone.catalog(R).await.unwrap();
-    assert!(types.contains("identity"));
+    let found = keystone.catalog(R, &[]).await.unwrap();
+    assert!(found.service_types.contains("identity"));
     assert!(
-        regions
+        found
+            .regions
             .iter()
             .any(|r| r.services.iter().any(|s| s.kind == "identity"))
     );
@@ -347,7 +348,10 @@ async fn the_catalog_and_the_roles_are_read() {
         ..settings
     })
     .unwrap();
-    assert_eq!(elsewhere.catalog(R).await.unwrap(), (Vec::new(), types));
+    let nowhere = elsewhere.catalog(R, &[]).await.unwrap();
+    assert_eq!(nowhere.regions, []);
+    assert_eq!(nowhere.service_types, found.service_types);
+    assert_eq!(nowhere.region_ids, found.region_ids);
     let missing = keystone
         .roles_missing(&set(&["member", "Member", "nonsense & more"]), R)
         .await;
@@ -378,7 +382,7 @@ async fn service_and_system_reader_are_all_that_is_needed_and_each_is_missed_by_
         .await;
     // The daemon holds a token that has lost its role, then one that cannot be had any more.
     for keystone in [&keystone, &Keystone::new(settings.clone()).unwrap()] {
-        let error = keystone.catalog(R).await.unwrap_err();
+        let error = keystone.catalog(R, &[]).await.unwrap_err();
         assert!(
             matches!(error, KeystoneError::MissingRole { role: "reader", .. }),
             "{error}"

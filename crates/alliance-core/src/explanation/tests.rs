@@ -1,6 +1,6 @@
 use super::*;
 use crate::cloud::CloudId;
-use crate::descriptor::{Endpoint, Service};
+use crate::endpoint_url::NotARange;
 use crate::partner::{Kind, Role};
 
 /// A cloud in which `science` sees `east`, for a test to break.
@@ -19,6 +19,7 @@ struct Bed {
     user: UserFound,
     service: Option<&'static str>,
     acknowledged: bool,
+    showing: Showing,
 }
 
 fn set(words: &[&str]) -> BTreeSet<String> {
@@ -33,6 +34,7 @@ fn image(url: &str) -> Service {
             interface: "public".into(),
             url: url.into(),
         }],
+        versions: Vec::new(),
     }
 }
 
@@ -80,6 +82,7 @@ impl Bed {
             user: UserFound::Roles(set(&["member", "reader"])),
             service: Some("image"),
             acknowledged: true,
+            showing: Showing::default(),
         }
     }
 
@@ -105,7 +108,7 @@ impl Bed {
             service: self.service,
             user: Some(("ann", &self.user)),
             admin_roles: &set(&["admin"]),
-            allow_http: false,
+            showing: &self.showing,
             snapshot: (self.acknowledged, "state 7"),
         })
     }
@@ -234,6 +237,28 @@ fn a_url_that_asks_for_more_than_the_project_is_not_shown() {
     bed.regions[0].services = vec![image("https://east.example/%(user_id)s")];
     assert_eq!(bed.broken(), [(Name::Service, Some(PartnersOperator))]);
     assert!(bed.with(shown)["image"].is_empty());
+}
+
+#[test]
+fn what_the_snapshot_leaves_out_is_not_said_to_be_shown() -> Result<(), NotARange> {
+    // Partners' endpoints in ranges of ours, of which our operator may make exceptions.
+    let mut bed = Bed::whole();
+    bed.regions[0].services = vec![image("https://10.0.0.1/v2")];
+    assert_eq!(bed.service("image"), Some(State::Holds));
+    bed.showing.urls.refuse = vec!["10.0.0.0/8".parse()?];
+    assert_eq!(bed.broken(), [(Name::Service, Some(ThisOperator))]);
+    assert!(bed.with(shown)["image"].is_empty());
+    bed.showing.urls.allow.insert("10.0.0.1".into());
+    assert!(bed.broken().is_empty());
+    // An interface that no catalog has, and names that cannot be typed.
+    let mut bed = Bed::whole();
+    bed.regions[0].services[0].endpoints[0].interface = "private".into();
+    assert_eq!(bed.broken(), [(Name::Service, Some(PartnersOperator))]);
+    let mut bed = Bed::whole();
+    bed.regions[0].id = "ea\u{1b}st".into();
+    bed.region_there = Some("ea\u{1b}st");
+    assert_eq!(bed.broken(), [(Name::Service, Some(PartnersOperator))]);
+    Ok(())
 }
 
 #[test]

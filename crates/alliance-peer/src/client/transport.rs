@@ -11,8 +11,8 @@ use alliance_core::statement::Statement;
 use bytes::BytesMut;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
-use reqwest::header::{DATE, HeaderMap, HeaderName, SERVER};
-use reqwest::{RequestBuilder, Response};
+use reqwest::header::{DATE, ETAG, HeaderMap, HeaderName, IF_NONE_MATCH, SERVER};
+use reqwest::{RequestBuilder, Response, StatusCode};
 use rustls::CertificateError;
 use serde::de::DeserializeOwned;
 
@@ -25,6 +25,8 @@ const MAX_ANSWER_LEN: usize = 512 * 1024;
 /// Longest revocation list, with what is around it.
 const MAX_LIST_LEN: usize = RevocationList::MAX_LEN + 1024;
 const MAX_TEXT_LEN: usize = 300;
+/// Longest ETag that is sent back.
+const MAX_ETAG_LEN: usize = 128;
 /// Longest version that is repeated, in characters.
 const MAX_VERSION_LEN: usize = 40;
 
@@ -39,33 +41,28 @@ pub struct Contact {
     pub version: Option<String>,
 }
 
-/// Sends a request and reads its answer.
-pub(super) async fn send<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, PeerError> {
-    understand(&exchange(request, MAX_ANSWER_LEN).await?)
-}
-
-/// The same, with what the answer shows.
-pub(super) async fn send_and_measure<T: DeserializeOwned>(
-    request: RequestBuilder,
-) -> Result<(T, Contact), PeerError> {
-    let (sent, asked_at) = (Timestamp::now(), Instant::now());
-    let (body, headers) = exchange_with_headers(request, MAX_ANSWER_LEN).await?;
-    let round_trip = asked_at.elapsed();
-    let text = |name: HeaderName| headers.get(name)?.to_str().ok();
-    let skew = text(DATE)
-        .and_then(|date| rfc2822::parse(date).ok())
-        .map(|date| {
+impl Contact {
+    /// By the headers of the answer to what was sent at `sent`, `round_trip` before it came.
+    fn new(headers: &HeaderMap, sent: Timestamp, round_trip: Duration) -> Self {
+        let text = |name: HeaderName| headers.get(name)?.to_str().ok();
+        let date = text(DATE).and_then(|date| rfc2822::parse(date).ok());
+        let skew = date.map(|date| {
             let sent = sent.as_duration().as_secs_f64();
             let date = date.timestamp().as_duration().as_secs_f64();
             Skew::measured(sent, sent + round_trip.as_secs_f64(), date)
         });
-    let version = text(SERVER).and_then(|server| server.strip_prefix("alliance/"));
-    let contact = Contact {
-        round_trip,
-        skew,
-        version: version.map(|version| clean(version, MAX_VERSION_LEN)),
-    };
-    Ok((understand(&body)?, contact))
+        let version = text(SERVER).and_then(|server| server.strip_prefix("alliance/"));
+        Self {
+            round_trip,
+            skew,
+            version: version.map(|version| clean(version, MAX_VERSION_LEN)),
+        }
+    }
+}
+
+/// Sends a request and reads its answer.
+pub(super) async fn send<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, PeerError> {
+    understand(&exchange(request, MAX_ANSWER_LEN).await?)
 }
 
 /// The same for an answer that is long.
@@ -80,26 +77,54 @@ fn understand<T: DeserializeOwned>(body: &[u8]) -> Result<T, PeerError> {
         .map_err(|e| PeerError::Protocol(clean(&e.to_string(), MAX_TEXT_LEN)))
 }
 
+/// An answer, and the name under which its sender knows it again.
+pub(super) struct Tagged<T> {
+    pub(super) answer: T,
+    pub(super) etag: Option<String>,
+}
+
+/// Sends a request for an answer that is known already, if `known` names one. `None`: it is still the
+/// same. Either way with what the answer shows.
+pub(super) async fn send_unless_known<T: DeserializeOwned>(
+    request: RequestBuilder,
+    known: Option<&str>,
+) -> Result<(Option<Tagged<T>>, Contact), PeerError> {
+    let request = match known {
+        Some(known) => request.header(IF_NONE_MATCH, known),
+        None => request,
+    };
+    let (sent, asked_at) = (Timestamp::now(), Instant::now());
+    let mut response = request.send().await.map_err(|e| classify(&e))?;
+    let headers = std::mem::take(response.headers_mut());
+    if known.is_some() && response.status() == StatusCode::NOT_MODIFIED {
+        return Ok((None, Contact::new(&headers, sent, asked_at.elapsed())));
+    }
+    let body = success(response, MAX_ANSWER_LEN).await?;
+    let contact = Contact::new(&headers, sent, asked_at.elapsed());
+    let etag = headers.get(ETAG).and_then(|etag| etag.to_str().ok());
+    let etag = etag.filter(|etag| etag.len() <= MAX_ETAG_LEN);
+    let tagged = Tagged {
+        answer: understand(&body)?,
+        etag: etag.map(str::to_owned),
+    };
+    Ok((Some(tagged), contact))
+}
+
 /// Sends a request whose answer is empty.
 pub(super) async fn send_for_nothing(request: RequestBuilder) -> Result<(), PeerError> {
     exchange(request, MAX_ANSWER_LEN).await.map(|_| ())
 }
 
 async fn exchange(request: RequestBuilder, limit: usize) -> Result<BytesMut, PeerError> {
-    let (body, _) = exchange_with_headers(request, limit).await?;
-    Ok(body)
+    let response = request.send().await.map_err(|e| classify(&e))?;
+    success(response, limit).await
 }
 
-async fn exchange_with_headers(
-    request: RequestBuilder,
-    limit: usize,
-) -> Result<(BytesMut, HeaderMap), PeerError> {
-    let mut response = request.send().await.map_err(|e| classify(&e))?;
+async fn success(response: Response, limit: usize) -> Result<BytesMut, PeerError> {
     let status = response.status();
-    let headers = std::mem::take(response.headers_mut());
     let body = read(response, limit).await?;
     if status.is_success() {
-        return Ok((body, headers));
+        return Ok(body);
     }
     match serde_json::from_slice::<Problem>(&body) {
         Ok(problem) if problem.status == status.as_u16() => {

@@ -1,4 +1,4 @@
-use alliance_core::descriptor::Region;
+use alliance_core::descriptor::{Endpoint, Region, Service};
 use alliance_core::statement::{GrantStatement, Grants, HomeUser, Named, Passport, TokenFacts};
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -386,16 +386,56 @@ fn a_descriptor_without_usable_signing_keys_is_of_no_use() {
         );
         assert!(verify_descriptor(&jws.unwrap(), &west.id).is_err());
     }
-    let newer = sign(
-        &Descriptor {
-            v: 2,
-            ..west.descriptor()
-        },
-        &west.identity,
-    )
-    .unwrap();
-    let error = verify_descriptor(&newer, &west.id).unwrap_err();
-    assert!(error.to_string().contains("version 2"), "{error}");
+    let nothing = Descriptor {
+        v: 0,
+        ..west.descriptor()
+    };
+    let jws = sign(&nothing, &west.identity).unwrap();
+    let error = verify_descriptor(&jws, &west.id).unwrap_err();
+    assert!(error.to_string().contains("version 0"), "{error}");
+}
+
+#[test]
+fn of_a_newer_descriptor_what_is_known_is_used_and_nothing_else() {
+    let west = Cloud::new();
+    let header =
+        json!({"alg": "ES256", "typ": Descriptor::TYP, "kid": west.identity.public().kid()});
+    let mut claims = serde_json::to_value(west.descriptor()).unwrap();
+    claims["v"] = json!(2);
+    claims["edge"] = json!({"of": ["tomorrow"]});
+    claims["regions"][0]["climate"] = json!("mild");
+    claims["regions"][0]["services"] = json!([{
+        "type": "image", "name": "glance", "price": 7, "endpoints": [],
+        "versions": [{"id": "v2.17", "status": "CURRENT", "until": 2040}],
+    }]);
+    let read = verify_descriptor(&forge(&header, &claims, &west.identity), &west.id).unwrap();
+    assert_eq!(read.name, "west");
+    assert_eq!(read.regions[0].services[0].versions[0].id, "v2.17");
+    let kept = serde_json::to_string(&read).unwrap();
+    for unknown in ["tomorrow", "climate", "price", "until"] {
+        assert!(!kept.contains(unknown), "{unknown}");
+    }
+}
+
+#[test]
+fn a_descriptor_with_a_hundred_thousand_endpoints_is_too_long_to_be_looked_at() {
+    let west = Cloud::new();
+    let mut descriptor = west.descriptor();
+    descriptor.regions[0].services = vec![Service {
+        kind: "image".into(),
+        name: "glance".into(),
+        endpoints: vec![
+            Endpoint {
+                interface: "public".into(),
+                url: "https://west.example".into(),
+            };
+            100_000
+        ],
+        versions: Vec::new(),
+    }];
+    let jws = sign(&descriptor, &west.identity).unwrap();
+    let error = verify_descriptor(&jws, &west.id).unwrap_err();
+    assert!(matches!(error, StatementError::TooLong { .. }), "{error}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -58,6 +58,12 @@ pub(crate) struct Daemon {
     pub(crate) seen: Mutex<Seen>,
     pub(crate) invitations: Mutex<HashMap<Uuid, String>>,
     pub(crate) introspections: AtomicUsize,
+    /// What it calls itself.
+    pub(crate) name: Mutex<String>,
+    /// What it sends in place of its descriptor.
+    pub(crate) said: Mutex<Option<String>>,
+    /// How many seconds after the first descriptor the next one is signed.
+    pub(crate) later: AtomicI64,
 }
 
 impl Daemon {
@@ -69,6 +75,9 @@ impl Daemon {
             seen: Mutex::default(),
             invitations: Mutex::default(),
             introspections: AtomicUsize::new(0),
+            name: Mutex::new("test".into()),
+            said: Mutex::default(),
+            later: AtomicI64::new(0),
         })
     }
 
@@ -88,9 +97,9 @@ impl Daemon {
         let descriptor = Descriptor {
             v: 1,
             iss: self.id(),
-            iat: 1000,
-            exp: 2000,
-            name: "test".into(),
+            iat: 1000 + self.later.load(Ordering::SeqCst),
+            exp: 2000 + self.later.load(Ordering::SeqCst),
+            name: self.name.lock().unwrap().clone(),
             peer_url: "https://localhost:1".into(),
             identity_key: self.identity.identity_key().public().to_jwk(),
             signing_keys: vec![self.identity.signing_key().public().to_jwk()],
@@ -173,7 +182,12 @@ impl PeerService for Daemon {
     async fn descriptor(&self, call: &Call) -> Result<DescriptorAnswer, ApiError> {
         self.note(call);
         Ok(DescriptorAnswer {
-            descriptor: self.descriptor_jws(),
+            descriptor: self
+                .said
+                .lock()
+                .unwrap()
+                .clone()
+                .unwrap_or_else(|| self.descriptor_jws()),
             status: Status::Active,
         })
     }

@@ -1,9 +1,10 @@
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use alliance_core::refusal::Reason;
 use alliance_core::revocation::RevocationList;
 use alliance_core::statement::{Passport, Statement};
-use alliance_peer::client::PeerError;
+use alliance_peer::client::{DescriptorNews, PeerError};
 use alliance_peer::request_id::RequestId;
 use alliance_peer::service::Report;
 use alliance_peer::statement::{verify, verify_descriptor};
@@ -15,18 +16,60 @@ use serde_json::{Value, json};
 use crate::cloud::{Daemon, Mood, Served, raw, science, token_of, west_knows_east};
 
 #[tokio::test]
+async fn a_descriptor_that_says_the_same_is_not_sent_again() {
+    let (served, east) = west_knows_east().await;
+    let client = served.client_of(&east);
+    let ask = async |known: Option<&str>| {
+        let answer = client.descriptor(RequestId::random(), known).await;
+        answer.map(|(news, _)| news)
+    };
+    let told = async |known: Option<&str>| match ask(known).await {
+        Ok(DescriptorNews::Told { etag, .. }) => etag.unwrap(),
+        other => unreachable!("{other:?}"),
+    };
+    let first = told(None).await;
+    // Signed anew, later.
+    served.daemon.later.fetch_add(1, Ordering::SeqCst);
+    assert_eq!(ask(Some(&first)).await, Ok(DescriptorNews::Same));
+    let either = format!("\"other\", {first}");
+    assert_eq!(ask(Some(&either)).await, Ok(DescriptorNews::Same));
+    assert_eq!(told(Some("\"other\"")).await, first);
+    *served.daemon.name.lock().unwrap() = "another".into();
+    assert_ne!(told(Some(&first)).await, first);
+}
+
+#[tokio::test]
+async fn a_descriptor_of_10_mb_is_not_read_to_its_end() {
+    let (served, east) = west_knows_east().await;
+    let client = served.client_of(&east);
+    *served.daemon.said.lock().unwrap() = Some(format!("{}.e30.", "A".repeat(10 << 20)));
+    let answer = client.descriptor(RequestId::random(), None).await;
+    let Err(PeerError::Protocol(why)) = answer else {
+        unreachable!("{answer:?}")
+    };
+    assert!(why.contains("more than"), "{why}");
+}
+
+#[tokio::test]
 async fn every_route_answers_a_partner() {
     let (served, east) = west_knows_east().await;
     let west = &served.daemon;
     let client = served.client_of(&east);
     let id = RequestId::random();
 
-    let (answer, contact) = client.descriptor(id).await.unwrap();
+    let (news, contact) = client.descriptor(id, None).await.unwrap();
+    let DescriptorNews::Told { answer, etag } = news else {
+        unreachable!("nothing was known")
+    };
     let descriptor = verify_descriptor(&answer.descriptor, &west.id()).unwrap();
     assert_eq!(answer.status.as_str(), "active");
-    assert_eq!(contact.version.as_deref(), Some(env!("CARGO_PKG_VERSION")));
-    let skew = contact.skew.unwrap();
-    assert!(skew.ahead.abs() <= skew.within, "{skew:?}: it is one clock");
+    let again = client.descriptor(id, etag.as_deref()).await.unwrap();
+    assert_eq!(again.0, DescriptorNews::Same);
+    for contact in [contact, again.1] {
+        assert_eq!(contact.version.as_deref(), Some(env!("CARGO_PKG_VERSION")));
+        let skew = contact.skew.unwrap();
+        assert!(skew.ahead.abs() <= skew.within, "{skew:?}: it is one clock");
+    }
 
     let Ok(Introspection::Active { passport }) = client.introspect(id, &token_of(west)).await
     else {
@@ -150,7 +193,7 @@ async fn two_clouds_that_do_not_know_each_other_can_pair_and_nothing_else() {
         project_id: None,
     };
     let refusals = [
-        client.descriptor(id).await.map(|_| ()),
+        client.descriptor(id, None).await.map(|_| ()),
         client.introspect(id, &token_of(&west)).await.map(|_| ()),
         client.grants(id, &question).await.map(|_| ()),
         client

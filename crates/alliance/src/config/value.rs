@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use alliance_core::endpoint_url::{AddressRange, NotARange};
 use alliance_core::label::is_alias;
+use alliance_core::region_name::RegionNaming;
 use secrecy::SecretString;
 use toml::de::{DeFloat, DeInteger, DeValue};
 use url::Url;
@@ -169,6 +171,22 @@ pub(super) fn interface(value: &DeValue<'_>) -> Result<String, String> {
         value,
         &["public", "internal", "admin"].map(|name| (name, name.to_owned())),
     )
+}
+
+pub(super) fn interfaces(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+    list(value, "interfaces", interface)
+}
+
+pub(super) fn region_naming(value: &DeValue<'_>) -> Result<RegionNaming, String> {
+    let known = [RegionNaming::Partner, RegionNaming::PartnerRegion];
+    one_of(value, &known.map(|naming| (naming.as_str(), naming)))
+}
+
+pub(super) fn ranges(value: &DeValue<'_>) -> Result<Vec<AddressRange>, String> {
+    list(value, "ranges of addresses", |value| {
+        let range = text(value)?.parse();
+        range.map_err(|error: NotARange| error.to_string())
+    })
 }
 
 pub(super) fn log_format(value: &DeValue<'_>) -> Result<LogFormat, String> {

@@ -10,7 +10,7 @@ use alliance_core::explanation::{
     Condition, Host, Inputs, Mend, Name, ProjectFound, State, UserFound, Who, explain, shown,
 };
 use alliance_core::label::clean;
-use alliance_core::snapshot::region_name;
+use alliance_core::snapshot::Showing;
 use alliance_peer::request_id::RequestId;
 use futures_util::future::join_all;
 
@@ -43,11 +43,13 @@ impl Daemon {
         let at = now();
         let partners = self.directory.partners();
         let all = partners.all();
-        let regions: Vec<String> = all.iter().flat_map(|known| regions_of(known)).collect();
+        let showing = self.catalog.showing();
+        let names = all.iter().flat_map(|known| regions_of(known, &showing));
+        let regions: Vec<String> = names.collect();
         let found = all.iter().find_map(|known| {
             let told = known.descriptor()?.regions.iter();
             let mut there = told.map(|region| region.id.as_str());
-            let id = there.find(|id| region_name(&known.partner.name, id) == request.region)?;
+            let id = there.find(|id| showing.names.name(&known.partner, id) == request.region)?;
             Some((*known, id))
         });
         let alias = request.region.split(':').next().unwrap_or_default();
@@ -71,7 +73,7 @@ impl Daemon {
             service: request.service.as_deref(),
             user: request.user.as_deref().zip(user.as_ref()),
             admin_roles: &admin_roles,
-            allow_http: self.config.catalog.allow_http,
+            showing: &showing,
             snapshot: (health.ok, &health.detail),
         };
         let mut conditions = explain(&inputs);
@@ -181,11 +183,11 @@ impl Daemon {
     }
 }
 
-fn regions_of(known: &Known) -> Vec<String> {
+fn regions_of(known: &Known, showing: &Showing) -> Vec<String> {
     let told = known.descriptor().map_or(&[][..], |told| &told.regions);
     let names = told.iter();
     names
-        .map(|region| region_name(&known.partner.name, &clean(&region.id, 64)))
+        .map(|region| clean(&showing.names.name(&known.partner, &region.id), 255))
         .collect()
 }
 

@@ -11,6 +11,7 @@ mod delegate;
 mod directory;
 mod explaining;
 mod files;
+mod heard;
 mod hearing;
 mod home;
 mod host;
@@ -53,6 +54,7 @@ use self::border::Border;
 use self::clock::now;
 use self::delegate::{AdminUids, Socket};
 use self::directory::Directory;
+use self::heard::Heard;
 use self::home::{Home, Noticing, OwnTokenKeys, PeerSide};
 use self::host::Host;
 use self::metrics::Metrics;
@@ -82,6 +84,7 @@ pub(crate) struct Daemon {
     /// Counts changes of invitations and acceptances, for those who wait for one.
     pairings: watch::Sender<u64>,
     pulls: Pulls,
+    heard: Heard,
     strangers: Noise,
     tasks: TaskTracker,
     noticing: Noticing,
@@ -185,7 +188,10 @@ impl Daemon {
         let keystone = Arc::new(Keystone::new(keystone_settings(&config))?);
         let directory = Arc::new(Directory::open(store.clone(), Arc::clone(&identity)).await?);
         let metrics = Arc::new(Metrics::new());
-        let catalog = Arc::new(OwnCatalog::open(state_dir.join(OWN_CATALOG)));
+        let catalog = Arc::new(OwnCatalog::open(
+            state_dir.join(OWN_CATALOG),
+            config.showing(),
+        ));
         let border = Arc::new(Border::new(config.catalog.hide_unreachable));
         let publisher = Publisher::new(
             Arc::clone(&directory),
@@ -201,7 +207,6 @@ impl Daemon {
                 guest_grace: config.tokens.guest_grace,
                 path: state_dir.join(SNAPSHOT),
                 group,
-                allow_http: config.catalog.allow_http,
             },
         );
         let host = Host::new(
@@ -246,6 +251,7 @@ impl Daemon {
             metrics,
             pairings: watch::Sender::default(),
             pulls: Pulls::default(),
+            heard: Heard::default(),
             strangers: Noise::new(),
             tasks: TaskTracker::new(),
             noticing: Noticing::default(),
@@ -266,6 +272,7 @@ impl Daemon {
         tokio::join!(
             self.publisher.ring_when_needed(),
             Arc::clone(&self).follow_own_catalog(refresh),
+            Arc::clone(&self).follow_own_versions(refresh),
             Arc::clone(&self).follow_partners(refresh),
             Arc::clone(&self).follow_clock(),
             Arc::clone(&self).follow_acceptances(),
@@ -291,6 +298,23 @@ impl Daemon {
     /// Work that nobody waits for, but that a stop lets finish.
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(work);
+    }
+
+    /// Work that nobody waits for, and that the next daemon does anyway: a stop cuts it off.
+    fn spawn_until_stopped(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = stopped(self.stop.subscribe());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop => {}
+                () = work => {}
+            }
+        });
+    }
+
+    /// Waits so long, but not beyond a stop.
+    async fn pause(&self, long: Duration) {
+        // An elapsed time is what is meant.
+        let _ = timeout(long, stopped(self.stop.subscribe())).await;
     }
 
     /// This cloud's descriptor as of now, signed.
@@ -349,5 +373,25 @@ fn keystone_settings(config: &Config) -> alliance_cloud::keystone::Settings {
         region: keystone.region.clone(),
         interface: keystone.interface.clone(),
         timeout: keystone.timeout,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::bed::{Bed, Failure};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stop_waits_for_nothing_that_the_next_daemon_does() -> Result<(), Failure> {
+        let daemon = Bed::new().await?.daemon;
+        daemon.spawn_until_stopped(pending());
+        let swept = Arc::clone(&daemon);
+        daemon.spawn(async move { swept.pause(Duration::MAX).await });
+        daemon.stop.send_replace(true);
+        daemon.tasks.close();
+        timeout(DRAIN, daemon.tasks.wait()).await?;
+        Ok(())
     }
 }

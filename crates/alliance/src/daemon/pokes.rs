@@ -1,5 +1,5 @@
-//! Where our Keystone's plugin says that something may have ended: datagrams, which cost a logout
-//! nothing, whoever is dead.
+//! Where our Keystone's plugin says that something may have ended or changed: datagrams, which cost a
+//! logout nothing, whoever is dead.
 
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
@@ -36,6 +36,8 @@ pub(crate) struct Pokes {
 struct Poke {
     /// About whom hosts must ask again.
     look_again: Option<LookAgain>,
+    /// It is about the catalog, and nothing has ended.
+    catalog: bool,
 }
 
 impl Pokes {
@@ -82,6 +84,7 @@ impl Daemon {
         loop {
             match pokes.socket.recv(&mut datagram).await {
                 Ok(length) => match understand(datagram.get(..length).unwrap_or_default()) {
+                    Some(Poke { catalog: true, .. }) => self.catalog.stale(),
                     Some(poke) => self.noticing.poke(poke.look_again),
                     None => tracing::debug!(length, "a poke was not understood"),
                 },
@@ -119,6 +122,8 @@ mod tests {
         let ann = understand(br#"{"look_again": {"user_id": "ann", "newer": 1}}"#);
         let ann = ann.and_then(|poke| poke.look_again?.user_id);
         assert_eq!(ann, Some("ann".to_owned()));
+        let catalog = understand(br#"{"catalog": true}"#);
+        assert!(catalog.is_some_and(|poke| poke.catalog));
         let long = format!(r#"{{"newer": "{}"}}"#, "x".repeat(LONGEST));
         for wrong in [
             &b""[..],
@@ -126,6 +131,7 @@ mod tests {
             b"\xff",
             br#"{"look_again": {"user_id": "a b"}}"#,
             br#"{"look_again": {"user_id": 7}}"#,
+            br#"{"catalog": 7}"#,
             long.as_bytes(),
         ] {
             assert_eq!(understand(wrong), None, "{wrong:?}");

@@ -69,8 +69,6 @@ pub(crate) struct Settings {
     pub path: PathBuf,
     /// The group that may read it.
     pub group: Option<u32>,
-    /// Whether partners' endpoints may be http and local.
-    pub allow_http: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -291,8 +289,7 @@ impl Publisher {
             own_service_types: &own.service_types,
             guest_grace: self.settings.guest_grace.as_secs().cast_signed(),
             partners: &inputs,
-            allow_http: self.settings.allow_http,
-            allow_local: self.settings.allow_http,
+            showing: &self.catalog.showing(),
             now: at,
         };
         let mut snapshot = Snapshot::build(&inputs, 0, None);
@@ -343,6 +340,7 @@ pub(crate) mod tests {
     use alliance_cloud::keystone;
     use alliance_core::partner::Status;
     use alliance_peer::identity::Identity;
+    use tempfile::TempDir;
 
     use super::*;
     use crate::daemon::directory::tests::knows_west;
@@ -352,6 +350,29 @@ pub(crate) mod tests {
     pub(crate) fn to_be_told(publisher: &Publisher) -> (Vec<String>, u64) {
         let bell = publisher.bell();
         (bell.sessions.keys().cloned().collect(), bell.flushes.0)
+    }
+
+    fn publisher(
+        directory: &Arc<Directory>,
+        store: &Store,
+        folder: &TempDir,
+    ) -> Result<Publisher, Box<dyn std::error::Error>> {
+        Ok(Publisher::new(
+            Arc::clone(directory),
+            store.clone(),
+            Arc::new(nobodys_keystone()?),
+            Arc::default(),
+            Arc::new(Border::new(None)),
+            Arc::new(Metrics::new()),
+            Settings {
+                cloud_id: directory.cloud_id().clone(),
+                cloud_name: "east".into(),
+                cloud_key: Identity::ephemeral()?.signing_key().public().to_jwk(),
+                guest_grace: Duration::from_secs(900),
+                path: folder.path().join(SNAPSHOT),
+                group: None,
+            },
+        ))
     }
 
     /// Where no Keystone answers.
@@ -372,26 +393,36 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
+    async fn a_descriptor_that_was_only_signed_anew_writes_no_snapshot()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let (directory, store, west, folder) = knows_west().await?;
+        let publisher = publisher(&directory, &store, &folder)?;
+        let written = publisher.write(false).await?;
+        let says = async |later: i64, url: &str| {
+            let record = store.partners().by_cloud_id(&west).await?;
+            let told = record.and_then(|record| record.facts.descriptor);
+            let mut told = told.ok_or("no descriptor")?;
+            told.claims.iat += later;
+            told.claims.exp += later;
+            told.claims.signing_keys[0].kid = url.to_owned();
+            store.partners().set_descriptor(&told).await?;
+            directory.reload().await?;
+            Ok::<_, Box<dyn std::error::Error>>(publisher.write(false).await?)
+        };
+        let changed = says(0, "key 1").await?;
+        assert!(changed > written);
+        for later in 1..10 {
+            assert_eq!(says(later, "key 1").await?, changed);
+        }
+        assert!(says(0, "key 2").await? > changed);
+        Ok(())
+    }
+
+    #[tokio::test]
     async fn who_changes_nothing_is_not_told_that_keystone_knows_what_it_does_not()
     -> Result<(), Box<dyn std::error::Error>> {
         let (directory, store, west, folder) = knows_west().await?;
-        let publisher = Publisher::new(
-            Arc::clone(&directory),
-            store.clone(),
-            Arc::new(nobodys_keystone()?),
-            Arc::default(),
-            Arc::new(Border::new(None)),
-            Arc::new(Metrics::new()),
-            Settings {
-                cloud_id: directory.cloud_id().clone(),
-                cloud_name: "east".into(),
-                cloud_key: Identity::ephemeral()?.signing_key().public().to_jwk(),
-                guest_grace: Duration::from_secs(900),
-                path: folder.path().join(SNAPSHOT),
-                group: None,
-                allow_http: false,
-            },
-        );
+        let publisher = publisher(&directory, &store, &folder)?;
         publisher.write(true).await?;
         let secret = publisher.bell().secret.clone().unwrap_or_default();
         let ack = DoorbellAck {

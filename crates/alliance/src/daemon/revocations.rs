@@ -57,7 +57,7 @@ impl Daemon {
             for known in read {
                 let (daemon, known) = (Arc::clone(&self), Arc::clone(known));
                 // One that hangs is given up before the next begins.
-                self.spawn(async move {
+                self.spawn_until_stopped(async move {
                     let reading = timeout(refresh, daemon.read_list(&known)).await;
                     let failure = match reading {
                         Ok(Ok(())) => return,

@@ -9,7 +9,6 @@ use alliance_core::session::Session;
 use alliance_core::sign_out::Change;
 use alliance_peer::request_id::RequestId;
 use alliance_token::Token;
-use tokio::time::sleep;
 
 use super::Daemon;
 use super::clock::now;
@@ -173,7 +172,7 @@ impl Daemon {
             }
         }
         self.sweep_sessions(sessions).await;
-        sleep(SECOND_SWEEP).await;
+        self.pause(SECOND_SWEEP).await;
         self.sweep_sessions(sessions).await;
     }
 

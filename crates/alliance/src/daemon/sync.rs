@@ -4,27 +4,31 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use alliance_cloud::keystone::KeystoneError;
+use alliance_cloud::keystone::{Catalog, KeystoneError};
+use alliance_cloud::versions;
 use alliance_core::cloud::CloudId;
 use alliance_core::partner::Status;
 use alliance_core::refusal::Reason;
 use alliance_core::snapshot::Received;
 use alliance_core::{LONGEST_TOKEN_LIFE, Seconds};
-use alliance_peer::client::PeerError;
 use alliance_peer::client::guard::NoAnswer;
+use alliance_peer::client::{DescriptorNews, PeerError};
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement;
 use alliance_peer::wire::Topic;
 use alliance_store::StoredDescriptor;
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use futures_util::stream::{self, StreamExt};
 use tokio::time::{MissedTickBehavior, interval};
+use url::Url;
 
 use super::Daemon;
 use super::clock::now;
 use super::directory::{Known, Way};
-use super::own_catalog::Offer;
+use super::heard::Answer;
+use super::own_catalog::{IDENTITY, Offer};
 
 /// Pause after a first failure to read the own catalog.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -36,8 +40,8 @@ const BETWEEN_WISHES: Duration = Duration::from_secs(5);
 /// How long before its start a daemon looks for agreements that ended while it was away: services
 /// remember tokens for less. Seconds.
 const LOOK_BACK: Seconds = 900;
-/// The interface under which this cloud's endpoints are told to partners.
-const PUBLIC: &str = "public";
+/// How many version documents are read at once.
+const DOCUMENTS_AT_ONCE: usize = 4;
 
 /// The partners that are being pulled from, and whether once more after that.
 #[derive(Default)]
@@ -99,8 +103,8 @@ impl Drop for Running<'_> {
 }
 
 impl Daemon {
-    /// Reads the own catalog every `refresh`, sooner while it cannot be read, and tells partners
-    /// when it changed. Runs for ever.
+    /// Reads the own catalog every `refresh`, sooner while it cannot be read or when it is another
+    /// one, and tells partners when it changed. Runs for ever.
     pub(crate) async fn follow_own_catalog(self: Arc<Self>, refresh: Duration) {
         let mut pause = FIRST_RETRY;
         loop {
@@ -119,10 +123,11 @@ impl Daemon {
                 Ok(false) => pause = refresh,
                 Ok(true) => {
                     pause = refresh;
+                    // Before our own Keystone, which may take its time.
+                    self.poke_all(&[Topic::Descriptor]);
                     if let Err(error) = self.publisher.publish(false).await {
                         tracing::error!(%request_id, error = format!("{error:#}"), "the snapshot was not written");
                     }
-                    self.poke_all(&[Topic::Descriptor]);
                 }
                 Err(error) => {
                     tracing::warn!(%request_id, error = format!("{error:#}"), "the own catalog was not read; partners see the last one");
@@ -133,29 +138,64 @@ impl Daemon {
                     };
                 }
             }
-            tokio::time::sleep(pause).await;
+            self.catalog.wait(pause).await;
         }
     }
 
     async fn read_own_catalog(&self, request_id: RequestId) -> anyhow::Result<bool> {
-        let (mut regions, service_types) = self.keystone.catalog(&request_id.to_string()).await?;
-        let offer = &self.config.catalog.offer;
+        let settings = &self.config.catalog;
+        let request_id = request_id.to_string();
+        let found = self.keystone.catalog(&request_id, &settings.interfaces);
+        let Catalog {
+            mut regions,
+            service_types,
+            region_ids,
+        } = found.await?;
+        let offer = &settings.offer;
         let offered = |kind: &String| {
-            kind == "identity" || offer.iter().any(|word| word == "*" || word == kind)
+            kind == IDENTITY || offer.iter().any(|word| word == "*" || word == kind)
         };
         for region in &mut regions {
             region.services.retain(|service| offered(&service.kind));
-            // Whatever they are called here: these are the ones that partners' users take.
-            let endpoints = region
-                .services
-                .iter_mut()
-                .flat_map(|service| &mut service.endpoints);
-            endpoints.for_each(|endpoint| PUBLIC.clone_into(&mut endpoint.interface));
         }
-        Ok(self.catalog.replace(Offer {
+        self.catalog.replace(Offer {
             regions,
             service_types,
-        }))
+            region_ids,
+        })
+    }
+
+    /// Reads the version documents of what this cloud offers, each every `refresh`, and tells partners
+    /// when one says something else. Runs for ever.
+    pub(crate) async fn follow_own_versions(self: Arc<Self>, refresh: Duration) {
+        let mut read: HashMap<Url, Instant> = HashMap::new();
+        loop {
+            let mut documents = self.catalog.documents();
+            read.retain(|root, _| documents.contains(root));
+            documents.retain(|root| read.get(root).is_none_or(|at| at.elapsed() >= refresh));
+            read.extend(documents.iter().map(|root| (root.clone(), Instant::now())));
+            let reading = documents.into_iter().map(|root| async {
+                let found = versions::read(&root).await;
+                (root, found)
+            });
+            let mut reading = stream::iter(reading).buffer_unordered(DOCUMENTS_AT_ONCE);
+            let mut changed = false;
+            while let Some((root, found)) = reading.next().await {
+                match found {
+                    Ok(found) => changed |= self.catalog.learn(root, found),
+                    Err(error) => {
+                        tracing::debug!(
+                            error = format!("{:#}", anyhow::Error::from(error)),
+                            "the versions of an API were not read; partners see the last ones"
+                        );
+                    }
+                }
+            }
+            if changed {
+                self.poke_all(&[Topic::Descriptor]);
+            }
+            self.catalog.other_documents(refresh).await;
+        }
     }
 
     /// Pulls from every partner every `refresh`, or sooner when one pokes. Runs for ever.
@@ -217,7 +257,7 @@ impl Daemon {
     /// Pulls from one partner in the background.
     pub(crate) fn pull_soon(self: &Arc<Self>, cloud_id: &CloudId) {
         let (daemon, cloud_id) = (Arc::clone(self), cloud_id.clone());
-        self.spawn(async move {
+        self.spawn_until_stopped(async move {
             let pull = || daemon.pull_if_known(&cloud_id);
             daemon.pulls.one_by_one(&cloud_id, pull).await;
         });
@@ -281,10 +321,27 @@ impl Daemon {
                 return Ok(());
             }
         };
-        let answer = match client.descriptor(request_id).await {
-            Ok((answer, contact)) => {
+        let stored = known.facts.descriptor.as_ref();
+        let last = stored.and_then(|stored| self.heard.last(stored, now()));
+        let known_as = last.as_ref().map(|last| last.etag.as_str());
+        let mut is_changed = false;
+        let status = match client.descriptor(request_id, known_as).await {
+            Ok((news, contact)) => {
                 self.border.answered(cloud_id, Some(contact), now());
-                answer
+                match news {
+                    DescriptorNews::Told { answer, etag } => {
+                        is_changed = self.believe(known, &answer.descriptor).await?;
+                        let status = answer.status;
+                        let answer = etag.map(|etag| Answer {
+                            etag,
+                            status,
+                            jws: answer.descriptor,
+                        });
+                        self.heard.note(cloud_id, answer);
+                        status
+                    }
+                    DescriptorNews::Same => last.map_or(Status::Active, |last| last.status),
+                }
             }
             Err(PeerError::Refused(problem)) => {
                 self.border.answered(cloud_id, None, now());
@@ -304,19 +361,8 @@ impl Daemon {
             }
             Err(error) => return Err(error.into()),
         };
-        let claims = statement::verify_descriptor(&answer.descriptor, cloud_id)
-            .context("the partner's descriptor was refused")?;
-        statement::require_current(&claims, now())?;
-        let descriptor = StoredDescriptor {
-            jws: answer.descriptor,
-            claims,
-        };
-        let mut is_changed = known
-            .descriptor()
-            .is_none_or(|known| !known.says_the_same(&descriptor.claims));
-        self.store.partners().set_descriptor(&descriptor).await?;
         if known.partner.role.is_host() {
-            let (received, etag): (Vec<Received>, _) = if answer.status == Status::Active {
+            let (received, etag): (Vec<Received>, _) = if status == Status::Active {
                 let answer = client.agreements(request_id).await?;
                 (
                     answer.agreements.into_iter().map(received).collect(),
@@ -336,9 +382,31 @@ impl Daemon {
         }
         self.store
             .partners()
-            .set_seen(cloud_id, Some(answer.status), now())
+            .set_seen(cloud_id, Some(status), now())
             .await?;
         Ok(())
+    }
+
+    /// Stores what a partner says of itself; true if that is something new.
+    async fn believe(&self, known: &Known, jws: &str) -> anyhow::Result<bool> {
+        let claims = statement::verify_descriptor(jws, &known.partner.cloud_id)
+            .context("the partner's descriptor was refused")?;
+        statement::require_current(&claims, now())?;
+        // It may be the partner's backup that speaks, with what it offered and the keys it had then.
+        let last = known.descriptor();
+        if let Some(last) = last {
+            ensure!(
+                claims.iat >= last.iat,
+                "the partner's descriptor is older than the one that is known, by {} s; was it set back?",
+                last.iat - claims.iat
+            );
+        }
+        let descriptor = StoredDescriptor {
+            jws: jws.to_owned(),
+            claims,
+        };
+        self.store.partners().set_descriptor(&descriptor).await?;
+        Ok(last.is_none_or(|last| !last.says_the_same(&descriptor.claims)))
     }
 
     /// Tells all active partners that something of ours changed.
@@ -357,7 +425,7 @@ impl Daemon {
             return;
         };
         let partner = known.partner.name.clone();
-        self.spawn(async move {
+        self.spawn_until_stopped(async move {
             let request_id = RequestId::random();
             if let Err(error) = client.poke(request_id, changed).await {
                 tracing::info!(%request_id, partner, %error, "a partner was not poked; it pulls by itself later");
@@ -398,7 +466,128 @@ fn received(offer: alliance_peer::wire::Offer) -> Received {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use alliance_core::descriptor::{Descriptor, Endpoint, Region, Service};
+    use alliance_core::partner::Role;
+    use alliance_peer::identity::Identity;
+
     use super::*;
+    use crate::daemon::bed::fake_home::FakeHome;
+    use crate::daemon::bed::{Bed, Failure, Served, descriptor};
+
+    /// East, a host, and west, a partner that says of itself what the test wants.
+    struct Stage {
+        east: Bed,
+        west: Arc<FakeHome>,
+        _served: Served,
+    }
+
+    impl Stage {
+        async fn new() -> Result<Self, Failure> {
+            let (east, west) = (Bed::new().await?, FakeHome::new()?);
+            let served = west.serve().await?;
+            let told = descriptor(&west.identity, &west.identity, &served.url)?;
+            east.knows("west", told, Role::Guest).await?;
+            Ok(Self {
+                east,
+                west,
+                _served: served,
+            })
+        }
+
+        async fn pull(&self) -> anyhow::Result<StoredDescriptor> {
+            let daemon = &self.east.daemon;
+            let partners = daemon.directory.partners();
+            let known = partners.by_cloud(self.west.identity.cloud_id());
+            let known = known.context("west is no partner")?;
+            daemon.pull_facts(known, RequestId::random()).await?;
+            self.stored().await
+        }
+
+        async fn stored(&self) -> anyhow::Result<StoredDescriptor> {
+            let daemon = &self.east.daemon;
+            daemon.directory.reload().await?;
+            let partners = daemon.directory.partners();
+            let known = partners.by_cloud(self.west.identity.cloud_id());
+            let facts = known.map(|known| known.facts.descriptor.clone());
+            facts.flatten().context("west has no descriptor")
+        }
+
+        /// What west says from now on: its descriptor with a change, signed by itself.
+        fn says(&self, change: impl Fn(&mut Descriptor) + Send + 'static) {
+            self.west.does(|script| script.describe = Box::new(change));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_descriptor_that_says_the_same_is_not_pulled_again() -> Result<(), Failure> {
+        let stage = Stage::new().await?;
+        let first = stage.pull().await?;
+        // Signed anew, a second later.
+        stage.says(|descriptor| descriptor.iat += 1);
+        assert_eq!(stage.pull().await?.jws, first.jws);
+        stage.says(|descriptor| descriptor.name = "another".into());
+        assert_eq!(stage.pull().await?.claims.name, "another");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_descriptor_that_is_older_than_the_one_known_is_refused() -> Result<(), Failure> {
+        let stage = Stage::new().await?;
+        stage.pull().await?;
+        stage.says(|descriptor| {
+            descriptor.iat -= 100;
+            descriptor.name = "yesterday".into();
+        });
+        let error = stage.pull().await.err().ok_or("set back")?;
+        assert!(error.to_string().contains("older than the one"), "{error}");
+        assert_eq!(stage.stored().await?.claims.name, "test");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_descriptor_of_another_cloud_or_by_another_key_is_refused() -> Result<(), Failure> {
+        let stage = Stage::new().await?;
+        let thief = Identity::ephemeral()?;
+        let (id, key) = (thief.cloud_id().clone(), thief.identity_key().public());
+        let jwk = key.to_jwk();
+        stage.says(move |descriptor| {
+            descriptor.iss = id.clone();
+            descriptor.name = "thief".into();
+        });
+        assert!(stage.pull().await.is_err());
+        stage.says(move |descriptor| {
+            descriptor.identity_key = jwk.clone();
+            descriptor.name = "thief".into();
+        });
+        assert!(stage.pull().await.is_err());
+        assert_eq!(stage.stored().await?.claims.name, "test");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_descriptor_that_is_too_long_is_refused_and_the_last_one_stays() -> Result<(), Failure>
+    {
+        let stage = Stage::new().await?;
+        stage.says(|descriptor| {
+            let endpoint = Endpoint {
+                interface: "public".into(),
+                url: "https://west.example".into(),
+            };
+            descriptor.regions = vec![Region {
+                id: "west".into(),
+                services: vec![Service {
+                    kind: "image".into(),
+                    name: "glance".into(),
+                    endpoints: vec![endpoint; 2000],
+                    versions: Vec::new(),
+                }],
+            }];
+        });
+        let error = stage.pull().await.err().ok_or("too much")?;
+        assert!(format!("{error:#}").contains("bytes"), "{error:#}");
+        assert_eq!(stage.stored().await?.claims.regions, []);
+        Ok(())
+    }
 
     #[tokio::test]
     async fn a_partner_that_pokes_without_end_is_pulled_from_twice_a_second() {

@@ -156,7 +156,7 @@ impl Daemon {
         self.sweep_service_caches(known).await;
         let (daemon, later) = (Arc::clone(self), Arc::clone(known));
         self.spawn(async move {
-            tokio::time::sleep(SECOND_SWEEP).await;
+            daemon.pause(SECOND_SWEEP).await;
             daemon.sweep_service_caches(&later).await;
         });
     }

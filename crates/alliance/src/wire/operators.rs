@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use alliance_core::Seconds;
 use alliance_core::agreement::{Agreement, Door};
 use alliance_core::cloud::CloudId;
-use alliance_core::descriptor::{Region, SignatureFamily};
+use alliance_core::descriptor::{ApiVersion, Region, SignatureFamily};
 use alliance_core::explanation::Condition;
 use alliance_core::partner::{KeystoneAccess, Partner, Role, Status};
 use alliance_core::skew::Skew;
@@ -447,8 +447,17 @@ pub(crate) struct RegionView {
     pub partner: String,
     /// As the partner names it.
     pub region_there: String,
+    /// The name that it would have, if a region of ours did not have that.
+    #[serde(default)]
+    pub taken: Option<String>,
     /// Service types offered.
     pub services: Vec<String>,
+    /// The same, with the versions of their APIs.
+    #[serde(default)]
+    pub apis: Vec<ApiView>,
+    /// What is offered and shown to nobody here.
+    #[serde(default)]
+    pub left_out: Vec<LeftOutView>,
     /// Our projects that see it: ids, or `*`.
     pub projects: Vec<String>,
     /// Since when its partner does not answer.
@@ -488,6 +497,35 @@ pub(crate) struct Explanation {
     pub partner: Option<String>,
     /// Each condition.
     pub conditions: Vec<Condition>,
+}
+
+/// An API that a partner offers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ApiView {
+    /// Service type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its current version and newest microversion, if the partner told.
+    pub there: Option<String>,
+    /// Those of ours, if we have the type.
+    pub here: Option<String>,
+    /// Whether the versions are others than ours.
+    pub differs: bool,
+    /// All that the partner has.
+    pub versions: Vec<ApiVersion>,
+}
+
+/// An endpoint of a partner that is shown to nobody here.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct LeftOutView {
+    /// Service type.
+    pub service: String,
+    /// Interface.
+    pub interface: String,
+    /// URL.
+    pub url: String,
+    /// Why.
+    pub why: String,
 }
 
 mod double_option {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
+use alliance_core::descriptor::Descriptor;
 use alliance_core::partner::Status;
 use alliance_core::refusal::Reason;
 use alliance_core::revocation::{RevocationEvent, RevocationList, Revoked};
@@ -29,6 +30,9 @@ use crate::daemon::clock::now;
 /// Makes of a sign-out what the test wants.
 pub(crate) type Alter = Box<dyn Fn(u64, String) -> String + Send>;
 
+/// Makes of a descriptor what the test wants.
+pub(crate) type Describe = Box<dyn Fn(&mut Descriptor) + Send>;
+
 pub(crate) struct FakeHome {
     pub(crate) identity: Arc<Identity>,
     script: Mutex<Script>,
@@ -40,6 +44,8 @@ pub(crate) struct Script {
     pub(crate) signer: Arc<Identity>,
     /// As the descriptor says it.
     pub(crate) announced: Arc<Identity>,
+    /// What else its descriptor says.
+    pub(crate) describe: Describe,
     /// What has changed, from number 1 on.
     pub(crate) log: Vec<Change>,
     pub(crate) heard: u64,
@@ -64,6 +70,7 @@ impl FakeHome {
             url: String::new(),
             signer: Arc::clone(&identity),
             announced: Arc::clone(&identity),
+            describe: Box::new(|_| ()),
             log: Vec::new(),
             heard: 0,
             is_deaf: false,
@@ -123,8 +130,11 @@ impl PeerService for FakeHome {
         let (announced, url) =
             self.does(|script| (Arc::clone(&script.announced), script.url.clone()));
         let descriptor = bed::descriptor(&self.identity, &announced, &url);
+        let mut claims = descriptor.map_err(ApiError::internal)?.claims;
+        self.does(|script| (script.describe)(&mut claims));
+        let descriptor = sign(&claims, self.identity.identity_key());
         Ok(DescriptorAnswer {
-            descriptor: descriptor.map_err(ApiError::internal)?.jws,
+            descriptor: descriptor.map_err(ApiError::internal)?,
             status: Status::Active,
         })
     }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use alliance_core::cloud::fingerprint;
 use alliance_core::partner::Status;
-use alliance_core::snapshot::region_name;
 use alliance_token::SigningKey;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
@@ -147,6 +146,7 @@ impl Daemon {
         let mut partner = known.partner.clone();
         partner.status = partner.status_at(at);
         let descriptor = known.descriptor();
+        let names = self.catalog.showing().names;
         let regions = descriptor.map_or(&[][..], |told| &told.regions);
         let calls_itself = descriptor.map(|told| told.name.clone());
         PartnerView {
@@ -156,7 +156,7 @@ impl Daemon {
             calls_itself: calls_itself.unwrap_or_default(),
             regions: regions
                 .iter()
-                .map(|region| region_name(&partner.name, &region.id))
+                .map(|region| names.name(&partner, &region.id))
                 .collect(),
             their_status: known.facts.their_status,
             last_seen: known.facts.last_seen,

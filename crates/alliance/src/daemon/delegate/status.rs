@@ -10,6 +10,7 @@ use data_encoding::HEXLOWER;
 use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 
+use super::regions;
 use crate::daemon::Daemon;
 use crate::daemon::clock::now;
 use crate::daemon::directory::Way;
@@ -61,7 +62,11 @@ pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> 
         },
     };
     warnings.extend(unreachable_caches(&daemon.config.services.memcached).await);
+    let showing = daemon.catalog.showing();
     for known in daemon.directory.partners().all() {
+        if known.partner.require_host(now()).is_ok() {
+            warnings.extend(regions::warnings(known, &showing));
+        }
         let name = &known.partner.name;
         if known.partner.require_active(now()).is_err() {
             warnings.push(format!(

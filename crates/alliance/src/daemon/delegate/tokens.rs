@@ -46,10 +46,10 @@ pub(crate) async fn issue_passport(
     request: Result<Json<PassportRequest>, JsonRejection>,
 ) -> Result<Response, ApiError> {
     let Json(request) = request?;
-    let allow_local = daemon.config.catalog.allow_http;
+    let showing = daemon.catalog.showing();
     let issued = daemon
         .home
-        .login_passport(request, allow_local, request_id(&headers));
+        .login_passport(request, &showing, request_id(&headers));
     let (status, answer) = match issued {
         Ok(passport) => (StatusCode::OK, PassportAnswer::Issued(passport)),
         Err(reason) if reason.is_definite() => (StatusCode::OK, PassportAnswer::Invalid { reason }),

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use alliance_cloud::keystone::PUBLIC;
 use alliance_core::cloud::CloudId;
-use alliance_core::descriptor::require_fit;
+use alliance_core::endpoint_url::UrlRules;
 use alliance_core::keystone_id;
 use alliance_core::refusal::Reason;
-use alliance_core::snapshot::region_name;
+use alliance_core::snapshot::Showing;
 use alliance_core::statement::{Confirmation, LOGIN_LIFETIME, LoginPassport};
 use alliance_peer::request_id::RequestId;
 use uuid::Uuid;
@@ -14,6 +15,7 @@ use uuid::Uuid;
 use super::Home;
 use crate::daemon::clock::now;
 use crate::daemon::directory::{Known, Partners};
+use crate::daemon::own_catalog::IDENTITY;
 use crate::wire::{PassportRequest, PassportView};
 
 /// A hash in hex, and a JWK thumbprint.
@@ -28,12 +30,12 @@ impl Home {
     pub(crate) fn login_passport(
         &self,
         request: PassportRequest,
-        allow_local: bool,
+        showing: &Showing,
         request_id: RequestId,
     ) -> Result<PassportView, Reason> {
         let partners = self.directory.partners();
-        let host = find(&partners, &request.cloud).ok_or(Reason::UnknownPartner)?;
-        let issued = self.issue(host, request, allow_local, request_id);
+        let host = find(&partners, showing, &request.cloud).ok_or(Reason::UnknownPartner)?;
+        let issued = self.issue(host, request, showing, request_id);
         match &issued {
             Ok(_) => self.count(host, &Ok(String::new())),
             Err(reason) => {
@@ -48,7 +50,7 @@ impl Home {
         &self,
         host: &Known,
         request: PassportRequest,
-        allow_local: bool,
+        showing: &Showing,
         request_id: RequestId,
     ) -> Result<PassportView, Reason> {
         let at = now();
@@ -83,7 +85,7 @@ impl Home {
         Ok(PassportView {
             expires_at: passport.exp,
             passport: self.sign(&passport)?,
-            auth_url: identity_url(host, allow_local),
+            auth_url: identity_url(host, &showing.urls),
             project_id,
         })
     }
@@ -91,7 +93,7 @@ impl Home {
 
 /// The partner that a user names: by its alias here, a region of its as our catalog names it, or its
 /// cloud id.
-fn find<'a>(partners: &'a Partners, name: &str) -> Option<&'a Arc<Known>> {
+fn find<'a>(partners: &'a Partners, showing: &Showing, name: &str) -> Option<&'a Arc<Known>> {
     let by_id = name.parse::<CloudId>().ok();
     by_id
         .and_then(|id| partners.by_cloud(&id))
@@ -100,20 +102,18 @@ fn find<'a>(partners: &'a Partners, name: &str) -> Option<&'a Arc<Known>> {
             partners.all().into_iter().find(|known| {
                 let regions = known.descriptor().map_or(&[][..], |told| &told.regions);
                 let mut names = regions.iter().map(|region| &region.id);
-                names.any(|id| region_name(&known.partner.name, id) == name)
+                names.any(|id| showing.names.name(&known.partner, id) == name)
             })
         })
 }
 
 /// The partner's Keystone, if it names one that may be called.
-fn identity_url(host: &Known, allow_local: bool) -> Option<String> {
+fn identity_url(host: &Known, urls: &UrlRules) -> Option<String> {
     let services = host.descriptor()?.regions.iter().flat_map(|r| &r.services);
-    let identity = services.filter(|service| service.kind == "identity");
+    let identity = services.filter(|service| service.kind == IDENTITY);
     let mut endpoints = identity.flat_map(|service| &service.endpoints);
-    let fit = endpoints.find(|endpoint| {
-        endpoint.interface == "public"
-            && require_fit(&endpoint.url, allow_local, allow_local).is_ok()
-    });
+    let fit = endpoints
+        .find(|endpoint| endpoint.interface == PUBLIC && urls.require_fit(&endpoint.url).is_ok());
     fit.map(|endpoint| endpoint.url.clone())
 }
 
@@ -172,6 +172,7 @@ mod tests {
                     endpoint("public", "http://10.0.0.1/v3"),
                     endpoint("public", "https://east/v3"),
                 ],
+                versions: Vec::new(),
             }],
         }];
         store.partners().set_descriptor(&told).await?;
@@ -184,7 +185,8 @@ mod tests {
             Arc::new(Metrics::new()),
             &five_guesses(),
         );
-        let ask = |request| home.login_passport(request, false, RequestId::random());
+        let showing = Showing::default();
+        let ask = |request| home.login_passport(request, &showing, RequestId::random());
 
         for name in ["west", "west:One", id.as_str()] {
             let view = ask(request(name, json!({}))?)?;
