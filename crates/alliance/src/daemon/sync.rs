@@ -531,6 +531,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn every_answer_measures_the_way_and_only_one_that_says_something_new_is_a_change()
+    -> Result<(), Failure> {
+        let stage = Stage::new().await?;
+        let shown = async || -> anyhow::Result<_> {
+            stage.pull().await?;
+            let daemon = &stage.east.daemon;
+            let partners = daemon.directory.partners();
+            let known = partners.by_cloud(stage.west.identity.cloud_id());
+            let view = daemon
+                .border
+                .view(known.context("west is no partner")?, now());
+            let measured = view.round_trips.map(|measured| measured.count);
+            Ok((measured, view.version.is_some(), view.last_change.is_some()))
+        };
+        assert_eq!(shown().await?, (Some(1), true, false), "told");
+        assert_eq!(shown().await?, (Some(2), true, false), "the same");
+        stage.says(|descriptor| descriptor.name = "another".into());
+        assert_eq!(shown().await?, (Some(3), true, true), "something new");
+        Ok(())
+    }
+
+    #[tokio::test]
     async fn a_descriptor_that_is_older_than_the_one_known_is_refused() -> Result<(), Failure> {
         let stage = Stage::new().await?;
         stage.pull().await?;
