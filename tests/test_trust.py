@@ -1,11 +1,14 @@
 """Show 3: what an operator does to a partner holds for the very next request."""
 
+import contextlib
 import json
 import time
+from http.client import HTTPConnection
 
 import pytest
 
 from lab import pairing
+from tests.kit import http
 from tests.kit.waiting import until
 
 
@@ -28,6 +31,8 @@ def derived(east, used):
     return bought
 
 
+#: Half an image, in bytes.
+HALF = 1 << 20
 SERVED, REFUSED = (True, 200, 200), (False, 404, 401)
 
 
@@ -178,6 +183,31 @@ def test_an_ended_agreement_ends_the_tokens_of_its_project_and_no_others(west, e
     assert "ended" in json.dumps(east.told("agreement", "show", agreement))
 
 
+def test_an_upload_goes_on_when_its_agreement_ends_and_the_next_request_is_refused(west, east):
+    person = west.person(roles=("member", "reader"))
+    agreement = east.agree("west", person.project)
+    token = person.login()
+    image = east.make_image(token, "half-way")
+    upload = HTTPConnection("127.0.0.1", east.port("glance"), timeout=30)
+    with contextlib.closing(upload):
+        upload.putrequest("PUT", f"/v2/images/{image}/file")
+        for name, value in {
+            "X-Auth-Token": token,
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(2 * HALF),
+        }.items():
+            upload.putheader(name, value)
+        upload.endheaders(b"x" * HALF)
+        until(lambda: image_state(east, image) == "saving", "east's Glance has begun to read")
+        east.end("west", agreement)
+        upload.send(b"x" * HALF)
+        assert upload.getresponse().status == 204
+    assert answers(east, token) == REFUSED
+    assert answers(west, token) == SERVED
+    assert west.image_ids(token) == []
+    assert person.login()
+
+
 def test_a_removed_partner_is_refused_at_once_also_when_it_is_dead(lab, north, east):
     person = north.person(roles=("member", "reader"))
     east.agree("north", person.project)
@@ -194,6 +224,11 @@ def test_a_removed_partner_is_refused_at_once_also_when_it_is_dead(lab, north, e
     assert not east.lets_in(token)
     east.agree("north", person.project)
     until(lambda: answers(east, token) == SERVED, "the same token works again")
+
+
+def image_state(cloud, image: str) -> str:
+    answer = http.send("GET", f"{cloud.image}/images/{image}", {"X-Auth-Token": cloud.admin})
+    return answer.json()["status"]
 
 
 def stamp(seconds: int) -> str:

@@ -14,6 +14,7 @@ mod project;
 mod revocation;
 mod role;
 mod settings;
+mod standing;
 mod token;
 
 use std::sync::{Mutex, PoisonError};
@@ -34,6 +35,7 @@ pub use self::password::{BadPasswordFile, Password, read_password};
 pub use self::project::ProjectQuery;
 pub use self::role::OwnRole;
 pub use self::settings::{Reads, Settings};
+pub use self::standing::ProjectStanding;
 pub use self::token::Validation;
 use crate::transport::{Answer, Deadline, Http, Question, TransportError};
 

@@ -3,6 +3,7 @@
 //! - [`keystone`]: what the daemon asks, as a user with role `service` on its project and role
 //!   `reader` on the system, and no more.
 //! - [`operator`]: what the operator's command line makes, with the operator's own rights.
+//! - [`probe`]: whether anything answers at an endpoint.
 //! - [`token_cache`]: dropping tokens that keystonemiddleware has cached.
 //! - [`versions`]: what versions of their APIs its services have.
 //!
@@ -11,6 +12,7 @@
 
 pub mod keystone;
 pub mod operator;
+pub mod probe;
 pub mod token_cache;
 pub mod transport;
 pub mod versions;

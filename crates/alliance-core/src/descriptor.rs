@@ -57,6 +57,18 @@ pub struct Descriptor {
     pub capabilities: Vec<String>,
 }
 
+impl Descriptor {
+    /// Whether `other` says the same, whenever it was made.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let renewed = Self {
+            iat: self.iat,
+            exp: self.exp,
+            ..other.clone()
+        };
+        *self == renewed
+    }
+}
+
 impl Statement for Descriptor {
     const TYP: &'static str = "alliance-descriptor+jwt";
     const MAX_LEN: usize = 64 << 10;

@@ -113,6 +113,8 @@ pub struct PartnerInputs {
     pub received: Vec<Received>,
     /// How users of the two clouds log in at the other.
     pub login: Login,
+    /// Whether its regions are shown to nobody for now, since it does not answer.
+    pub is_hidden: bool,
 }
 
 /// What a host grants one of our projects, as it told us.
@@ -292,7 +294,8 @@ impl Snapshot {
             let tag = known.partner.cloud_id.tag();
             partners.insert(tag.clone(), snapshot_partner(known, inputs.now));
             // Who shows a token of home's at those endpoints would be refused.
-            if known.partner.require_active(inputs.now).is_err()
+            if known.is_hidden
+                || known.partner.require_active(inputs.now).is_err()
                 || known.login.require_bearer().is_err()
             {
                 continue;
@@ -526,6 +529,7 @@ mod tests {
                 ],
             }],
             login: Login::Both,
+            is_hidden: false,
             given: vec![],
             received: vec![Received {
                 project_id: "p".to_owned().into(),
@@ -678,5 +682,15 @@ mod tests {
         let endpoints = services.flat_map(|service| &service.endpoints);
         let regions: BTreeSet<_> = endpoints.map(|e| e.region_id.as_str()).collect();
         assert_eq!(regions, ["east:east"].into());
+    }
+
+    #[test]
+    fn a_partner_that_is_hidden_is_in_no_catalog_and_its_tokens_are_known_as_before() {
+        let mut silent = east(Role::Both);
+        silent.is_hidden = true;
+        let (shown, hidden) = (build(east(Role::Both), 10), build(silent, 10));
+        assert!(!shown.catalog.entries.is_empty());
+        assert_eq!(hidden.catalog, SnapshotCatalog::default());
+        assert_eq!(hidden.partners, shown.partners);
     }
 }

@@ -30,6 +30,7 @@ mod transport;
 
 pub use error::{NoClient, PeerError};
 use guard::Guard;
+pub use transport::Contact;
 use transport::Tagged;
 
 /// How long a partner may take.
@@ -140,7 +141,7 @@ impl PeerClient {
     }
 
     /// Its descriptor, and what we are to it, unless that is what the answer with the ETag `known`
-    /// said.
+    /// said; with what the answer shows of its daemon.
     ///
     /// # Errors
     /// See [`PeerError`].
@@ -148,14 +149,16 @@ impl PeerClient {
         &self,
         id: RequestId,
         known: Option<&str>,
-    ) -> Result<DescriptorNews, PeerError> {
+    ) -> Result<(DescriptorNews, Contact), PeerError> {
         let request = self.get(id, "/v1/descriptor");
         let request = request.timeout(self.deadlines.errand);
         let sending = transport::send_unless_known(request, known);
-        Ok(match self.guard.watch(sending).await? {
+        let (told, contact) = self.guard.watch(sending).await?;
+        let news = match told {
             Some(Tagged { answer, etag }) => DescriptorNews::Told { answer, etag },
             None => DescriptorNews::Same,
-        })
+        };
+        Ok((news, contact))
     }
 
     /// What it says of a token that it issued.

@@ -13,6 +13,7 @@ mod audit;
 mod database;
 mod ended_sessions;
 mod error;
+mod guest_projects;
 mod meta;
 mod pairing;
 mod partners;
@@ -29,6 +30,7 @@ pub use self::agreements::Agreements;
 pub use self::audit::{Audit, AuditEntry};
 pub use self::ended_sessions::{EndedSession, EndedSessions};
 pub use self::error::{Error, Holder, OpenError, Result};
+pub use self::guest_projects::{GuestProject, GuestProjects};
 pub use self::meta::Meta;
 pub use self::pairing::acceptances::{Acceptance, Acceptances, NewAcceptance};
 pub use self::pairing::drafts::{Draft, DraftOf};
@@ -99,6 +101,11 @@ impl Store {
     /// Partners' sessions that have ended before their time.
     pub fn ended_sessions(&self) -> EndedSessions<'_> {
         EndedSessions(&self.database)
+    }
+
+    /// Projects of partners whose users were let in here.
+    pub fn guest_projects(&self) -> GuestProjects<'_> {
+        GuestProjects(&self.database)
     }
 
     /// Login passports that were used here.
@@ -172,6 +179,7 @@ mod tests {
             require_send(store.acceptances().cancel("", 0));
             require_send(store.seen_tokens().forget_expired(0));
             require_send(store.seen_tokens().origins(0));
+            require_send(store.guest_projects().note(&[]));
             require_send(store.ended_sessions().add(&[]));
             require_send(store.sign_outs().append(&[], 0));
             require_send(store.sign_outs().hears(cloud, 0));

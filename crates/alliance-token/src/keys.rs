@@ -104,6 +104,14 @@ pub enum KeyRejected {
 }
 
 impl SigningKey {
+    /// Until when it signs, in seconds since the Unix epoch, if it is a certificate.
+    pub fn not_after(&self) -> Option<Seconds> {
+        match &self.parsed.kind {
+            Kind::Jws(_) => None,
+            Kind::Cms(certificate) => Some(certificate.not_after),
+        }
+    }
+
     /// Keys of either family in a PEM file: each `PUBLIC KEY` is one for JWS, each `CERTIFICATE`
     /// one for PKI and PKIZ. Text around the blocks is skipped.
     ///

@@ -7,12 +7,14 @@ mod ask;
 mod cloud;
 mod configuration;
 mod doctor;
+mod explain;
 mod failure;
 mod init;
 mod invite;
 mod operator;
 mod output;
 mod partner;
+mod project;
 mod reason;
 mod region;
 mod serve;
@@ -40,7 +42,8 @@ Exit codes:
   1  refused, or failed
   2  the command line is wrong
   3  stored, but Keystone has not been told yet
-  4  the daemon does not answer";
+  4  the daemon does not answer
+  5  explain: a condition does not hold";
 
 /// Resource federation between OpenStack clouds
 #[derive(Debug, Parser)]
@@ -88,12 +91,16 @@ enum Command {
     /// Partners' tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Partners' projects, as they are here
+    #[command(subcommand)]
+    Project(project::ProjectCommand),
     /// Who of the partners' users is here
     #[command(subcommand)]
     Session(session::SessionCommand),
     /// Partners' regions, as this cloud's users see them
     #[command(subcommand)]
     Region(region::RegionCommand),
+    Explain(explain::Explain),
     /// How the daemon is
     Status,
     Doctor(doctor::Doctor),
@@ -138,8 +145,10 @@ impl Cli {
             Command::Partner(command) => attend(command.run(&daemon, out)),
             Command::Agreement(command) => attend(command.run(&daemon, out)),
             Command::Token(command) => attend(command.run(&daemon, out)),
+            Command::Project(command) => attend(command.run(&daemon, out)),
             Command::Session(command) => attend(command.run(&daemon, out)),
             Command::Region(command) => attend(command.run(&daemon, out)),
+            Command::Explain(explain) => attend(explain.run(&daemon, out)),
             Command::Status => attend(status::run(&daemon, out)),
             Command::Doctor(doctor) => attend(doctor.run(&daemon, out)),
         }

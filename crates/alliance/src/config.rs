@@ -222,6 +222,10 @@ section! {
         refuse_ranges: Vec<AddressRange> = default(value::ranges, "[]"),
         /// Hosts of partners' endpoints, as their URLs spell them, that are shown wherever they are.
         allow_hosts: Vec<String> = default(value::words, "[]"),
+        /// Seconds, at least 60, after which the regions of a partner that does not answer are left
+        /// out of new tokens' catalogs, until it answers again; false: never. A catalog that comes
+        /// and goes is worse for most than a region that does not answer.
+        hide_unreachable: Option<Duration> = default(value::hiding, "false"),
     }
 }
 

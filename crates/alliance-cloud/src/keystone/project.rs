@@ -146,13 +146,13 @@ pub(super) struct ProjectBody {
 #[derive(Deserialize)]
 pub(super) struct ProjectJson {
     pub(super) id: String,
-    name: String,
+    pub(super) name: String,
     pub(super) domain_id: Option<String>,
-    enabled: bool,
+    pub(super) enabled: bool,
     #[serde(default)]
-    is_domain: bool,
+    pub(super) is_domain: bool,
     /// The plugin's mark on the shadow of a partner's project.
-    alliance_project_id: Option<IgnoredAny>,
+    pub(super) alliance_project_id: Option<IgnoredAny>,
 }
 
 impl ProjectJson {

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
-use http::header::{ETAG, IF_NONE_MATCH};
+use http::header::{ETAG, IF_NONE_MATCH, SERVER};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -16,6 +16,9 @@ use crate::error::{ApiError, Problem};
 use crate::service::PeerService;
 use crate::statement::part;
 use crate::wire::DescriptorAnswer;
+
+/// Who answers: the name of this program and its version.
+const PROGRAM: &str = concat!("alliance/", env!("CARGO_PKG_VERSION"));
 
 /// This cloud's signed self-description, and what it holds of the caller.
 #[utoipa::path(
@@ -40,13 +43,13 @@ pub(crate) async fn descriptor<S: PeerService>(
     let etag = etag(&answer)?;
     let known = headers.get_all(IF_NONE_MATCH).iter();
     let mut known = known.flat_map(|known| known.as_bytes().split(|&byte| byte == b','));
-    Ok(
-        if known.any(|known| known.trim_ascii() == etag.as_bytes()) {
-            (StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response()
-        } else {
-            ([(ETAG, etag)], Json(answer)).into_response()
-        },
-    )
+    let is_known = known.any(|known| known.trim_ascii() == etag.as_bytes());
+    let headers = [(SERVER, PROGRAM.to_owned()), (ETAG, etag)];
+    Ok(if is_known {
+        (StatusCode::NOT_MODIFIED, headers).into_response()
+    } else {
+        (headers, Json(answer)).into_response()
+    })
 }
 
 /// A descriptor is signed anew each time it is asked for: its times are left aside.

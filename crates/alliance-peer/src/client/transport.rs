@@ -2,12 +2,16 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::time::{Duration, Instant};
 
 use alliance_core::label::clean;
 use alliance_core::revocation::RevocationList;
+use alliance_core::skew::Skew;
 use alliance_core::statement::Statement;
 use bytes::BytesMut;
-use reqwest::header::{ETAG, IF_NONE_MATCH};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use reqwest::header::{DATE, ETAG, HeaderMap, HeaderName, IF_NONE_MATCH, SERVER};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use rustls::CertificateError;
 use serde::de::DeserializeOwned;
@@ -23,6 +27,38 @@ const MAX_LIST_LEN: usize = RevocationList::MAX_LEN + 1024;
 const MAX_TEXT_LEN: usize = 300;
 /// Longest ETag that is sent back.
 const MAX_ETAG_LEN: usize = 128;
+/// Longest version that is repeated, in characters.
+const MAX_VERSION_LEN: usize = 40;
+
+/// What an answer shows beside what it says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contact {
+    /// How long it took to come.
+    pub round_trip: Duration,
+    /// How far the partner's clock is from ours.
+    pub skew: Option<Skew>,
+    /// The version of its daemon.
+    pub version: Option<String>,
+}
+
+impl Contact {
+    /// By the headers of the answer to what was sent at `sent`, `round_trip` before it came.
+    fn new(headers: &HeaderMap, sent: Timestamp, round_trip: Duration) -> Self {
+        let text = |name: HeaderName| headers.get(name)?.to_str().ok();
+        let date = text(DATE).and_then(|date| rfc2822::parse(date).ok());
+        let skew = date.map(|date| {
+            let sent = sent.as_duration().as_secs_f64();
+            let date = date.timestamp().as_duration().as_secs_f64();
+            Skew::measured(sent, sent + round_trip.as_secs_f64(), date)
+        });
+        let version = text(SERVER).and_then(|server| server.strip_prefix("alliance/"));
+        Self {
+            round_trip,
+            skew,
+            version: version.map(|version| clean(version, MAX_VERSION_LEN)),
+        }
+    }
+}
 
 /// Sends a request and reads its answer.
 pub(super) async fn send<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, PeerError> {
@@ -48,25 +84,30 @@ pub(super) struct Tagged<T> {
 }
 
 /// Sends a request for an answer that is known already, if `known` names one. `None`: it is still the
-/// same.
+/// same. Either way with what the answer shows.
 pub(super) async fn send_unless_known<T: DeserializeOwned>(
     request: RequestBuilder,
     known: Option<&str>,
-) -> Result<Option<Tagged<T>>, PeerError> {
+) -> Result<(Option<Tagged<T>>, Contact), PeerError> {
     let request = match known {
         Some(known) => request.header(IF_NONE_MATCH, known),
         None => request,
     };
-    let response = request.send().await.map_err(|e| classify(&e))?;
+    let (sent, asked_at) = (Timestamp::now(), Instant::now());
+    let mut response = request.send().await.map_err(|e| classify(&e))?;
+    let headers = std::mem::take(response.headers_mut());
     if known.is_some() && response.status() == StatusCode::NOT_MODIFIED {
-        return Ok(None);
+        return Ok((None, Contact::new(&headers, sent, asked_at.elapsed())));
     }
-    let etag = response.headers().get(ETAG);
-    let etag = etag.and_then(|etag| etag.to_str().ok());
+    let body = success(response, MAX_ANSWER_LEN).await?;
+    let contact = Contact::new(&headers, sent, asked_at.elapsed());
+    let etag = headers.get(ETAG).and_then(|etag| etag.to_str().ok());
     let etag = etag.filter(|etag| etag.len() <= MAX_ETAG_LEN);
-    let etag = etag.map(str::to_owned);
-    let answer = understand(&success(response, MAX_ANSWER_LEN).await?)?;
-    Ok(Some(Tagged { answer, etag }))
+    let tagged = Tagged {
+        answer: understand(&body)?,
+        etag: etag.map(str::to_owned),
+    };
+    Ok((Some(tagged), contact))
 }
 
 /// Sends a request whose answer is empty.

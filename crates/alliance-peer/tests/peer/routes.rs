@@ -19,7 +19,10 @@ use crate::cloud::{Daemon, Mood, Served, raw, science, token_of, west_knows_east
 async fn a_descriptor_that_says_the_same_is_not_sent_again() {
     let (served, east) = west_knows_east().await;
     let client = served.client_of(&east);
-    let ask = async |known: Option<&str>| client.descriptor(RequestId::random(), known).await;
+    let ask = async |known: Option<&str>| {
+        let answer = client.descriptor(RequestId::random(), known).await;
+        answer.map(|(news, _)| news)
+    };
     let told = async |known: Option<&str>| match ask(known).await {
         Ok(DescriptorNews::Told { etag, .. }) => etag.unwrap(),
         other => unreachable!("{other:?}"),
@@ -54,12 +57,19 @@ async fn every_route_answers_a_partner() {
     let client = served.client_of(&east);
     let id = RequestId::random();
 
-    let DescriptorNews::Told { answer, etag } = client.descriptor(id, None).await.unwrap() else {
+    let (news, contact) = client.descriptor(id, None).await.unwrap();
+    let DescriptorNews::Told { answer, etag } = news else {
         unreachable!("nothing was known")
     };
     let descriptor = verify_descriptor(&answer.descriptor, &west.id()).unwrap();
     assert_eq!(answer.status.as_str(), "active");
-    assert!(etag.is_some());
+    let again = client.descriptor(id, etag.as_deref()).await.unwrap();
+    assert_eq!(again.0, DescriptorNews::Same);
+    for contact in [contact, again.1] {
+        assert_eq!(contact.version.as_deref(), Some(env!("CARGO_PKG_VERSION")));
+        let skew = contact.skew.unwrap();
+        assert!(skew.ahead.abs() <= skew.within, "{skew:?}: it is one clock");
+    }
 
     let Ok(Introspection::Active { passport }) = client.introspect(id, &token_of(west)).await
     else {

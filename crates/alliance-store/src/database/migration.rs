@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0005_sessions.sql"),
     include_str!("../../migrations/0006_login_passports.sql"),
     include_str!("../../migrations/0007_leases.sql"),
+    include_str!("../../migrations/0008_border.sql"),
 ];
 
 /// The schema of this version.

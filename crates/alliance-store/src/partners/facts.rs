@@ -35,6 +35,8 @@ pub struct Facts {
     pub last_seen: Option<Seconds>,
     /// Why it did not answer, if it did not when last asked.
     pub last_error: Option<String>,
+    /// When what it says of itself, or grants, was last another than before.
+    pub changed_at: Option<Seconds>,
     /// What it grants our projects.
     pub received: Vec<Received>,
     /// The version of that list, for the partner.
@@ -120,6 +122,19 @@ impl Partners<'_> {
         .await
     }
 
+    /// What the partner says of itself, or grants, is another than before.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPartner`].
+    pub async fn set_changed(self, cloud: &CloudId, now: Seconds) -> Result<()> {
+        self.set(cloud, || {
+            sqlx::query("UPDATE partners SET changed_at = ? WHERE live_cloud_id = ?")
+                .bind(now)
+                .bind(cloud.to_string())
+        })
+        .await
+    }
+
     async fn set<'q>(
         self,
         cloud: &CloudId,
@@ -147,6 +162,7 @@ pub(super) fn of(row: &AnyRow) -> Result<Facts> {
         their_status: row.maybe_word("their_status")?,
         last_seen: row.maybe_int("last_seen")?,
         last_error: row.maybe_text("last_error")?,
+        changed_at: row.maybe_int("changed_at")?,
         received: row.json("received")?,
         received_etag: row.maybe_text("received_etag")?,
     })

@@ -8,6 +8,7 @@ mod audit;
 mod bed;
 mod drafts;
 mod ended_sessions;
+mod guest_projects;
 mod invitations;
 mod keystones;
 mod meta;

@@ -174,7 +174,7 @@ impl Findings {
         }
         for warning in warnings {
             let state = match view.partner.status {
-                Status::Active if !warning.is_elsewhere => State::Fail,
+                Status::Active if !warning.is_minor => State::Fail,
                 _ => State::Warn,
             };
             self.note(state, &what, warning.text);

@@ -17,6 +17,8 @@ pub(crate) enum Failure {
     Pending(String),
     /// Exit code 4: the daemon does not answer.
     Unreachable(anyhow::Error),
+    /// Exit code 5: what was asked about is not so.
+    Unmet(String),
 }
 
 impl Failure {
@@ -52,6 +54,10 @@ impl Failure {
             Self::Unreachable(error) => {
                 chain(error, out);
                 4
+            }
+            Self::Unmet(text) => {
+                out.say(text);
+                5
             }
         };
         ExitCode::from(code)

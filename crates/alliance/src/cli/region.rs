@@ -5,7 +5,7 @@ use clap::Subcommand;
 use super::output::Format;
 use super::socket::Daemon;
 use super::table::listing;
-use super::{Failure, Output};
+use super::{Failure, Output, when};
 use crate::wire::RegionView;
 
 #[derive(Debug, Subcommand)]
@@ -50,8 +50,25 @@ impl RegionCommand {
         for line in regions.iter().flat_map(remarks) {
             out.line(line);
         }
+        for remark in regions.iter().filter_map(silence) {
+            out.say(remark);
+        }
         Ok(())
     }
+}
+
+/// That its partner does not answer now, and what that does to it.
+fn silence(region: &RegionView) -> Option<String> {
+    let since = when::rfc3339(region.unreachable_since?);
+    let effect = if region.is_hidden {
+        "hidden until it does ([catalog] hide_unreachable)"
+    } else {
+        "shown nevertheless"
+    };
+    Some(format!(
+        "{}: {} does not answer since {since}; {effect}",
+        region.region, region.partner
+    ))
 }
 
 /// What an operator may not expect of a region.

@@ -251,3 +251,19 @@ fn a_sample_can_be_filled_in() {
         Some(r#"there is no option "cloud.nam"; did you mean "name"?"#)
     );
 }
+
+#[test]
+fn regions_are_hidden_after_a_minute_at_least_or_never() {
+    let hiding = |value: &str| {
+        let text = format!("{MINIMAL}\n[catalog]\nhide_unreachable = {value}\n");
+        parse(&text).map(|config| config.catalog.hide_unreachable)
+    };
+    assert_eq!(hiding("false"), Ok(None));
+    assert_eq!(hiding("60"), Ok(Some(Duration::from_secs(60))));
+    for wrong in ["true", "0", "59.9", "\"1h\""] {
+        assert!(
+            hiding(wrong).is_err_and(|error| error.contains("at least 60")),
+            "{wrong}"
+        );
+    }
+}

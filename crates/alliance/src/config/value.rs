@@ -17,6 +17,8 @@ use super::{InvalidBudget, LogFormat};
 
 /// The longest path that `sockaddr_un` holds, with its final NUL left out.
 const MAX_SOCKET_PATH: usize = 107;
+/// A partner that misses a pull or two is not hidden.
+const LEAST_HIDING: Duration = Duration::from_secs(60);
 /// No machine remembers more.
 const MOST: usize = 100_000_000;
 const LONGEST_DURATION: f64 = 86_400.0 * 366.0;
@@ -218,6 +220,16 @@ pub(super) fn seconds_or_zero(value: &DeValue<'_>) -> Result<Duration, String> {
         Err(format!(
             "{seconds} is no number of seconds from 0 to {LONGEST_DURATION}"
         ))
+    }
+}
+
+pub(super) fn hiding(value: &DeValue<'_>) -> Result<Option<Duration>, String> {
+    if value.as_bool() == Some(false) {
+        return Ok(None);
+    }
+    match seconds(value) {
+        Ok(after) if after >= LEAST_HIDING => Ok(Some(after)),
+        Ok(_) | Err(_) => Err(expected("false, or seconds (a number, at least 60)", value)),
     }
 }
 

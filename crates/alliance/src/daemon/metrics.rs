@@ -1,5 +1,9 @@
 //! What the daemon counts, in OpenMetrics.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
+
+use alliance_core::Seconds;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -7,6 +11,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::wire::BorderView;
 
 /// Labels of [`Metrics::verdicts`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -61,6 +67,35 @@ pub(crate) struct Metrics {
     pub revocation_list: Family<PartnerLabel, Gauge>,
     /// Doorbells to our Keystone.
     pub rings: Family<RingLabels, Counter>,
+    border: Border,
+    /// Held while the border's are set and printed.
+    printing: Mutex<()>,
+}
+
+type Measure = Family<PartnerLabel, Gauge<f64, AtomicU64>>;
+
+/// How the ways to partners are. Set when they are printed, so that a partner that is gone leaves none.
+#[derive(Default)]
+struct Border {
+    reachable: Family<PartnerLabel, Gauge>,
+    hidden: Family<PartnerLabel, Gauge>,
+    last_seen: Family<PartnerLabel, Gauge>,
+    trust_till: Family<PartnerLabel, Gauge>,
+    descriptor_till: Family<PartnerLabel, Gauge>,
+    round_trip: Measure,
+    clock_ahead: Measure,
+}
+
+/// What is printed of one partner.
+pub(crate) struct PartnerMetrics {
+    /// Its alias.
+    pub partner: String,
+    /// When it last answered.
+    pub last_seen: Option<Seconds>,
+    /// When trust in it ends.
+    pub trust_till: Option<Seconds>,
+    /// How the way to it is.
+    pub border: BorderView,
 }
 
 impl Metrics {
@@ -103,6 +138,7 @@ impl Metrics {
             revocation_list.clone(),
         );
         registry.register("rings", "Doorbells to the own Keystone", rings.clone());
+        let border = Border::registered(&mut registry);
         Self {
             registry,
             verdicts,
@@ -112,13 +148,152 @@ impl Metrics {
             answers,
             revocation_list,
             rings,
+            border,
+            printing: Mutex::default(),
         }
     }
 
-    /// The text of `/metrics`.
-    pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
+    /// The text of `/metrics`, with these partners.
+    pub(crate) fn text(&self, partners: &[PartnerMetrics]) -> Result<String, std::fmt::Error> {
+        let _printing = self.printing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.border.set(partners);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+impl Border {
+    fn registered(registry: &mut Registry) -> Self {
+        let border = Self::default();
+        registry.register(
+            "partner_reachable",
+            "Whether a partner answered the last pull",
+            border.reachable.clone(),
+        );
+        registry.register(
+            "partner_hidden",
+            "Whether a partner's regions are hidden, since it does not answer",
+            border.hidden.clone(),
+        );
+        registry.register_with_unit(
+            "partner_last_seen",
+            "When a partner last answered, since the epoch",
+            Unit::Seconds,
+            border.last_seen.clone(),
+        );
+        registry.register_with_unit(
+            "partner_trust_till",
+            "When the trust in a partner ends, since the epoch",
+            Unit::Seconds,
+            border.trust_till.clone(),
+        );
+        registry.register_with_unit(
+            "partner_descriptor_till",
+            "When what a partner said of itself runs out, since the epoch",
+            Unit::Seconds,
+            border.descriptor_till.clone(),
+        );
+        registry.register_with_unit(
+            "partner_round_trip",
+            "How long the last pull from a partner took",
+            Unit::Seconds,
+            border.round_trip.clone(),
+        );
+        registry.register_with_unit(
+            "partner_clock_ahead",
+            "How far a partner's clock is ahead",
+            Unit::Seconds,
+            border.clock_ahead.clone(),
+        );
+        border
+    }
+
+    fn set(&self, partners: &[PartnerMetrics]) {
+        for family in [
+            &self.reachable,
+            &self.hidden,
+            &self.last_seen,
+            &self.trust_till,
+            &self.descriptor_till,
+        ] {
+            family.clear();
+        }
+        for family in [&self.round_trip, &self.clock_ahead] {
+            family.clear();
+        }
+        for PartnerMetrics {
+            partner,
+            last_seen,
+            trust_till,
+            border,
+        } in partners
+        {
+            let label = PartnerLabel {
+                partner: partner.clone(),
+            };
+            let whole = [
+                (
+                    &self.reachable,
+                    Some(border.unreachable_since.is_none().into()),
+                ),
+                (&self.hidden, Some(border.is_hidden.into())),
+                (&self.last_seen, *last_seen),
+                (&self.trust_till, *trust_till),
+                (&self.descriptor_till, border.descriptor_till),
+            ];
+            for (family, value) in whole {
+                if let Some(value) = value {
+                    family.get_or_create(&label).set(value);
+                }
+            }
+            let measured = [
+                (&self.round_trip, border.round_trips.map(|times| times.last)),
+                (&self.clock_ahead, border.skew.map(|skew| skew.ahead)),
+            ];
+            for (family, value) in measured {
+                if let Some(value) = value {
+                    family.get_or_create(&label).set(value);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partner_that_is_gone_leaves_no_numbers() -> Result<(), std::fmt::Error> {
+        let metrics = Metrics::new();
+        let west = PartnerMetrics {
+            partner: "west".into(),
+            last_seen: Some(1000),
+            trust_till: None,
+            border: BorderView {
+                reachable_since: None,
+                unreachable_since: Some(1030),
+                is_hidden: true,
+                round_trips: None,
+                skew: None,
+                last_change: None,
+                descriptor_till: Some(2000),
+                protocol: None,
+                version: None,
+            },
+        };
+        let text = metrics.text(&[west])?;
+        for line in [
+            r#"alliance_partner_reachable{partner="west"} 0"#,
+            r#"alliance_partner_hidden{partner="west"} 1"#,
+            r#"alliance_partner_last_seen_seconds{partner="west"} 1000"#,
+            r#"alliance_partner_descriptor_till_seconds{partner="west"} 2000"#,
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        assert!(!text.contains("partner_trust_till_seconds{"));
+        assert!(!metrics.text(&[])?.contains("west"));
+        Ok(())
     }
 }

@@ -4,10 +4,12 @@ mod adding;
 mod agreeing;
 #[cfg(test)]
 mod bed;
+mod border;
 mod budgets;
 mod clock;
 mod delegate;
 mod directory;
+mod explaining;
 mod files;
 mod heard;
 mod hearing;
@@ -27,6 +29,7 @@ mod revocations;
 mod rings;
 mod sign_outs;
 mod sync;
+mod tenancy;
 mod trust;
 mod wishes;
 
@@ -47,6 +50,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use self::border::Border;
 use self::clock::now;
 use self::delegate::{AdminUids, Socket};
 use self::directory::Directory;
@@ -71,6 +75,7 @@ pub(crate) struct Daemon {
     directory: Arc<Directory>,
     keystone: Arc<Keystone>,
     catalog: Arc<OwnCatalog>,
+    border: Arc<Border>,
     publisher: Publisher,
     host: Host,
     home: Home,
@@ -167,6 +172,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             "background work was still running and is cut off; it is taken up again at the next start"
         );
     }
+    if let Err(error) = daemon.host.write_projects().await {
+        tracing::warn!(%error, "which projects of partners were here last is not in the database");
+    }
     daemon.store.close().await;
     tracing::info!("stopped");
     Ok(())
@@ -184,11 +192,13 @@ impl Daemon {
             state_dir.join(OWN_CATALOG),
             config.showing(),
         ));
+        let border = Arc::new(Border::new(config.catalog.hide_unreachable));
         let publisher = Publisher::new(
             Arc::clone(&directory),
             store.clone(),
             Arc::clone(&keystone),
             Arc::clone(&catalog),
+            Arc::clone(&border),
             Arc::clone(&metrics),
             publish::Settings {
                 cloud_id: identity.cloud_id().clone(),
@@ -233,6 +243,7 @@ impl Daemon {
             directory,
             keystone,
             catalog,
+            border,
             publisher,
             host,
             home,

@@ -12,6 +12,8 @@ use http::{StatusCode, header};
 use tokio::net::TcpListener;
 
 use super::Daemon;
+use super::clock::now;
+use super::metrics::PartnerMetrics;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -58,7 +60,17 @@ async fn ready(State(daemon): State<Arc<Daemon>>) -> Response {
 }
 
 async fn metrics(State(daemon): State<Arc<Daemon>>) -> Response {
-    match daemon.metrics.text() {
+    let (at, partners) = (now(), daemon.directory.partners());
+    let partners = partners.all().into_iter();
+    let partners: Vec<PartnerMetrics> = partners
+        .map(|known| PartnerMetrics {
+            partner: known.partner.name.clone(),
+            last_seen: known.facts.last_seen,
+            trust_till: known.partner.trust_till,
+            border: daemon.border.view(known, at),
+        })
+        .collect();
+    match daemon.metrics.text(&partners) {
         Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

@@ -21,6 +21,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use self::bell::{Bell, RING_PREFIX};
+use super::border::Border;
 use super::clock::now;
 use super::directory::{Directory, Known};
 use super::files;
@@ -45,6 +46,7 @@ pub(crate) struct Publisher {
     store: Store,
     keystone: Arc<Keystone>,
     catalog: Arc<OwnCatalog>,
+    border: Arc<Border>,
     metrics: Arc<Metrics>,
     settings: Settings,
     bell: Mutex<Bell>,
@@ -86,6 +88,7 @@ impl Publisher {
         store: Store,
         keystone: Arc<Keystone>,
         catalog: Arc<OwnCatalog>,
+        border: Arc<Border>,
         metrics: Arc<Metrics>,
         settings: Settings,
     ) -> Self {
@@ -94,6 +97,7 @@ impl Publisher {
             store,
             keystone,
             catalog,
+            border,
             metrics,
             settings,
             bell: Mutex::default(),
@@ -272,7 +276,11 @@ impl Publisher {
     async fn write(&self, always: bool) -> anyhow::Result<u64> {
         let mut last = self.writing.lock().await;
         let partners = self.directory.partners();
-        let inputs: Vec<PartnerInputs> = partners.all().into_iter().map(inputs_of).collect();
+        let at = now();
+        let all = partners.all().into_iter();
+        let inputs: Vec<PartnerInputs> = all
+            .map(|known| inputs_of(known, self.border.is_hidden(known, at)))
+            .collect();
         let own = self.catalog.current();
         let inputs = Inputs {
             cloud_id: &self.settings.cloud_id,
@@ -282,7 +290,7 @@ impl Publisher {
             guest_grace: self.settings.guest_grace.as_secs().cast_signed(),
             partners: &inputs,
             showing: &self.catalog.showing(),
-            now: now(),
+            now: at,
         };
         let mut snapshot = Snapshot::build(&inputs, 0, None);
         if let Some(last) = last.as_ref().filter(|last| last.same_content(&snapshot))
@@ -307,7 +315,7 @@ impl Publisher {
     }
 }
 
-fn inputs_of(known: &Arc<Known>) -> PartnerInputs {
+fn inputs_of(known: &Arc<Known>, is_hidden: bool) -> PartnerInputs {
     let (keys, regions) = known.descriptor().map_or_else(Default::default, |told| {
         (told.signing_keys.clone(), told.regions.clone())
     });
@@ -323,6 +331,7 @@ fn inputs_of(known: &Arc<Known>) -> PartnerInputs {
         given: known.given.clone(),
         received: known.facts.received.clone(),
         login: known.policy.login,
+        is_hidden,
     }
 }
 
@@ -353,6 +362,7 @@ pub(crate) mod tests {
             store.clone(),
             Arc::new(nobodys_keystone()?),
             Arc::default(),
+            Arc::new(Border::new(None)),
             Arc::new(Metrics::new()),
             Settings {
                 cloud_id: directory.cloud_id().clone(),

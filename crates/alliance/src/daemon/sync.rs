@@ -6,13 +6,14 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use alliance_cloud::keystone::Catalog;
+use alliance_cloud::keystone::{Catalog, KeystoneError};
 use alliance_cloud::versions;
 use alliance_core::cloud::CloudId;
 use alliance_core::partner::Status;
 use alliance_core::refusal::Reason;
 use alliance_core::snapshot::Received;
 use alliance_core::{LONGEST_TOKEN_LIFE, Seconds};
+use alliance_peer::client::guard::NoAnswer;
 use alliance_peer::client::{DescriptorNews, PeerError};
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement;
@@ -234,6 +235,9 @@ impl Daemon {
                     "what is due to expire was not stored; it counts as expired all the same"
                 ),
             }
+            if let Err(error) = self.host.write_projects().await {
+                tracing::warn!(%error, "which projects of partners were here is not in the database yet");
+            }
             if let Err(error) = self.store.used_passports().forget_expired(now()).await {
                 tracing::warn!(%error, "used login passports that have expired stay in the database for now");
             }
@@ -283,6 +287,10 @@ impl Daemon {
         }
         let request_id = RequestId::random();
         if let Err(error) = self.pull_facts(known, request_id).await {
+            if is_silence(&error) {
+                let cloud_id = &known.partner.cloud_id;
+                self.border.was_silent(cloud_id, &known.facts, now());
+            }
             let error = format!("{error:#}");
             if known.facts.last_error.as_deref() != Some(&error) {
                 tracing::warn!(%request_id, partner = known.partner.name, error, "a partner was not heard");
@@ -305,6 +313,7 @@ impl Daemon {
                 // Its user's own token tells whether all that is needed works.
                 let request_id = request_id.to_string();
                 plain.keystone.service_roles(&request_id).await?;
+                self.border.answered(cloud_id, None, now());
                 self.store
                     .partners()
                     .set_seen(cloud_id, None, now())
@@ -315,20 +324,27 @@ impl Daemon {
         let stored = known.facts.descriptor.as_ref();
         let last = stored.and_then(|stored| self.heard.last(stored, now()));
         let known_as = last.as_ref().map(|last| last.etag.as_str());
+        let mut is_changed = false;
         let status = match client.descriptor(request_id, known_as).await {
-            Ok(DescriptorNews::Told { answer, etag }) => {
-                self.believe(known, &answer.descriptor).await?;
-                let status = answer.status;
-                let answer = etag.map(|etag| Answer {
-                    etag,
-                    status,
-                    jws: answer.descriptor,
-                });
-                self.heard.note(cloud_id, answer);
-                status
+            Ok((news, contact)) => {
+                self.border.answered(cloud_id, Some(contact), now());
+                match news {
+                    DescriptorNews::Told { answer, etag } => {
+                        is_changed = self.believe(known, &answer.descriptor).await?;
+                        let status = answer.status;
+                        let answer = etag.map(|etag| Answer {
+                            etag,
+                            status,
+                            jws: answer.descriptor,
+                        });
+                        self.heard.note(cloud_id, answer);
+                        status
+                    }
+                    DescriptorNews::Same => last.map_or(Status::Active, |last| last.status),
+                }
             }
-            Ok(DescriptorNews::Same) => last.map_or(Status::Active, |last| last.status),
             Err(PeerError::Refused(problem)) => {
+                self.border.answered(cloud_id, None, now());
                 let Some(status) = problem.reason().and_then(ended) else {
                     return Err(PeerError::Refused(problem).into());
                 };
@@ -346,7 +362,7 @@ impl Daemon {
             Err(error) => return Err(error.into()),
         };
         if known.partner.role.is_host() {
-            let (received, etag) = if status == Status::Active {
+            let (received, etag): (Vec<Received>, _) = if status == Status::Active {
                 let answer = client.agreements(request_id).await?;
                 (
                     answer.agreements.into_iter().map(received).collect(),
@@ -355,10 +371,14 @@ impl Daemon {
             } else {
                 (Vec::new(), None)
             };
+            is_changed |= received != known.facts.received;
             self.store
                 .partners()
                 .set_received(cloud_id, &received, etag.as_deref())
                 .await?;
+        }
+        if is_changed {
+            self.store.partners().set_changed(cloud_id, now()).await?;
         }
         self.store
             .partners()
@@ -367,13 +387,14 @@ impl Daemon {
         Ok(())
     }
 
-    /// Stores what a partner says of itself.
-    async fn believe(&self, known: &Known, jws: &str) -> anyhow::Result<()> {
+    /// Stores what a partner says of itself; true if that is something new.
+    async fn believe(&self, known: &Known, jws: &str) -> anyhow::Result<bool> {
         let claims = statement::verify_descriptor(jws, &known.partner.cloud_id)
             .context("the partner's descriptor was refused")?;
         statement::require_current(&claims, now())?;
         // It may be the partner's backup that speaks, with what it offered and the keys it had then.
-        if let Some(last) = known.descriptor() {
+        let last = known.descriptor();
+        if let Some(last) = last {
             ensure!(
                 claims.iat >= last.iat,
                 "the partner's descriptor is older than the one that is known, by {} s; was it set back?",
@@ -384,7 +405,8 @@ impl Daemon {
             jws: jws.to_owned(),
             claims,
         };
-        Ok(self.store.partners().set_descriptor(&descriptor).await?)
+        self.store.partners().set_descriptor(&descriptor).await?;
+        Ok(last.is_none_or(|last| !last.says_the_same(&descriptor.claims)))
     }
 
     /// Tells all active partners that something of ours changed.
@@ -409,6 +431,14 @@ impl Daemon {
                 tracing::info!(%request_id, partner, %error, "a partner was not poked; it pulls by itself later");
             }
         });
+    }
+}
+
+/// Whether nobody answered, or at least not the partner. A Keystone says no more than that.
+fn is_silence(error: &anyhow::Error) -> bool {
+    match error.downcast_ref::<PeerError>() {
+        Some(error) => !error.is_answer(),
+        None => error.is::<KeystoneError>(),
     }
 }
 
@@ -497,6 +527,28 @@ mod tests {
         assert_eq!(stage.pull().await?.jws, first.jws);
         stage.says(|descriptor| descriptor.name = "another".into());
         assert_eq!(stage.pull().await?.claims.name, "another");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn every_answer_measures_the_way_and_only_one_that_says_something_new_is_a_change()
+    -> Result<(), Failure> {
+        let stage = Stage::new().await?;
+        let shown = async || -> anyhow::Result<_> {
+            stage.pull().await?;
+            let daemon = &stage.east.daemon;
+            let partners = daemon.directory.partners();
+            let known = partners.by_cloud(stage.west.identity.cloud_id());
+            let view = daemon
+                .border
+                .view(known.context("west is no partner")?, now());
+            let measured = view.round_trips.map(|measured| measured.count);
+            Ok((measured, view.version.is_some(), view.last_change.is_some()))
+        };
+        assert_eq!(shown().await?, (Some(1), true, false), "told");
+        assert_eq!(shown().await?, (Some(2), true, false), "the same");
+        stage.says(|descriptor| descriptor.name = "another".into());
+        assert_eq!(shown().await?, (Some(3), true, true), "something new");
         Ok(())
     }
 

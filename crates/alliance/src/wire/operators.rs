@@ -6,7 +6,9 @@ use alliance_core::Seconds;
 use alliance_core::agreement::{Agreement, Door};
 use alliance_core::cloud::CloudId;
 use alliance_core::descriptor::{ApiVersion, Region, SignatureFamily};
+use alliance_core::explanation::Condition;
 use alliance_core::partner::{KeystoneAccess, Partner, Role, Status};
+use alliance_core::skew::Skew;
 use alliance_core::token::{Login, Mode, TokenFormat};
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,32 @@ pub(crate) struct SessionView {
     /// Whether it is one of our users there, instead of one of theirs here.
     #[serde(default)]
     pub abroad: bool,
+}
+
+/// A partner's project that has, or had, something to do with this cloud: an item of
+/// `GET /v1/projects`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProjectView {
+    /// What the partner is called here.
+    pub partner: String,
+    /// The project's id at home.
+    pub project_id: String,
+    /// Its name at home, as last heard.
+    pub name: Option<String>,
+    /// The name of its domain at home, as last heard.
+    pub domain_name: Option<String>,
+    /// The id of the project here.
+    pub host_project_id: String,
+    /// The live agreements that cover it, by id.
+    pub agreements: Vec<String>,
+    /// How many of its users are here.
+    pub users: usize,
+    /// How many sessions they have.
+    pub sessions: usize,
+    /// When the first of its users was let in; `None`: nobody was.
+    pub first_seen: Option<Seconds>,
+    /// When the last was, to the minute.
+    pub last_seen: Option<Seconds>,
 }
 
 /// `POST /v1/tokens/revoke`
@@ -108,6 +136,45 @@ pub(crate) struct PartnerView {
     pub revocation_list: Option<ListView>,
     /// How it is asked, if it is a plain Keystone.
     pub access: Option<KeystoneAccess>,
+    /// How the way to it is.
+    #[serde(default)]
+    pub border: Option<BorderView>,
+}
+
+/// How the way to a partner is, as the daemon's pulls show.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct BorderView {
+    /// Since when it answers, as far as this daemon has seen.
+    pub reachable_since: Option<Seconds>,
+    /// Since when it does not.
+    pub unreachable_since: Option<Seconds>,
+    /// Whether its regions are hidden for that.
+    pub is_hidden: bool,
+    /// How long its answers took.
+    pub round_trips: Option<RoundTrips>,
+    /// How far its clock is from ours.
+    pub skew: Option<Skew>,
+    /// When what it says of itself, or grants, was last another than before.
+    pub last_change: Option<Seconds>,
+    /// Until when what it said of itself holds, if it says nothing more.
+    pub descriptor_till: Option<Seconds>,
+    /// The version of what it says of itself.
+    pub protocol: Option<u32>,
+    /// The version of its daemon.
+    pub version: Option<String>,
+}
+
+/// How long the answers to the last pulls took, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RoundTrips {
+    /// The last one.
+    pub last: f64,
+    /// The quickest.
+    pub least: f64,
+    /// The slowest.
+    pub most: f64,
+    /// How many.
+    pub count: usize,
 }
 
 /// A key that signs tokens.
@@ -119,6 +186,9 @@ pub(crate) struct KeyView {
     pub id: String,
     /// When its tokens stop counting, if it is not used any more.
     pub retired_at: Option<Seconds>,
+    /// When it ends, if it is a certificate.
+    #[serde(default)]
+    pub not_after: Option<Seconds>,
 }
 
 /// A partner's revocation list as it was last read.
@@ -390,6 +460,43 @@ pub(crate) struct RegionView {
     pub left_out: Vec<LeftOutView>,
     /// Our projects that see it: ids, or `*`.
     pub projects: Vec<String>,
+    /// Since when its partner does not answer.
+    #[serde(default)]
+    pub unreachable_since: Option<Seconds>,
+    /// Whether it is hidden for that.
+    #[serde(default)]
+    pub is_hidden: bool,
+}
+
+/// `POST /v1/explain`: why a project of ours sees a partner's region, or does not.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ExplainRequest {
+    /// The project's id or name.
+    pub project: String,
+    /// Name or id of its domain, to tell projects of one name apart.
+    pub project_domain: Option<String>,
+    /// The region, as it is called here.
+    pub region: String,
+    /// A service type that is wanted.
+    pub service: Option<String>,
+    /// Id or name of the user who wants it.
+    pub user: Option<String>,
+    /// Whether the endpoints are asked too.
+    #[serde(default)]
+    pub probe: bool,
+}
+
+/// The answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Explanation {
+    /// Whether no condition is broken, and none unknown.
+    pub holds: bool,
+    /// The project's id, if there is one.
+    pub project_id: Option<String>,
+    /// The partner whose region it is, or would be by its name.
+    pub partner: Option<String>,
+    /// Each condition.
+    pub conditions: Vec<Condition>,
 }
 
 /// An API that a partner offers.

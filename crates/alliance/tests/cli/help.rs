@@ -31,8 +31,11 @@ const COMMANDS: &[&str] = &[
     "agreement end",
     "token",
     "token validate",
+    "project",
+    "project list",
     "region",
     "region list",
+    "explain",
     "status",
     "doctor",
 ];

@@ -309,3 +309,68 @@ fn repairing_a_host_needs_nothing_in_keystone() -> Result<()> {
     );
     Ok(())
 }
+
+fn way(changes: Value) -> Value {
+    let border = json!({
+        "reachable_since": 1_795_000_000, "unreachable_since": null, "is_hidden": false,
+        "round_trips": {"last": 0.0123, "least": 0.004, "most": 0.9, "count": 16},
+        "skew": {"ahead": -0.25, "within": 0.51}, "last_change": 1_795_000_000,
+        "descriptor_till": 4_000_000_000_i64, "protocol": 1, "version": env!("CARGO_PKG_VERSION")
+    });
+    with(west(), json!({"border": with(border, changes)}))
+}
+
+#[test]
+fn how_the_way_to_a_partner_is_is_shown() -> Result<()> {
+    let daemon = FakeDaemon::answering([("GET /v1/partners/west", 200, way(json!({})))])?;
+    let shown = alliance(&daemon, &["partner", "show", "west"], "")?;
+    assert!(!shown.out.contains("warning"), "{shown}");
+    for line in [
+        "round trip               12.3 ms; 4.0 to 900.0 ms in the last 16",
+        "clock there              0.2 s behind, give or take 0.5 s",
+        "last change there        2026-11-18T",
+    ] {
+        assert!(shown.out.contains(line), "{line} in {shown}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_about_to_go_wrong_at_the_border_is_told_with_what_to_do() -> Result<()> {
+    let soon = i64::try_from(std::time::UNIX_EPOCH.elapsed()?.as_secs())? + 3 * 86_400 + 60;
+    let key = |not_after| json!([{"family": "cms", "id": "ab".repeat(32), "retired_at": null, "not_after": not_after}]);
+    for (view, told) in [
+        (
+            way(json!({"skew": {"ahead": 41.0, "within": 0.5}})),
+            "compare at both: timedatectl",
+        ),
+        (way(json!({"version": "0.0.9"})), "upgrade the older one"),
+        (
+            way(json!({"descriptor_till": 1_795_000_000})),
+            "alliance partner repair west",
+        ),
+        (
+            way(json!({"is_hidden": true})),
+            "[catalog] hide_unreachable",
+        ),
+        (
+            with(way(json!({})), json!({"trust_till": soon})),
+            "ends in 3 d; to go on: alliance partner set west --trust-till DATE",
+        ),
+        (
+            with(way(json!({})), json!({"signing_keys": key(soon)})),
+            "with which west signs tokens ends in 3 d",
+        ),
+    ] {
+        let daemon = FakeDaemon::answering([("GET /v1/partners/west", 200, view.clone())])?;
+        let shown = alliance(&daemon, &["partner", "show", "west"], "")?;
+        let warnings: Vec<_> = shown
+            .out
+            .lines()
+            .filter(|l| l.starts_with("warning"))
+            .collect();
+        assert_eq!(warnings.len(), 1, "{told}: {shown}");
+        assert!(warnings[0].contains(told), "{told}: {shown}");
+    }
+    Ok(())
+}

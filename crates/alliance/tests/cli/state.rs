@@ -112,3 +112,49 @@ fn the_doctor_looks_at_a_dead_daemons_configuration() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn a_region_whose_partner_does_not_answer_is_told_beside_the_list() -> Result<()> {
+    for (is_hidden, effect) in [
+        (false, "shown nevertheless"),
+        (true, "hidden until it does"),
+    ] {
+        let answer = json!([{
+            "region": "east", "partner": "east", "region_there": "east", "services": ["image"], "projects": ["*"],
+            "unreachable_since": 1_795_000_000, "is_hidden": is_hidden
+        }]);
+        let daemon = FakeDaemon::answering([("GET /v1/regions", 200, answer)])?;
+        let listed = alliance(&daemon, &["region", "list"], "")?;
+        assert!(
+            listed
+                .err
+                .contains("east does not answer since 2026-11-18T"),
+            "{listed}"
+        );
+        assert!(listed.err.contains(effect), "{listed}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_difference_of_versions_is_a_warning_of_the_doctors_and_no_failure() -> Result<()> {
+    let border = json!({
+        "reachable_since": 0, "unreachable_since": null, "is_hidden": false, "round_trips": null, "skew": null,
+        "last_change": null, "descriptor_till": null, "protocol": 1, "version": "0.0.9"
+    });
+    let older = with(west(), json!({"border": border}));
+    let daemon = FakeDaemon::answering([
+        ("GET /v1/status", 200, status()),
+        ("GET /v1/partners", 200, json!([older])),
+        ("GET /v1/partners/west", 200, older),
+    ])?;
+    let doctor = alliance(&daemon, &["doctor"], "")?;
+    assert_eq!(doctor.code, Some(0), "{doctor}");
+    assert!(
+        doctor
+            .out
+            .contains("WARN  partner west: west runs Alliance 0.0.9"),
+        "{doctor}"
+    );
+    Ok(())
+}

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use alliance_core::Seconds;
 use alliance_core::label::clean;
 use alliance_core::partner::{KeystoneAccess, Kind, PROTOCOL, Status};
 use alliance_core::token::{Login, Mode, TokenFormat};
@@ -10,7 +11,7 @@ use crate::cli::add_keystone::{asked_as, formats};
 use crate::cli::output::Format;
 use crate::cli::table::{card, listing};
 use crate::cli::{Failure, Output, when};
-use crate::wire::{KeyView, ListView, PartnerView};
+use crate::wire::{BorderView, KeyView, ListView, PartnerView};
 
 pub(super) fn list(partners: &[PartnerView], out: &mut Output) -> Result<(), Failure> {
     if out.format == Format::Json {
@@ -68,6 +69,9 @@ pub(super) fn show(view: &PartnerView, out: &mut Output) -> Result<(), Failure> 
         Some(access) => properties.extend(by_keystone(view, access)),
         None => properties.extend(by_daemon(view)),
     }
+    if let Some(border) = &view.border {
+        properties.extend(way(view, border));
+    }
     if view.access.is_none() {
         properties.push(("login by", login(view.login).to_owned()));
     }
@@ -113,7 +117,62 @@ fn login(login: Login) -> &'static str {
     }
 }
 
+/// An end that is nearer than this is told, in seconds.
+const SOON: Seconds = 14 * 86_400;
+
 type Property = (&'static str, String);
+
+/// How the way to it is.
+fn way(view: &PartnerView, border: &BorderView) -> Vec<Property> {
+    let since = |since| {
+        format!(
+            "since {} ({})",
+            when::rfc3339(since),
+            when::ago(Some(since))
+        )
+    };
+    let reachable = match (border.unreachable_since, border.reachable_since) {
+        (Some(silent), _) => format!("no, {}", since(silent)),
+        (None, Some(heard)) => format!("yes, {}", since(heard)),
+        (None, None) => "not asked yet".to_owned(),
+    };
+    let mut properties = vec![("reachable", reachable)];
+    if border.is_hidden {
+        properties.push(("its regions", "hidden, since it does not answer".to_owned()));
+    }
+    if let Some(times) = &border.round_trips {
+        let ms = |seconds: f64| seconds * 1000.0;
+        let text = format!(
+            "{:.1} ms; {:.1} to {:.1} ms in the last {}",
+            ms(times.last),
+            ms(times.least),
+            ms(times.most),
+            times.count
+        );
+        properties.push(("round trip", text));
+    }
+    if let Some(skew) = &border.skew {
+        let word = if skew.ahead < 0.0 { "behind" } else { "ahead" };
+        let text = format!(
+            "{:.1} s {word}, give or take {:.1} s",
+            skew.ahead.abs(),
+            skew.within
+        );
+        properties.push(("clock there", text));
+    }
+    if view.access.is_none() {
+        let version = border.version.as_deref().unwrap_or("not told");
+        let protocol = border
+            .protocol
+            .map_or_else(String::new, |v| format!(", protocol {v}"));
+        properties.push(("version", format!("{version}{protocol}")));
+        let till = when::rfc3339_or(border.descriptor_till, "-");
+        properties.push(("what it says holds till", till));
+        let changed = when::rfc3339_or(border.last_change, "-");
+        properties.push(("last change there", changed));
+    }
+    properties
+}
 
 /// A partner with a daemon.
 fn by_daemon(view: &PartnerView) -> Vec<Property> {
@@ -204,15 +263,15 @@ fn revocation_list(list: &ListView) -> String {
 pub(crate) struct Warning {
     /// What it is, and what to do.
     pub text: String,
-    /// Whether it is no fault of Alliance's two ends: a Keystone elsewhere is away.
-    pub is_elsewhere: bool,
+    /// Whether the partner works nevertheless, or its Keystone elsewhere is away.
+    pub is_minor: bool,
 }
 
 impl From<String> for Warning {
     fn from(text: String) -> Self {
         Self {
             text,
-            is_elsewhere: false,
+            is_minor: false,
         }
     }
 }
@@ -260,7 +319,7 @@ pub(crate) fn warnings(view: &PartnerView) -> Vec<Warning> {
                 text: format!(
                     "the Keystone of {name} cannot be asked (last answered: {seen}): {error}"
                 ),
-                is_elsewhere: true,
+                is_minor: true,
             },
         });
     }
@@ -273,10 +332,86 @@ pub(crate) fn warnings(view: &PartnerView) -> Vec<Warning> {
                 "the revocation list of {name} is {}: its signed tokens are asked about instead of validated here; see the daemon's log for why it is not read",
                 revocation_list(list)
             ),
-            is_elsewhere: true,
+            is_minor: true,
         });
     }
+    if view.partner.status == Status::Active {
+        let minor = ends_soon(view).into_iter().chain(differences(view));
+        warnings.extend(minor.map(|text| Warning {
+            text,
+            is_minor: true,
+        }));
+    }
     warnings
+}
+
+/// What ends within [`SOON`], or has ended.
+fn ends_soon(view: &PartnerView) -> Vec<String> {
+    let (name, at) = (&view.partner.name, when::now());
+    let left = |end: Seconds| match end - at {
+        left if left > 0 => format!("in {}", when::span(left)),
+        over => format!("{} ago", when::span(-over)),
+    };
+    let mut texts = Vec::new();
+    if let Some(till) = view.partner.trust_till
+        && till - at < SOON
+    {
+        texts.push(format!(
+            "the trust in {name} ends {}; to go on: alliance partner set {name} --trust-till DATE",
+            left(till)
+        ));
+    }
+    if let Some(till) = view
+        .border
+        .as_ref()
+        .and_then(|border| border.descriptor_till)
+        && till <= at
+    {
+        texts.push(format!(
+            "what {name} says of itself ran out {}; to ask it now: alliance partner repair {name}",
+            left(till)
+        ));
+    }
+    for key in &view.signing_keys {
+        if let Some(end) = key.not_after
+            && end - at < SOON
+            && key.retired_at.is_none()
+        {
+            texts.push(format!(
+                "the certificate {:.16} with which {name} signs tokens ends {}; its operator makes a new one",
+                key.id,
+                left(end)
+            ));
+        }
+    }
+    texts
+}
+
+/// Where the two ends differ.
+fn differences(view: &PartnerView) -> Vec<String> {
+    let name = &view.partner.name;
+    let Some(border) = &view.border else {
+        return Vec::new();
+    };
+    let mut texts = Vec::new();
+    if let Some(skew) = border.skew.filter(|skew| skew.is_worth_a_warning()) {
+        texts.push(format!(
+            "the clock of {name} differs from this cloud's by {:.0} s, and above 60 s its statements are refused; compare at both: timedatectl",
+            skew.ahead.abs()
+        ));
+    }
+    let ours = env!("CARGO_PKG_VERSION");
+    if let Some(theirs) = border.version.as_ref().filter(|theirs| *theirs != ours) {
+        texts.push(format!(
+            "{name} runs Alliance {theirs}, this cloud {ours}; upgrade the older one"
+        ));
+    }
+    if border.is_hidden {
+        texts.push(format!(
+            "the regions of {name} are hidden until it answers: [catalog] hide_unreachable"
+        ));
+    }
+    texts
 }
 
 /// The most urgent of the warnings, in a word or two.

@@ -3,11 +3,13 @@
 mod acceptances;
 mod agreements;
 mod caller;
+mod explain;
 mod guard;
 mod invitations;
 mod keystones;
 mod partners;
 mod problem;
+mod projects;
 mod regions;
 mod sessions;
 mod socket;
@@ -35,6 +37,7 @@ pub(crate) fn router(daemon: Arc<Daemon>, admins: AdminUids) -> Router {
     let operators = Router::new()
         .route("/v1/status", get(status::show))
         .route("/v1/regions", get(regions::list))
+        .route("/v1/explain", post(explain::explain))
         .route("/v1/partners", get(partners::list))
         .route(
             "/v1/partners/{name}",
@@ -60,6 +63,7 @@ pub(crate) fn router(daemon: Arc<Daemon>, admins: AdminUids) -> Router {
         )
         .route("/v1/agreements/end", post(agreements::end))
         .route("/v1/agreements/{id}", get(agreements::show))
+        .route("/v1/projects", get(projects::list))
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/tokens/revoke", post(sessions::revoke))
         .route("/v1/sessions/{id}/end", post(sessions::end))

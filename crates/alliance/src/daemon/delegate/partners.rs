@@ -175,6 +175,7 @@ impl Daemon {
             signing_keys: known.ring.keys().iter().map(key_view).collect(),
             revocation_list: self.list_view(known),
             access: known.plain().map(|plain| plain.access.clone()),
+            border: Some(self.border.view(known, at)),
             partner,
         }
     }
@@ -247,5 +248,6 @@ fn key_view(key: &SigningKey) -> KeyView {
         family: key.format_family(),
         id: key.id().to_owned(),
         retired_at: key.retired_at,
+        not_after: key.not_after(),
     }
 }

@@ -9,6 +9,7 @@ use axum::Json;
 use axum::extract::State;
 
 use crate::daemon::Daemon;
+use crate::daemon::border::Border;
 use crate::daemon::clock::now;
 use crate::daemon::directory::Known;
 use crate::daemon::own_catalog::Offer;
@@ -32,7 +33,7 @@ pub(crate) async fn list(State(daemon): State<Arc<Daemon>>) -> Json<Vec<RegionVi
         let regions = known.descriptor().map(|told| told.regions.iter());
         let regions = regions.into_iter().flatten();
         regions
-            .map(|region| view(known, region, &showing, &own))
+            .map(|region| view(&daemon.border, known, region, &showing, &own))
             .collect::<Vec<_>>()
     });
     Json(views.collect())
@@ -64,7 +65,13 @@ pub(super) fn warnings(known: &Known, showing: &Showing) -> Vec<String> {
     renamed.chain(hidden).collect()
 }
 
-fn view(known: &Known, region: &Region, showing: &Showing, own: &Offer) -> RegionView {
+fn view(
+    border: &Border,
+    known: &Known,
+    region: &Region,
+    showing: &Showing,
+    own: &Offer,
+) -> RegionView {
     let at = now();
     let live = known
         .facts
@@ -81,6 +88,8 @@ fn view(known: &Known, region: &Region, showing: &Showing, own: &Offer) -> Regio
         apis: region.services.iter().map(|s| api(s, own)).collect(),
         left_out: left_out(region, showing).take(MOST_LEFT_OUT).collect(),
         projects: live.map(|grant| grant.project_id.to_string()).collect(),
+        unreachable_since: border.silent_since(known),
+        is_hidden: border.is_hidden(known, at),
     }
 }
 

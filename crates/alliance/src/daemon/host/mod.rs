@@ -6,6 +6,7 @@ mod lists;
 mod logins;
 mod notary;
 mod offline;
+mod projects;
 mod role_sets;
 mod sessions;
 mod standings;
@@ -330,6 +331,9 @@ impl Host {
 
     async fn note_guest(&self, cloud_id: &CloudId, token: &Key, entrant: &Entrant) {
         let session = self.book.of(cloud_id, token);
+        if let Some(project_id) = &entrant.project_id {
+            self.book.projects.saw(cloud_id, project_id, now());
+        }
         self.note(SeenToken {
             token_sha256: HEXLOWER.encode(token),
             cloud_id: cloud_id.clone(),

@@ -8,11 +8,12 @@ use alliance_core::cloud::CloudId;
 use alliance_core::session::{Effect, Session, Sessions};
 use alliance_core::sign_out::Change;
 use alliance_core::statement::TokenFacts;
-use alliance_store::{EndedSession, SeenToken};
+use alliance_store::{EndedSession, GuestProject, SeenToken};
 use data_encoding::HEXLOWER;
 
 use super::Host;
 use super::guests::guest_key;
+use super::projects::Projects;
 use super::standings::Standings;
 use crate::daemon::clock::now;
 use crate::daemon::directory::Known;
@@ -27,6 +28,8 @@ pub(super) struct Book {
     heard_since: Mutex<HashMap<CloudId, Seconds>>,
     /// What was last known of the users who are here.
     pub(super) standings: Standings,
+    /// Their projects.
+    pub(super) projects: Projects,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -101,6 +104,9 @@ impl Book {
             let project_id = session.project_id.as_deref();
             self.standings
                 .note(cloud_id, &session.user_id, project_id, Some(roles));
+            if let Some(project) = &facts.project {
+                self.projects.is_called(cloud_id, project);
+            }
             self.add(cloud_id, session);
         }
     }
@@ -165,6 +171,8 @@ impl Host {
                 self.book.add(&cloud_id, session);
             }
         }
+        let projects = self.store.guest_projects().list().await?;
+        self.book.projects.read(projects);
         let ended = self.store.ended_sessions().list(at).await?;
         let rows = ended.iter().map(|(ended, _)| ended);
         self.book.end(
@@ -239,6 +247,27 @@ impl Host {
                     .map(|one| (cloud_id.clone(), Arc::clone(one)))
             })
             .collect()
+    }
+
+    /// Partners' projects whose users were let in here, also those of former partners.
+    pub(crate) fn projects(&self) -> Vec<GuestProject> {
+        self.book.projects.list()
+    }
+
+    /// Writes what is new of them.
+    ///
+    /// # Errors
+    /// The database's; the next call tries again.
+    pub(crate) async fn write_projects(&self) -> alliance_store::Result<()> {
+        let unwritten = self.book.projects.take_unwritten();
+        if unwritten.is_empty() {
+            return Ok(());
+        }
+        let written = self.store.guest_projects().note(&unwritten).await;
+        if written.is_err() {
+            self.book.projects.give_back(&unwritten);
+        }
+        written
     }
 
     async fn conclude(

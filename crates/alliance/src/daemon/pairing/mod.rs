@@ -58,6 +58,7 @@ impl Daemon {
                 signing_keys: Vec::new(),
                 revocation_list: None,
                 access: None,
+                border: None,
                 partner: Partner {
                     cloud_id,
                     name: draft.name,

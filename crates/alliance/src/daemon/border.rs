@@ -1,0 +1,219 @@
+//! How the way to each partner is, as the pulls from it show. In memory: a daemon that starts knows
+//! what the database has, and measures anew.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use alliance_core::Seconds;
+use alliance_core::cloud::CloudId;
+use alliance_core::skew::Skew;
+use alliance_peer::client::Contact;
+use alliance_store::Facts;
+
+use super::directory::Known;
+use crate::wire::{BorderView, RoundTrips};
+
+/// How many round trips are remembered for each partner.
+const ROUND_TRIPS: usize = 16;
+
+/// What the pulls showed.
+pub(crate) struct Border {
+    /// `[catalog] hide_unreachable`
+    hide_after: Option<Duration>,
+    partners: Mutex<HashMap<CloudId, Way>>,
+}
+
+#[derive(Debug)]
+struct Way {
+    is_silent: bool,
+    /// Since when it is so.
+    since: Seconds,
+    round_trips: VecDeque<Duration>,
+    skew: Option<Skew>,
+    version: Option<String>,
+}
+
+impl Way {
+    fn new(is_silent: bool, since: Seconds) -> Self {
+        Self {
+            is_silent,
+            since,
+            round_trips: VecDeque::new(),
+            skew: None,
+            version: None,
+        }
+    }
+}
+
+impl Border {
+    /// Nothing was measured yet. With `hide_after`, regions of a partner are hidden when it was silent
+    /// for so long.
+    pub(crate) fn new(hide_after: Option<Duration>) -> Self {
+        Self {
+            hide_after,
+            partners: Mutex::default(),
+        }
+    }
+
+    /// A partner has answered a pull.
+    pub(crate) fn answered(&self, cloud_id: &CloudId, contact: Option<Contact>, now: Seconds) {
+        let mut partners = self.lock();
+        let way = partners
+            .entry(cloud_id.clone())
+            .or_insert_with(|| Way::new(false, now));
+        if way.is_silent {
+            (way.is_silent, way.since) = (false, now);
+        }
+        if let Some(contact) = contact {
+            way.round_trips.truncate(ROUND_TRIPS - 1);
+            way.round_trips.push_front(contact.round_trip);
+            way.skew = contact.skew;
+            way.version = contact.version;
+        }
+    }
+
+    /// A partner, of which `facts` were known before, has not answered a pull.
+    pub(crate) fn was_silent(&self, cloud_id: &CloudId, facts: &Facts, now: Seconds) {
+        let mut partners = self.lock();
+        let way = partners
+            .entry(cloud_id.clone())
+            .or_insert_with(|| Way::new(true, silent_before(facts).unwrap_or(now)));
+        if !way.is_silent {
+            (way.is_silent, way.since) = (true, now);
+        }
+    }
+
+    /// Since when a partner does not answer; `None` if it does, as far as is known.
+    pub(crate) fn silent_since(&self, known: &Known) -> Option<Seconds> {
+        match self.lock().get(&known.partner.cloud_id) {
+            Some(way) => way.is_silent.then_some(way.since),
+            None => silent_before(&known.facts),
+        }
+    }
+
+    /// Whether a partner's regions are hidden at `now`, since it does not answer.
+    pub(crate) fn is_hidden(&self, known: &Known, now: Seconds) -> bool {
+        self.hide_after
+            .zip(self.silent_since(known))
+            .is_some_and(|(after, since)| now - since >= after.as_secs().cast_signed())
+    }
+
+    /// For operators.
+    pub(crate) fn view(&self, known: &Known, now: Seconds) -> BorderView {
+        let is_hidden = self.is_hidden(known, now);
+        let unreachable_since = self.silent_since(known);
+        let partners = self.lock();
+        let way = partners.get(&known.partner.cloud_id);
+        let told = known.descriptor();
+        BorderView {
+            reachable_since: way.filter(|way| !way.is_silent).map(|way| way.since),
+            unreachable_since,
+            is_hidden,
+            round_trips: way.and_then(|way| round_trips(&way.round_trips)),
+            skew: way.and_then(|way| way.skew),
+            last_change: known.facts.changed_at,
+            descriptor_till: told.map(|told| told.exp),
+            protocol: told.map(|told| told.v),
+            version: way.and_then(|way| way.version.clone()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<CloudId, Way>> {
+        self.partners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Since when a partner was silent before this daemon started.
+fn silent_before(facts: &Facts) -> Option<Seconds> {
+    facts.last_error.as_ref().and(facts.last_seen)
+}
+
+fn round_trips(measured: &VecDeque<Duration>) -> Option<RoundTrips> {
+    let seconds = |time: &Duration| time.as_secs_f64();
+    Some(RoundTrips {
+        last: seconds(measured.front()?),
+        least: seconds(measured.iter().min()?),
+        most: seconds(measured.iter().max()?),
+        count: measured.len(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::directory::tests::knows_west;
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    fn contact(millis: u64) -> Contact {
+        Contact {
+            round_trip: Duration::from_millis(millis),
+            skew: None,
+            version: Some("0.1.0".into()),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_partner_is_hidden_when_it_was_silent_long_enough_and_back_with_its_first_answer()
+    -> Outcome {
+        let (directory, _, west, _folder) = knows_west().await?;
+        let partners = directory.partners();
+        let known = partners.by_cloud(&west).ok_or("west is not known")?;
+        let border = Border::new(Some(Duration::from_secs(60)));
+        assert!(!border.is_hidden(known, 10_000), "it was never asked");
+        border.answered(&west, Some(contact(5)), 1000);
+        assert_eq!(border.silent_since(known), None);
+        border.was_silent(&west, &known.facts, 1030);
+        border.was_silent(&west, &known.facts, 1060);
+        assert_eq!(border.silent_since(known), Some(1030));
+        assert!(!border.is_hidden(known, 1089));
+        assert!(border.is_hidden(known, 1090));
+        border.answered(&west, None, 1100);
+        assert!(!border.is_hidden(known, 1100));
+        assert_eq!(border.view(known, 1100).reachable_since, Some(1100));
+        let never = Border::new(None);
+        never.was_silent(&west, &known.facts, 1000);
+        assert!(!never.is_hidden(known, 1_000_000));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_partner_that_was_silent_before_a_restart_is_so_since_it_was_last_seen() -> Outcome {
+        let (directory, store, west, _folder) = knows_west().await?;
+        store.partners().set_seen(&west, None, 500).await?;
+        directory.reload().await?;
+        let partners = directory.partners();
+        let known = partners.by_cloud(&west).ok_or("west is not known")?;
+        let border = Border::new(Some(Duration::from_secs(60)));
+        assert!(
+            !border.is_hidden(known, 1000),
+            "it answered until we stopped"
+        );
+        store.partners().set_failed(&west, "timeout").await?;
+        directory.reload().await?;
+        let partners = directory.partners();
+        let known = partners.by_cloud(&west).ok_or("west is not known")?;
+        assert!(border.is_hidden(known, 1000), "before its first pull");
+        border.was_silent(&west, &known.facts, 1000);
+        assert_eq!(border.silent_since(known), Some(500));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn only_the_last_round_trips_count() -> Outcome {
+        let (directory, _, west, _folder) = knows_west().await?;
+        let partners = directory.partners();
+        let known = partners.by_cloud(&west).ok_or("west is not known")?;
+        let border = Border::new(None);
+        for millis in [900, 4].into_iter().chain(10..25) {
+            border.answered(&west, Some(contact(millis)), 1000);
+        }
+        let view = border.view(known, 1000);
+        assert_eq!(view.version.as_deref(), Some("0.1.0"));
+        let measured = view.round_trips.ok_or("none was measured")?;
+        assert_eq!((measured.last, measured.most), (0.024, 0.024));
+        assert_eq!((measured.least, measured.count), (0.004, ROUND_TRIPS));
+        Ok(())
+    }
+}
