@@ -175,6 +175,8 @@ OTHERS = {
     ("revoke", "caching"),
     ("keystone_authtoken", "token_cache_time"),
     ("keystone_authtoken", "memcached_servers"),
+    ("DEFAULT", "enabled_import_methods"),
+    ("import_filtering_opts", "allowed_ports"),
 }
 UNIT = {"Unit", "Service", "Install"}
 
