@@ -12,7 +12,7 @@ use alliance_core::cloud::CloudId;
 use alliance_core::partner::Status;
 use alliance_core::refusal::Reason;
 use alliance_core::snapshot::Received;
-use alliance_core::{LONGEST_TOKEN_LIFE, Seconds};
+use alliance_core::{CLOCK_SKEW, LONGEST_TOKEN_LIFE, Seconds};
 use alliance_peer::client::guard::NoAnswer;
 use alliance_peer::client::{DescriptorNews, PeerError};
 use alliance_peer::request_id::RequestId;
@@ -40,6 +40,9 @@ const BETWEEN_WISHES: Duration = Duration::from_secs(5);
 /// How long before its start a daemon looks for agreements that ended while it was away: services
 /// remember tokens for less. Seconds.
 const LOOK_BACK: Seconds = 900;
+/// A partner's clock may have been wrong by [`CLOCK_SKEW`] one way, and then the other: that is not a
+/// partner that was set back.
+const SET_BACK: Seconds = 2 * CLOCK_SKEW;
 /// How many version documents are read at once.
 const DOCUMENTS_AT_ONCE: usize = 4;
 
@@ -396,7 +399,7 @@ impl Daemon {
         let last = known.descriptor();
         if let Some(last) = last {
             ensure!(
-                claims.iat >= last.iat,
+                claims.iat + SET_BACK >= last.iat,
                 "the partner's descriptor is older than the one that is known, by {} s; was it set back?",
                 last.iat - claims.iat
             );
@@ -557,7 +560,7 @@ mod tests {
         let stage = Stage::new().await?;
         stage.pull().await?;
         stage.says(|descriptor| {
-            descriptor.iat -= 100;
+            descriptor.iat -= SET_BACK + 60;
             descriptor.name = "yesterday".into();
         });
         let error = stage.pull().await.err().ok_or("set back")?;
