@@ -49,7 +49,7 @@ def _make(target: Path) -> None:
         mariadb.own(folder)
         mariadb.install(folder)
         port, password = free_port(), "migrating"
-        server = mariadb.start(folder, port, dies_with_us=True)
+        server = mariadb.start(folder, port)
         try:
             mariadb.wait_until_ready(server, folder)
             mariadb.execute(folder, mariadb.sql_of_user(password, NAMES))

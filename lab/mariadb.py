@@ -34,14 +34,14 @@ def version() -> str:
     return run([shutil.which("mariadbd", path=SERVER_PATH), "--version"], "mariadbd").split()[2]
 
 
-def unprivileged(dies_with_us: bool) -> list[str]:
-    """What to put before a server's command; if told so, it also ends when this process does."""
-    words = ["--pdeathsig", "TERM"] if dies_with_us else []
+def unprivileged() -> list[str]:
+    """What to put before a server's command; it also ends when this process does."""
+    words = ["setpriv", "--pdeathsig", "TERM"]
     if os.geteuid() == 0:
         name = account()
         group = str(pwd.getpwnam(name).pw_gid)
         words += ["--reuid", name, "--regid", group, "--clear-groups"]
-    return ["setpriv", *words] if words else []
+    return words
 
 
 def account() -> str:
@@ -51,11 +51,9 @@ def account() -> str:
 
 
 def own(folder: Path) -> None:
-    """Gives a folder, and all that is in it, to the server."""
+    """Gives a folder to the server."""
     if os.geteuid() == 0:
-        name = account()
-        for path in [folder, *folder.rglob("*")]:
-            shutil.chown(path, name, pwd.getpwnam(name).pw_gid)
+        shutil.chown(folder, account())
 
 
 @contextlib.contextmanager
@@ -67,7 +65,7 @@ def mariadb():
         own(folder)
         install(folder)
         password, port = secrets.token_hex(16), free_port()
-        server = start(folder, port, dies_with_us=True)
+        server = start(folder, port)
         try:
             wait_until_ready(server, folder)
             execute(folder, sql_of_user(password, ["alliance"]))
@@ -89,7 +87,7 @@ def sql_of_user(password: str, databases=()) -> str:
 
 def install(folder: Path) -> None:
     options = ["--auth-root-authentication-method=normal", "--skip-test-db"]
-    command = [*unprivileged(dies_with_us=True), "mariadb-install-db", *_common(folder), *options]
+    command = [*unprivileged(), "mariadb-install-db", *_common(folder), *options]
     run(command, "mariadb-install-db")
 
 
@@ -109,9 +107,9 @@ def command(folder: Path, port: int) -> list:
     ]
 
 
-def start(folder: Path, port: int, dies_with_us: bool) -> processes.Process:
+def start(folder: Path, port: int) -> processes.Process:
     return processes.start(
-        [*unprivileged(dies_with_us), *command(folder, port)],
+        [*unprivileged(), *command(folder, port)],
         env=dict(os.environ),
         log=folder / "log",
         record=folder / "process.json",
