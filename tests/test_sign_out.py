@@ -13,6 +13,8 @@ from tests.kit.waiting import until
 SERVED, REFUSED = (True, 200, 200), (False, 404, 401)
 #: In seconds; to be compared with [tokens] max_staleness, 60.
 SOON = 5
+#: And until daemons that were away have found each other again.
+BACK = 30
 
 
 def answers(cloud, token: str) -> tuple[bool, int, int]:
@@ -129,8 +131,8 @@ CAUSES = [
 ]
 
 
-def ended(east, guest: Guest) -> None:
-    until(functools.partial(guest.is_refused, east), "east refuses all of them", deadline=SOON)
+def ended(east, guest: Guest, deadline: float = SOON) -> None:
+    until(functools.partial(guest.is_refused, east), "east refuses all of them", deadline=deadline)
 
 
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.__name__)
@@ -245,17 +247,17 @@ def test_a_host_that_was_dead_hears_of_it_when_it_is_back(west, east, guest, whe
             log_out(west, guest)
     if when == "before":
         log_out(west, guest)
-    ended(east, guest)
+    ended(east, guest, BACK)
 
 
 def test_a_home_whose_daemon_was_dead_tells_when_it_is_back(west, east, guest):
     with west.killed("alliance"):
         log_out(west, guest)
         assert west.validate(guest.origin).status == 404
-    ended(east, guest)
+    ended(east, guest, BACK)
 
 
 def test_a_host_whose_keystone_was_down_refuses_when_it_is_back(west, east, guest):
     with east.stopped("keystone"):
         log_out(west, guest)
-    ended(east, guest)
+    ended(east, guest, BACK)

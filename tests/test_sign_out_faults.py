@@ -14,10 +14,8 @@ from tests.kit.faults import clock_off, full_disk, small_disk
 from tests.kit.proxy import Proxy
 from tests.kit.waiting import until
 from tests.test_login_passports import payload
-from tests.test_sign_out import log_out, take_roles, traveller, visit
+from tests.test_sign_out import BACK, log_out, take_roles, traveller, visit
 
-#: Seconds until a daemon that was away has connected and caught up.
-BACK = 30
 SKEW = 60
 
 
@@ -94,26 +92,29 @@ def clocks(west, token: str) -> tuple[float, float]:
     return datetime.datetime.fromisoformat(issued_at).timestamp(), passport["iat"]
 
 
-def follow(east, port: int) -> None:
+def follow(host, port: int) -> None:
     def follows() -> bool:
-        east.alliance("partner", "repair", "west", status=None)
-        return east.told("partner", "show", "west")["peer_url"].rstrip("/").endswith(f":{port}")
+        host.alliance("partner", "repair", "west", status=None)
+        return host.told("partner", "show", "west")["peer_url"].rstrip("/").endswith(f":{port}")
 
-    until(follows, f"east reaches west at port {port}", deadline=40)
+    until(follows, f"{host} reaches west at port {port}", deadline=40)
 
 
 @pytest.fixture(scope="module")
-def border(west, east):
-    """What east asks west goes through it."""
+def border(west, east, north):
+    """What east asks west goes through it, and what north asks."""
     port = west.port("alliance-peer")
     with Proxy(port) as proxy:
         url = f"https://127.0.0.1:{proxy.port}"
         with west.configured(alliance={"peer": {"url": url}}):
-            follow(east, proxy.port)
+            for host in (east, north):
+                follow(host, proxy.port)
             # A question that it asked on the old way may still wait there.
             east.restart("alliance")
             yield proxy
-        follow(east, port)
+        # Nobody finds the way back who still goes through it when it is gone.
+        for host in (east, north):
+            follow(host, port)
 
 
 def test_a_host_killed_before_it_hears_hears_it_again(west, east, guest, border):
@@ -187,7 +188,7 @@ def test_a_home_whose_disk_is_full_logs_out_and_tells_when_there_is_room(west, e
         ended(east, other)
 
 
-@pytest.mark.parametrize("skew", [-SKEW, SKEW])
+@pytest.mark.parametrize("skew", [-SKEW, SKEW] if os.environ.get("ALLIANCE_NIGHTLY") else [SKEW])
 def test_clouds_whose_clocks_differ(west, east, skew):
     with clock_off(west, skew):
         guest = arrives(west, east)
