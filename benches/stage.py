@@ -9,6 +9,7 @@ import struct
 import subprocess
 import time
 from base64 import urlsafe_b64encode
+from pathlib import Path
 
 from benches import programs
 from benches.client import Request, Sender, to_cloud, to_daemon
@@ -39,8 +40,8 @@ class Stage:
         self.sender = Sender(self.programs / "alliance-load")
         here = lab_folder()
         beside = here.with_name(here.name + "-stock")
-        _up(here, "west", "east")
-        _up(beside, "--without-alliance", "west")
+        up(here, "west", "east")
+        up(beside, "--without-alliance", "west")
         lab = Lab(here)
         self.west, self.east = Cloud(lab, "west"), Cloud(lab, "east")
         self.stock = Cloud(Lab(beside), "west")
@@ -110,7 +111,7 @@ class Stage:
 
     def lets_west_issue(self, provider: str) -> None:
         """West's own tokens are of another format from now on; former ones count nowhere."""
-        _up(lab_folder(), f"west={provider}")
+        up(lab_folder(), f"west={provider}")
 
     def questions(self) -> int:
         """How often east has asked west so far."""
@@ -132,11 +133,20 @@ def junk(tag: str) -> str:
     return f"{tag}~{token}" if tag else token
 
 
-def _up(folder, *words: str) -> None:
+def up(folder: Path, *words: str, services: str = "glance") -> None:
+    """Brings clouds up in a lab, with Keystone and these services."""
+    _lab(folder, "up", "--services", services, *words)
+
+
+def down(folder: Path) -> None:
+    _lab(folder, "down")
+
+
+def _lab(folder: Path, *words: str) -> None:
     done = subprocess.run(
-        [CHECKOUT / "lab" / "up", "--services", "glance", *words],
+        [CHECKOUT / "lab" / words[0], *words[1:]],
         env={**os.environ, "ALLIANCE_LAB": str(folder)},
         stdin=subprocess.DEVNULL,
     )
     if done.returncode:
-        raise LabError("the clouds to be measured did not start (above)")
+        raise LabError("the clouds to be measured did not start or end (above)")
