@@ -23,6 +23,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use self::fake_home::FakeHome;
 use super::Daemon;
 use super::clock::now;
 use crate::config::Config;
@@ -60,6 +61,15 @@ impl Bed {
             daemon: Daemon::open(config, None).await?,
             _folder: folder,
         })
+    }
+
+    /// A host, and a home whose users may come there, served until the third is dropped.
+    pub(crate) async fn with_home() -> Result<(Self, Arc<FakeHome>, Served), Failure> {
+        let (east, west) = (Self::new().await?, FakeHome::new()?);
+        let served = west.serve().await?;
+        let told = descriptor(&west.identity, &west.identity, &served.url)?;
+        east.knows("west", told, Role::Guest).await?;
+        Ok((east, west, served))
     }
 
     /// Makes another cloud a partner.

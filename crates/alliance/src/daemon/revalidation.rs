@@ -89,19 +89,13 @@ impl Daemon {
 
 #[cfg(test)]
 mod tests {
-    use alliance_core::partner::Role;
-
     use super::*;
-    use crate::daemon::bed::fake_home::FakeHome;
-    use crate::daemon::bed::{Bed, Failure, descriptor};
+    use crate::daemon::bed::{Bed, Failure};
     use crate::daemon::publish::tests::to_be_told;
 
     #[tokio::test]
     async fn who_is_gone_at_home_is_asked_about_and_silence_ends_nobody() -> Result<(), Failure> {
-        let (east, west) = (Bed::new().await?, FakeHome::new()?);
-        let served = west.serve().await?;
-        let told = descriptor(&west.identity, &west.identity, &served.url)?;
-        east.knows("west", told, Role::Guest).await?;
+        let (east, west, _served) = Bed::with_home().await?;
         let home = west.identity.cloud_id();
         east.receives(home, (0..6).map(|number| number.to_string()))
             .await?;

@@ -470,12 +470,11 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use alliance_core::descriptor::{Descriptor, Endpoint, Region, Service};
-    use alliance_core::partner::Role;
     use alliance_peer::identity::Identity;
 
     use super::*;
     use crate::daemon::bed::fake_home::FakeHome;
-    use crate::daemon::bed::{Bed, Failure, Served, descriptor};
+    use crate::daemon::bed::{Bed, Failure, Served};
 
     /// East, a host, and west, a partner that says of itself what the test wants.
     struct Stage {
@@ -486,10 +485,7 @@ mod tests {
 
     impl Stage {
         async fn new() -> Result<Self, Failure> {
-            let (east, west) = (Bed::new().await?, FakeHome::new()?);
-            let served = west.serve().await?;
-            let told = descriptor(&west.identity, &west.identity, &served.url)?;
-            east.knows("west", told, Role::Guest).await?;
+            let (east, west, served) = Bed::with_home().await?;
             Ok(Self {
                 east,
                 west,

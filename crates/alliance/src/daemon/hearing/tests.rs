@@ -27,10 +27,7 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Result<Self, Failure> {
-        let (east, west) = (Bed::new().await?, FakeHome::new()?);
-        let served = west.serve().await?;
-        let told = descriptor(&west.identity, &west.identity, &served.url)?;
-        east.knows("west", told, Role::Guest).await?;
+        let (east, west, served) = Bed::with_home().await?;
         Ok(Self {
             east,
             west,
