@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import hashlib
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,9 +13,10 @@ from lab.cache import Environment, ensure_file
 from lab.commands import base_settings, run
 from lab.state import Cloud, free_port
 
-#: Each with what migrates it, in the order in which one needs another.
-NOVA = ("nova_api", "nova_cell0", "nova")
-NAMES = ("keystone", "glance", "placement", *NOVA, "neutron", "cinder")
+NAMES = (
+    *("keystone", "glance", "placement", "neutron", "cinder"),
+    *("nova_api", "nova_cell0", "nova"),
+)
 #: Nova fills these with the parts of its own options, so that neither ports nor passwords stand in
 #: its cells: see "Template URLs in Cell Mappings" in its documentation.
 CELL_DATABASE = "{scheme}://{username}:{password}@{hostname}:{port}/{path}?{query}"
@@ -109,4 +109,4 @@ def _settings(program: str, urls: dict[str, str]) -> dict[str, str]:
     """All but Nova's API have their database in the same option."""
     name = program.split("-")[0]
     connection = {} if name == "placement" else {"OS_DATABASE__CONNECTION": urls[name]}
-    return {**base_settings(), **connection, "HOME": os.environ.get("HOME", "/")}
+    return {**base_settings(), **connection}

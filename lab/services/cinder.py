@@ -1,7 +1,5 @@
 """Cinder: its API, and the processes behind it. Volumes are pretended by its fake driver."""
 
-from pathlib import Path
-
 from lab import databases
 from lab.services import rabbitmq
 from lab.services.rpc import RpcService
@@ -37,10 +35,6 @@ class CinderProcess(RpcService):
     part = "cinder"
     database = "cinder"
     after = ("mariadb", "rabbitmq")
-
-    @property
-    def configuration(self) -> Path:
-        return self.folder / "cinder.conf"
 
     def prepare(self) -> None:
         write_secret(self.configuration, configuration(self))

@@ -1,7 +1,5 @@
 """Nova: its API, and the processes behind it. Servers are pretended by its fake driver."""
 
-from pathlib import Path
-
 from lab import databases
 from lab.services import rabbitmq
 from lab.services.mariadb import MariaDb
@@ -42,10 +40,6 @@ class NovaProcess(RpcService):
     said_at = "last_seen_up"
     #: What computes has no access to the databases.
     with_databases = True
-
-    @property
-    def configuration(self) -> Path:
-        return self.folder / "nova.conf"
 
     def prepare(self) -> None:
         write_secret(self.configuration, configuration(self, self.with_databases))

@@ -1,5 +1,7 @@
 """A process of Nova or Cinder that works off messages."""
 
+from pathlib import Path
+
 from lab.services.mariadb import MariaDb
 from lab.services.service import Service
 
@@ -11,12 +13,12 @@ class RpcService(Service):
     environment_name = "services"
     #: That database.
     database = ""
-    #: Columns of its table `services` that say when, the later counts.
+    #: The column of its table `services` that says when it last did; empty the first time.
     said_at = "updated_at"
 
     @property
-    def configuration(self):
-        raise NotImplementedError
+    def configuration(self) -> Path:
+        return self.folder / f"{self.database}.conf"
 
     def command(self) -> list:
         return [self.environment().bin(self.name), "--config-file", self.configuration]
