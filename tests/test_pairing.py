@@ -221,13 +221,15 @@ def test_two_pairings_of_two_clouds_at_once_end_as_one(inviter, acceptor):
         ]
         ended = [command.status() for command in accepting]
     known = [
-        [partner["cloud_id"] for partner in daemon.told("partner", "list")]
+        [(partner["cloud_id"], partner["role"]) for partner in daemon.told("partner", "list")]
         for daemon in (inviter, acceptor)
     ]
-    if 0 in ended:
-        assert known == [[acceptor.cloud_id], [inviter.cloud_id]]
-    else:
-        assert known == [[], []]
+    paired = {
+        (0, 1): [[(acceptor.cloud_id, "host")], [(inviter.cloud_id, "guest")]],
+        (1, 0): [[(acceptor.cloud_id, "guest")], [(inviter.cloud_id, "host")]],
+        (1, 1): [[], []],
+    }
+    assert known == paired[tuple(ended)]
 
 
 def test_a_cloud_does_not_pair_with_itself(inviter):

@@ -142,6 +142,15 @@ pub enum Error {
         /// Its alias here.
         name: String,
     },
+    /// The two clouds invited each other, and one pairing is under way.
+    #[error(
+        "a pairing with that cloud is under way already, named {name}; let it end, or end it with \
+         `alliance partner remove {name}`"
+    )]
+    PairingUnderWay {
+        /// Its alias on that side.
+        name: String,
+    },
     /// Another cloud whose id begins alike: their tokens could not be told apart.
     #[error(
         "the ids of that cloud and of partner {name} both begin with {tag}; \

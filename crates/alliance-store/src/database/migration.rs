@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0006_login_passports.sql"),
     include_str!("../../migrations/0007_leases.sql"),
     include_str!("../../migrations/0008_border.sql"),
+    include_str!("../../migrations/0009_pairings.sql"),
 ];
 
 /// The schema of this version.

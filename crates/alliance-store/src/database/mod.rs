@@ -40,6 +40,7 @@ pub(crate) enum Dialect {
 pub(crate) struct Database {
     pool: AnyPool,
     dialect: Dialect,
+    cloud: CloudId,
 }
 
 impl Database {
@@ -61,7 +62,13 @@ impl Database {
         Ok(Self {
             pool,
             dialect: location.dialect(),
+            cloud: cloud.clone(),
         })
+    }
+
+    /// Whose database it is.
+    pub(crate) fn cloud(&self) -> &CloudId {
+        &self.cloud
     }
 
     /// For single statements that read.

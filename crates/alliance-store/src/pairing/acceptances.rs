@@ -11,6 +11,7 @@ use alliance_core::token::Login;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use super::crossing;
 use crate::database::row::{Columns, to_json};
 use crate::database::{Database, retrying};
 use crate::error::{Error, Result};
@@ -109,7 +110,7 @@ impl Acceptances<'_> {
     ///
     /// # Errors
     /// [`Error::NameTaken`], [`Error::CloudTaken`], [`Error::TagCollision`],
-    /// [`Error::AcceptanceIs`] paired.
+    /// [`Error::PairingUnderWay`], [`Error::AcceptanceIs`] paired.
     pub async fn create(self, new: &NewAcceptance, now: Seconds) -> Result<Acceptance> {
         super::invitations::Invitations(self.0)
             .expire_due(now)
@@ -208,6 +209,7 @@ impl Acceptances<'_> {
     async fn create_once(self, new: &NewAcceptance, now: Seconds) -> Result<Acceptance> {
         let inviter = &new.descriptor.claims.iss;
         let mut transaction = self.0.write().await?;
+        crossing::lock(&mut transaction).await?;
         if let Some(found) = find(&mut transaction, &new.id).await? {
             match found.state {
                 AcceptanceState::Waiting if found.name == new.name => return Ok(found),
@@ -225,6 +227,7 @@ impl Acceptances<'_> {
             }
         }
         insertion::require_unknown(&mut transaction, inviter).await?;
+        crossing::require_no_invitation(&mut transaction, inviter, now).await?;
         alias::take(&mut transaction, &new.name, &alias::acceptance(&new.id)).await?;
         sqlx::query(
             "INSERT INTO acceptances (id, name, role, inviter, url, secret, trust_till, login,

@@ -8,6 +8,7 @@ use alliance_core::token::Login;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use super::crossing;
 use crate::database::row::{Columns, to_json};
 use crate::database::{Database, retrying};
 use crate::error::{Error, Result};
@@ -125,7 +126,7 @@ impl Invitations<'_> {
     /// # Errors
     /// [`Error::AlreadyUsed`] by another cloud, [`Error::NotExpected`],
     /// [`Error::InvitationIs`] expired or rejected, [`Error::CloudTaken`],
-    /// [`Error::TagCollision`], [`Error::NoSuchInvitation`].
+    /// [`Error::TagCollision`], [`Error::PairingUnderWay`], [`Error::NoSuchInvitation`].
     pub async fn accept(
         self,
         id: &str,
@@ -225,6 +226,7 @@ impl Invitations<'_> {
     ) -> Result<Invitation> {
         let acceptor = &descriptor.claims.iss;
         let mut transaction = self.0.write().await?;
+        crossing::lock(&mut transaction).await?;
         let found = require(&mut transaction, id).await?;
         match (found.state_at(now), &found.acceptor) {
             (InvitationState::Accepted | InvitationState::Confirmed, Some(first)) => {
@@ -244,6 +246,7 @@ impl Invitations<'_> {
             });
         }
         insertion::require_unknown(&mut transaction, acceptor).await?;
+        crossing::require_no_acceptance(&mut transaction, acceptor, self.0.cloud()).await?;
         let accepted = sqlx::query(
             "UPDATE invitations SET state = ?, acceptor = ?, accepted_at = ?, descriptor = ?,
                 claims = ? WHERE id = ? AND state = ?",

@@ -2,5 +2,6 @@
 //! transaction that decides them.
 
 pub(crate) mod acceptances;
+pub(crate) mod crossing;
 pub(crate) mod drafts;
 pub(crate) mod invitations;

@@ -1,9 +1,13 @@
+use std::cmp::Ordering;
+
 use alliance_core::invitation::{AcceptanceState, CONFIRMATION_TIME};
 use alliance_core::partner::{Role, Status};
 use alliance_core::token::Login;
 use alliance_store::{Error, NewAcceptance, Store};
 
-use crate::bed::{Bed, Outcome, acceptance, cloud, descriptor, on_both, pair};
+use crate::bed::{
+    Bed, Outcome, acceptance, cloud, descriptor, invitation, name_of_a_cloud, on_both, pair,
+};
 
 on_both!(
     a_pairing_that_the_inviter_confirmed_is_a_partner_and_has_no_secret,
@@ -15,6 +19,9 @@ on_both!(
     this_side_waits_a_little_longer_than_the_inviter,
     pairing_many_times_at_once_makes_one_partner,
     an_invitation_without_an_end_ends_nothing_else,
+    two_clouds_that_accept_each_others_invitation_pair_by_that_of_the_smaller_id,
+    who_was_accepted_by_a_cloud_accepts_nothing_of_it,
+    an_acceptance_and_being_accepted_at_once_never_both_happen,
 );
 
 async fn a_pairing_that_the_inviter_confirmed_is_a_partner_and_has_no_secret(bed: &Bed) -> Outcome {
@@ -139,15 +146,16 @@ async fn the_same_invitation_again_waits_on_and_begins_anew_after_a_cancellation
 
 async fn a_pairing_that_fails_half_way_changes_nothing(bed: &Bed) -> Outcome {
     let store = bed.open().await?;
+    let inviter = name_of_a_cloud(Ordering::Greater);
     let new = NewAcceptance {
         name: "west2".into(),
-        ..acceptance("west")
+        ..acceptance(&inviter)
     };
     store.acceptances().create(&new, 1).await?;
-    pair(&store, "west").await?;
+    pair(&store, &inviter).await?;
     let failed = store
         .acceptances()
-        .pair(&new.id, &descriptor("west"), 20)
+        .pair(&new.id, &descriptor(&inviter), 20)
         .await;
     assert!(
         matches!(failed, Err(Error::CloudTaken { .. })),
@@ -232,5 +240,84 @@ async fn an_invitation_without_an_end_ends_nothing_else(bed: &Bed) -> Outcome {
     store.acceptances().create(&endless, 10).await?;
     assert!(store.acceptances().expire_due(20).await?.is_empty());
     assert_eq!(store.drafts(20).await?.len(), 1);
+    Ok(())
+}
+
+async fn two_clouds_that_accept_each_others_invitation_pair_by_that_of_the_smaller_id(
+    bed: &Bed,
+) -> Outcome {
+    let store = bed.open().await?;
+    for order in [Ordering::Less, Ordering::Greater] {
+        let other = name_of_a_cloud(order);
+        let (theirs, ours) = (acceptance(&other), invitation(&format!("{other}-ours")));
+        store.acceptances().create(&theirs, 1).await?;
+        store.invitations().create(&ours, 1).await?;
+        let accepted = store
+            .invitations()
+            .accept(&ours.id, &descriptor(&other), 2)
+            .await;
+        if order == Ordering::Greater {
+            assert!(accepted.is_ok(), "{accepted:?}");
+            continue;
+        }
+        assert!(
+            matches!(&accepted, Err(Error::PairingUnderWay { name }) if *name == theirs.name),
+            "{accepted:?}"
+        );
+        store.acceptances().cancel(&theirs.id, 3).await?;
+        store
+            .invitations()
+            .accept(&ours.id, &descriptor(&other), 4)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn who_was_accepted_by_a_cloud_accepts_nothing_of_it(bed: &Bed) -> Outcome {
+    let store = bed.open().await?;
+    let (ours, theirs) = (invitation("ours"), acceptance("west"));
+    store.invitations().create(&ours, 1).await?;
+    store
+        .invitations()
+        .accept(&ours.id, &descriptor("west"), 2)
+        .await?;
+    let over = ours.expires_at + CONFIRMATION_TIME;
+    for at in [3, over - 1] {
+        let refused = store.acceptances().create(&theirs, at).await;
+        assert!(
+            matches!(&refused, Err(Error::PairingUnderWay { name }) if name == "ours"),
+            "{refused:?}"
+        );
+    }
+    store.acceptances().create(&acceptance("north"), 3).await?;
+    store.acceptances().create(&theirs, over).await?;
+    Ok(())
+}
+
+async fn an_acceptance_and_being_accepted_at_once_never_both_happen(bed: &Bed) -> Outcome {
+    let store = bed.open().await?;
+    let other = name_of_a_cloud(Ordering::Less);
+    for round in 0..20 {
+        let ours = invitation(&format!("ours-{round}"));
+        let theirs = NewAcceptance {
+            name: format!("theirs-{round}"),
+            ..acceptance(&other)
+        };
+        store.invitations().create(&ours, 1).await?;
+        let (acceptances, invitations) = (store.acceptances(), store.invitations());
+        let description = descriptor(&other);
+        let (accepting, accepted) = tokio::join!(
+            acceptances.create(&theirs, 2),
+            invitations.accept(&ours.id, &description, 2),
+        );
+        assert!(
+            accepting.is_ok() != accepted.is_ok(),
+            "{accepting:?} {accepted:?}"
+        );
+        invitations.reject(&ours.id, 3).await?;
+        if accepting.is_ok() {
+            acceptances.cancel(&theirs.id, 3).await?;
+        }
+    }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! A database of its own for each test, of either kind.
 
+use std::cmp::Ordering;
 use std::error::Error;
 use std::io::Write;
 use std::sync::Once;
@@ -128,6 +129,14 @@ pub(crate) fn this_cloud() -> CloudId {
 
 pub(crate) fn cloud(name: &str) -> CloudId {
     CloudId::from_spki(name.as_bytes())
+}
+
+/// A name whose cloud's id is `than` this cloud's.
+pub(crate) fn name_of_a_cloud(than: Ordering) -> String {
+    (0..)
+        .map(|number| format!("cloud-{number}"))
+        .find(|name| cloud(name).cmp(&this_cloud()) == than)
+        .unwrap_or_default()
 }
 
 /// How the cloud of that name describes itself.

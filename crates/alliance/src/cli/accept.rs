@@ -5,7 +5,7 @@ use std::time::Duration;
 use alliance_core::Seconds;
 use alliance_core::invitation::{AcceptanceState, Invitation};
 use alliance_core::label::{clean, is_alias};
-use alliance_core::partner::Status;
+use alliance_core::partner::{Partner, Status};
 use anyhow::Context;
 use clap::Args;
 
@@ -113,6 +113,7 @@ impl Accept {
         if let Err(failure) = outcome {
             if let Some((operator, created)) = &created
                 && !matches!(failure, Failure::Unreachable(_))
+                && !Self::is_partner(&answer, daemon).await?
             {
                 operator.undo(created, out).await;
             }
@@ -135,11 +136,7 @@ impl Accept {
             }
         };
         let partners: Vec<PartnerView> = daemon.get(&["partners"]).send().await?;
-        let known = partners.iter().map(|view| &view.partner).find(|partner| {
-            partner.cloud_id == answer.inviter.cloud_id
-                && !matches!(partner.status, Status::Draft | Status::Removed)
-        });
-        if let Some(partner) = known {
+        if let Some(partner) = known(&partners, answer) {
             return Err(Failure::refused(format_args!(
                 "that cloud is a partner already, named {}; nothing was sent. To pair anew, remove it first",
                 partner.name
@@ -158,6 +155,20 @@ impl Accept {
             None => Ok(name),
         }
     }
+
+    /// Whether the inviter has become a partner another way: what Keystone has for it is needed.
+    async fn is_partner(answer: &InspectAnswer, daemon: &Daemon) -> Result<bool, Failure> {
+        let partners: Vec<PartnerView> = daemon.get(&["partners"]).send().await?;
+        Ok(known(&partners, answer).is_some())
+    }
+}
+
+/// The inviter, if it is a partner.
+fn known<'p>(partners: &'p [PartnerView], answer: &InspectAnswer) -> Option<&'p Partner> {
+    partners.iter().map(|view| &view.partner).find(|partner| {
+        partner.cloud_id == answer.inviter.cloud_id
+            && !matches!(partner.status, Status::Draft | Status::Removed)
+    })
 }
 
 impl Waiting<'_> {

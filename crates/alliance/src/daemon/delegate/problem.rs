@@ -63,6 +63,7 @@ impl From<alliance_store::Error> for ApiError {
             E::NameTaken { .. }
             | E::CloudTaken { .. }
             | E::TagCollision { .. }
+            | E::PairingUnderWay { .. }
             | E::FormatTaken { .. }
             | E::IllegalChange(_)
             | E::TrustIsOver { .. }

@@ -70,12 +70,12 @@ impl Daemon {
         };
         let acceptance = self.store.acceptances().create(&new, now()).await?;
         if let Err(error) = self.send_acceptance(&acceptance).await {
-            // Where the inviter's answer got lost, it may have been accepted there: the
-            // background goes on asking only for what this side still wants.
             self.store
                 .acceptances()
                 .cancel(&invitation.id, now())
                 .await?;
+            // Where the inviter's answer got lost, it may have been accepted there.
+            self.withdraw_soon(acceptance);
             return Err(ApiError::upstream(format!(
                 "the inviter did not take the acceptance: {error:#}"
             )));

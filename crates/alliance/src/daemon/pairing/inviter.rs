@@ -218,11 +218,13 @@ impl Daemon {
                 .await;
                 Err(PeerApiError::pairing_closed(error.to_string()))
             }
-            Err(error @ (Error::CloudTaken { .. } | Error::TagCollision { .. })) => {
-                Err(PeerApiError::pairing_closed(format!(
-                    "the inviter cannot pair with this cloud: {error}"
-                )))
-            }
+            Err(
+                error @ (Error::CloudTaken { .. }
+                | Error::TagCollision { .. }
+                | Error::PairingUnderWay { .. }),
+            ) => Err(PeerApiError::pairing_closed(format!(
+                "the inviter cannot pair with this cloud: {error}"
+            ))),
             Err(error) => Err(PeerApiError::internal(error)),
         }
     }
