@@ -28,8 +28,16 @@ _local = threading.local()
 
 
 def stored():
-    """Keystone has stored a revocation event, or disabled or enabled something."""
+    """Keystone has disabled or enabled something."""
     _send(_STORED)
+
+
+def revoked(event):
+    """Keystone has stored a revocation event.
+
+    :param event: as ``GET /v3/OS-REVOKE/events`` shows it
+    """
+    _send(json.dumps({'revoked': event}).encode('utf-8'))
 
 
 def catalog():

@@ -31,7 +31,7 @@ class Revoke(sql.Revoke):
     def revoke(self, event):
         """Store an event."""
         super().revoke(event)
-        poke.stored()
+        poke.revoked(event.to_dict())
 
 
 def _changed(_service, _resource_type, _operation, _payload):

@@ -110,7 +110,28 @@ STORED = [{}]
 def test_whatever_ends_a_token_pokes_the_daemon(world, api, ann, pokes, cause):
     pokes.all()
     cause(api, ann)
-    assert {} in pokes.all()
+    assert [poke for poke in pokes.all() if poke == {} or 'revoked' in poke]
+
+
+@pytest.mark.parametrize(
+    'cause',
+    [
+        log_out,
+        lambda _api, ann: PROVIDERS.identity_api.update_user(ann.id, {'enabled': False}),
+        lambda _api, ann: PROVIDERS.resource_api.delete_project(ann.project['id']),
+        lambda _api, ann: PROVIDERS.revoke_api.revoke_by_audit_chain_id('chain', ann.project['id']),
+    ],
+    ids=['logout', 'disabled', 'project gone', 'chain'],
+)
+def test_a_poke_says_what_keystone_has_stored(world, api, ann, pokes, cause):
+    """To the letter: the daemon, which reads it later, knows it again."""
+    before = [event.to_dict() for event in PROVIDERS.revoke_api.list_events()]
+    pokes.all()
+    cause(api, ann)
+    stored = [event.to_dict() for event in PROVIDERS.revoke_api.list_events()]
+    poked = [poke['revoked'] for poke in pokes.all() if 'revoked' in poke]
+    assert poked
+    assert sorted(map(str, poked)) == sorted(str(event) for event in stored if event not in before)
 
 
 def test_a_role_that_is_taken_names_who_lost_it(world, ann, pokes):
@@ -129,7 +150,7 @@ def test_a_group_that_is_left_or_loses_a_role_pokes_too(world, ann, pokes):
     PROVIDERS.assignment_api.delete_grant(ann.role, **where)
     assert {'look_again': {'project_id': ann.project['id']}} in pokes.all()
     PROVIDERS.identity_api.remove_user_from_group(ann.id, group['id'])
-    assert {} in pokes.all()
+    assert [poke for poke in pokes.all() if 'revoked' in poke]
     inherited = {**where, 'inherited_to_projects': True}
     PROVIDERS.assignment_api.create_grant(ann.role, **inherited)
     PROVIDERS.assignment_api.delete_grant(ann.role, **inherited)

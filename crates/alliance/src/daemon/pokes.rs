@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alliance_core::keystone_id::is_foreign_id;
+use alliance_core::revocation::RevocationEvent;
 use alliance_core::sign_out::LookAgain;
 use anyhow::{Context, bail};
 use serde::Deserialize;
@@ -30,10 +31,13 @@ pub(crate) struct Pokes {
     path: PathBuf,
 }
 
-/// What a datagram says: nothing if Keystone's tables say it. Fields of later versions are left out.
+/// What a datagram says: nothing if Keystone's tables say it alone. Fields of later versions are left
+/// out.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 struct Poke {
+    /// What Keystone has stored: its tables say it too.
+    revoked: Option<RevocationEvent>,
     /// About whom hosts must ask again.
     look_again: Option<LookAgain>,
     /// It is about the catalog, and nothing has ended.
@@ -85,6 +89,10 @@ impl Daemon {
             match pokes.socket.recv(&mut datagram).await {
                 Ok(length) => match understand(datagram.get(..length).unwrap_or_default()) {
                     Some(Poke { catalog: true, .. }) => self.catalog.stale(),
+                    Some(Poke {
+                        revoked: Some(event),
+                        ..
+                    }) => self.noticing.revoked(event),
                     Some(poke) => self.noticing.poke(poke.look_again),
                     None => tracing::debug!(length, "a poke was not understood"),
                 },
@@ -122,6 +130,12 @@ mod tests {
         let ann = understand(br#"{"look_again": {"user_id": "ann", "newer": 1}}"#);
         let ann = ann.and_then(|poke| poke.look_again?.user_id);
         assert_eq!(ann, Some("ann".to_owned()));
+        let logout = understand(
+            br#"{"revoked": {"audit_id": "a", "issued_before": "2026-11-28T08:00:00.000000Z",
+                "revoked_at": "2026-11-28T08:00:00.000000Z"}}"#,
+        );
+        let ended = logout.and_then(|poke| poke.revoked?.audit_id);
+        assert_eq!(ended, Some("a".to_owned()));
         let catalog = understand(br#"{"catalog": true}"#);
         assert!(catalog.is_some_and(|poke| poke.catalog));
         let long = format!(r#"{{"newer": "{}"}}"#, "x".repeat(LONGEST));
@@ -132,6 +146,9 @@ mod tests {
             br#"{"look_again": {"user_id": "a b"}}"#,
             br#"{"look_again": {"user_id": 7}}"#,
             br#"{"catalog": 7}"#,
+            br#"{"revoked": {"audit_id": "a"}}"#,
+            br#"{"revoked": {"audit_id": 7, "issued_before": "2026-11-28T08:00:00Z"}}"#,
+            br#"{"revoked": {"issued_before": "yesterday"}}"#,
             long.as_bytes(),
         ] {
             assert_eq!(understand(wrong), None, "{wrong:?}");

@@ -1,8 +1,9 @@
 //! Single sign-out at home: what ends a token here is noted, and hosts are told.
 //!
-//! Keystone's own tables are the source, read from where the last reading began; a poke of the plugin
-//! says that there is something to read. What leaves no event there is in the poke itself, or is found
-//! by comparing what is disabled now with what was.
+//! Keystone's own tables are the source, read from where the last reading began. A poke of the plugin
+//! says what was stored there, so that it is told at once, and costs no reading; or that there is
+//! something to read. What leaves no event there is in the poke itself, or is found by comparing what is
+//! disabled now with what was.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,11 +43,13 @@ const OVERLAP: Seconds = 2 * CLOCK_SKEW;
 const WAIT: Duration = Duration::from_secs(25);
 /// How many users and projects wait at most to be noted; more are all of them.
 const MOST_DOUBTS: usize = 1000;
+/// How many events wait at most to be noted; more are read.
+const MOST_EVENTS: usize = 1000;
 
 /// What is to be noted, and who waits for it.
 pub(crate) struct Noticing {
     poked: Notify,
-    doubts: Mutex<BTreeSet<LookAgain>>,
+    said: Mutex<Said>,
     noted: watch::Sender<u64>,
     /// The poll of each host that waits.
     waiting: Mutex<HashMap<CloudId, Arc<Notify>>>,
@@ -56,11 +59,20 @@ impl Default for Noticing {
     fn default() -> Self {
         Self {
             poked: Notify::new(),
-            doubts: Mutex::default(),
+            said: Mutex::default(),
             noted: watch::Sender::default(),
             waiting: Mutex::default(),
         }
     }
+}
+
+/// What pokes said that is not noted yet.
+#[derive(Debug, Default)]
+struct Said {
+    doubts: BTreeSet<LookAgain>,
+    events: Vec<RevocationEvent>,
+    /// Something that only Keystone says.
+    read: bool,
 }
 
 /// A poll that waits: the only one of its host.
@@ -83,8 +95,10 @@ impl Drop for Waiting<'_> {
 impl Noticing {
     /// Something may have ended; `doubt` says about whom hosts must ask again.
     pub(crate) fn poke(&self, doubt: Option<LookAgain>) {
+        let mut said = self.said();
+        said.read = true;
         if let Some(doubt) = doubt {
-            let mut doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+            let doubts = &mut said.doubts;
             let everything = LookAgain::default();
             if doubts.len() >= MOST_DOUBTS && !doubts.contains(&doubt) {
                 *doubts = [everything].into();
@@ -92,6 +106,19 @@ impl Noticing {
                 doubts.insert(doubt);
             }
         }
+        drop(said);
+        self.poked.notify_one();
+    }
+
+    /// Keystone has stored this event.
+    pub(crate) fn revoked(&self, event: RevocationEvent) {
+        let mut said = self.said();
+        if said.events.len() < MOST_EVENTS {
+            said.events.push(event);
+        } else {
+            said.read = true;
+        }
+        drop(said);
         self.poked.notify_one();
     }
 
@@ -113,20 +140,38 @@ impl Noticing {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) -> BTreeSet<LookAgain> {
-        let mut doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *doubts)
+    fn take(&self) -> Said {
+        std::mem::take(&mut *self.said())
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What was read of Keystone so far.
 #[derive(Default)]
 struct Reading {
-    /// When the last one began.
+    /// When the last one that succeeded began.
     began: Option<Seconds>,
+    /// When the last one ended.
+    ended: Option<Instant>,
     /// When all was read last.
     all: Option<Instant>,
     disabled: Option<Disabled>,
+}
+
+impl Reading {
+    /// How long the next one may wait.
+    fn is_due_in(&self) -> Duration {
+        self.ended.map_or(Duration::ZERO, |ended| {
+            READ_EVERY.saturating_sub(ended.elapsed())
+        })
+    }
+
+    fn is_due(&self) -> bool {
+        self.is_due_in().is_zero()
+    }
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -140,15 +185,19 @@ impl Daemon {
     pub(crate) async fn note_sign_outs(self: Arc<Self>) {
         let mut reading = Reading::default();
         loop {
-            let doubts = self.noticing.take();
+            let said = self.noticing.take();
             if self.has_hosts() {
-                self.note(doubts.into_iter().map(said_once)).await;
-                self.read(&mut reading).await;
+                let events = said.events.into_iter().map(stored);
+                let doubts = said.doubts.into_iter().map(said_once);
+                self.note(events.flatten().chain(doubts)).await;
+                if said.read || reading.is_due() {
+                    self.read(&mut reading).await;
+                }
             } else {
                 reading = Reading::default();
             }
             // A time-out is as good as a poke.
-            let _ = timeout(READ_EVERY, self.noticing.poked.notified()).await;
+            let _ = timeout(reading.is_due_in(), self.noticing.poked.notified()).await;
             sleep(GATHER).await;
         }
     }
@@ -161,6 +210,7 @@ impl Daemon {
                 tracing::warn!(%error, "our Keystone did not say what has ended; hosts ask about tokens when their last answer is too old");
             }
         }
+        reading.ended = Some(Instant::now());
     }
 
     fn has_hosts(&self) -> bool {
@@ -211,15 +261,7 @@ impl Daemon {
         if all {
             reading.all = Some(Instant::now());
         }
-        let earliest = began - LONGEST_TOKEN_LIFE;
-        let events = events
-            .into_iter()
-            .filter(|event| event.issued_before.as_second() > earliest)
-            .map(|event| NewSignOut {
-                digest: Some(digest(&event)),
-                change: Change::Revoked(event),
-            })
-            .filter(|new| new.change.concerns_travellers());
+        let events = events.into_iter().filter_map(stored);
         Ok(events.chain(doubts.into_iter().map(said_once)).collect())
     }
 
@@ -307,6 +349,18 @@ impl Home {
         };
         Ok(self.sign(&sign_out)?)
     }
+}
+
+/// An event of Keystone's, if it can still be about a token abroad. Read again it is the same one.
+fn stored(event: RevocationEvent) -> Option<NewSignOut> {
+    if event.issued_before.as_second() <= now() - LONGEST_TOKEN_LIFE {
+        return None;
+    }
+    let new = NewSignOut {
+        digest: Some(digest(&event)),
+        change: Change::Revoked(event),
+    };
+    new.change.concerns_travellers().then_some(new)
 }
 
 fn said_once(doubt: LookAgain) -> NewSignOut {

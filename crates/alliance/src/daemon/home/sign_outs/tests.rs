@@ -152,15 +152,61 @@ fn a_flood_of_pokes_is_one_doubt_about_everything() {
         })
     };
     noticing.poke(None);
-    assert!(noticing.take().is_empty());
+    assert!(noticing.take().doubts.is_empty());
     for number in 0..MOST_DOUBTS {
         noticing.poke(doubt(number));
         noticing.poke(doubt(0));
     }
-    assert_eq!(noticing.take().len(), MOST_DOUBTS);
+    assert_eq!(noticing.take().doubts.len(), MOST_DOUBTS);
     for number in 0..=MOST_DOUBTS + 1 {
         noticing.poke(doubt(number));
     }
-    assert_eq!(noticing.take(), [LookAgain::default()].into());
-    assert!(noticing.take().is_empty());
+    assert_eq!(noticing.take().doubts, [LookAgain::default()].into());
+    assert!(noticing.take().doubts.is_empty());
+}
+
+#[tokio::test]
+async fn what_a_poke_says_is_told_without_keystone_and_once() -> Outcome {
+    let (west, served) = home().await?;
+    let east = host(&west, &served, "east").await?;
+    let logout = |audit_id: &str| RevocationEvent {
+        audit_id: Some(audit_id.to_owned()),
+        issued_before: Timestamp::now(),
+        ..RevocationEvent::default()
+    };
+    let noting = tokio::spawn(Arc::clone(&west.daemon).note_sign_outs());
+    let first = logout("a");
+    for event in [&first, &first] {
+        west.daemon.noticing.revoked(event.clone());
+    }
+    assert_eq!(polled(&east, Poll::default()).await?, ["1"]);
+    west.daemon.noticing.revoked(first);
+    for never_abroad in [
+        RevocationEvent {
+            trust_id: Some("trust".to_owned()),
+            ..logout("b")
+        },
+        RevocationEvent {
+            issued_before: Timestamp::UNIX_EPOCH,
+            ..logout("c")
+        },
+    ] {
+        west.daemon.noticing.revoked(never_abroad);
+    }
+    west.daemon.noticing.revoked(logout("d"));
+    assert_eq!(polled(&east, heard("1")).await?, ["2"]);
+    noting.abort();
+    Ok(())
+}
+
+#[tokio::test]
+async fn more_events_than_are_kept_are_read() {
+    let noticing = Noticing::default();
+    for _ in 0..=MOST_EVENTS {
+        noticing.revoked(RevocationEvent::default());
+    }
+    let said = noticing.take();
+    assert_eq!((said.events.len(), said.read), (MOST_EVENTS, true));
+    noticing.revoked(RevocationEvent::default());
+    assert!(!noticing.take().read);
 }
