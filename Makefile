@@ -2,15 +2,19 @@
 ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 export CARGO_TARGET_DIR ?= $(shell $(ROOT)/scripts/cargo-target)
 
-.PHONY: help demo test bench fuzz nightly fmt lint advisories
+.PHONY: help demo demo-servers test bench fuzz nightly fmt lint advisories
 .NOTPARALLEL:
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(ROOT)/Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(ROOT)/Makefile | expand -t 16
 
 demo: ## two clouds, one token: the whole thread, told line by line
 	@$(ROOT)/scripts/prerequisites
 	@$(ROOT)/scripts/with-lab $(ROOT)/demo/run
+
+demo-servers: ## the other cloud's servers, on two whole clouds
+	@$(ROOT)/scripts/prerequisites
+	@$(ROOT)/scripts/with-lab $(ROOT)/demo/run servers
 
 test: ## all tests: Rust, plugin, lab, end to end
 	@$(ROOT)/scripts/test
@@ -23,7 +27,7 @@ fuzz: ## each parser of what strangers send, for a minute
 	@$(ROOT)/scripts/prerequisites
 	@$(ROOT)/scripts/fuzz
 
-nightly: ## what takes long: soaks, fuzzing
+nightly: ## what takes long: soaks, Tempest, fuzzing
 	@ALLIANCE_NIGHTLY=1 $(ROOT)/scripts/test
 	@$(ROOT)/scripts/fuzz
 

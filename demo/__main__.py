@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import time
@@ -11,16 +10,8 @@ from demo import clouds
 from demo.formats import Formats
 from demo.proofs import Proofs
 from demo.sessions import Sessions
-from demo.terminal import (
-    CHECKOUT,
-    IMAGES,
-    PROJECTS,
-    Dialogue,
-    NotAsTold,
-    Terminal,
-    chapter,
-    say,
-)
+from demo.stage import perform
+from demo.terminal import CHECKOUT, IMAGES, PROJECTS, Terminal, chapter, say
 
 INVITATION = r"(alliance1-[\w-]+)"
 
@@ -187,22 +178,4 @@ class Story:
         self.east.types("alliance partner show west", shows=("disabled",))
 
 
-def main() -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    story = Story()
-    try:
-        story.tell()
-    except NotAsTold as failure:
-        Dialogue.close_all()
-        story.proofs.table(str(failure))
-        return 1
-    except subprocess.TimeoutExpired as failure:
-        story.proofs.table(f"{failure.cmd[-1]}: no end after {failure.timeout:.0f} s")
-        return 1
-    finally:
-        Dialogue.close_all()
-    story.proofs.table()
-    return 0
-
-
-sys.exit(main())
+sys.exit(perform(Story()))

@@ -177,6 +177,7 @@ OTHERS = {
     ("keystone_authtoken", "memcached_servers"),
     ("DEFAULT", "enabled_import_methods"),
     ("import_filtering_opts", "allowed_ports"),
+    ("service_user", "send_service_user_token"),
 }
 UNIT = {"Unit", "Service", "Install"}
 

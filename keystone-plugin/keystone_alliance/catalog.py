@@ -61,7 +61,11 @@ class Catalog(sql.Catalog):
         return _told(super().delete_endpoint(endpoint_id))
 
     def get_v3_catalog(self, user_id, project_id):
-        """Return the local catalog, and partner regions behind it where there is an agreement."""
+        """Return the local catalog, with partner regions behind it where there is an agreement.
+
+        As endpoints of further regions do, those of partners stand in the entry of the local
+        service of their type, if there is one: some clients look at a type's first entry only.
+        """
         local = super().get_v3_catalog(user_id, project_id)
         current = self._source.current()
         if project_id is None or current.regions.is_empty():
@@ -69,11 +73,15 @@ class Catalog(sql.Catalog):
         shown = _shown(current, project_id)
         if not shown or self._is_admin(user_id, project_id):
             return local
-        return local + [
-            entry
-            for tag, id_there, types in shown
-            for entry in _resolve(current, tag, id_there, types)
-        ]
+        entries = {entry['type']: entry for entry in reversed(local)}
+        further = []
+        for tag, id_there, types in shown:
+            for entry in _resolve(current, tag, id_there, types):
+                if entry['type'] in entries:
+                    entries[entry['type']]['endpoints'] += entry['endpoints']
+                else:
+                    further.append(entry)
+        return local + further
 
     def _is_admin(self, user_id, project_id):
         roles = PROVIDERS.assignment_api.get_roles_for_user_and_project(user_id, project_id)

@@ -101,6 +101,9 @@ def test_a_project_with_an_agreement_sees_the_partner_behind_the_local_services(
     }
     regions = [entry['endpoints'][0]['region'] for entry in token['catalog']]
     assert regions == sorted(regions), 'local entries come first'
+    assert len({entry['type'] for entry in token['catalog']}) == len(token['catalog'])
+    [identity] = [entry for entry in token['catalog'] if entry['type'] == 'identity']
+    assert [each['region'] for each in identity['endpoints']] == ['east', 'west']
     entry = token['catalog'][-1]
     assert set(entry) == {'endpoints', 'id', 'type', 'name'}
     assert set(entry['endpoints'][0]) == {'id', 'interface', 'region', 'region_id', 'url'}

@@ -1,9 +1,9 @@
-"""Cinder: its API, and the processes behind it. Volumes are pretended by its fake driver."""
+"""Cinder: its API, and the processes behind it. Volumes are pretended (see python/cinder)."""
 
 from lab import databases
 from lab.services import rabbitmq
 from lab.services.rpc import RpcService
-from lab.services.wsgi import WsgiService, auth_section, token_section
+from lab.services.wsgi import PYTHON, WsgiService, auth_section, token_section
 from lab.state import Cloud, write_secret
 
 USER = "cinder"
@@ -47,6 +47,9 @@ class CinderScheduler(CinderProcess):
 class CinderVolume(CinderProcess):
     name = "cinder-volume"
 
+    def settings(self) -> dict[str, str]:
+        return {**super().settings(), "PYTHONPATH": str(PYTHON / "cinder")}
+
 
 def configuration(service) -> str:
     cloud: Cloud = service.cloud
@@ -66,7 +69,7 @@ report_interval = 5
 
 [fake]
 volume_backend_name = fake
-volume_driver = cinder.tests.fake_driver.FakeLoggingVolumeDriver
+volume_driver = lab_volumes.Lab
 
 [database]
 connection = {databases.url(cloud, "cinder")}

@@ -5,6 +5,7 @@ import re
 import secrets
 import shlex
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,14 @@ from lab.state import CHECKOUT, Lab
 from tests.kit.cloud import Cloud
 from tests.kit.waiting import until
 
+#: What takes long runs with `make nightly` only.
+collect_ignore = [] if os.environ.get("ALLIANCE_NIGHTLY") else ["test_tempest.py"]
 #: A flavor of this run's.
 FLAVOR = {"name": f"f-{secrets.token_hex(4)}", "ram": 64, "disk": 1, "vcpus": 1}
 
-#: How the client's --debug shows a request.
+#: How the client's --debug shows a command, a request, an answer.
 REQUEST = re.compile(r'REQ: curl -g -i -X (\w+) "?([^\s"]+)')
+EVENT = re.compile(rf"^command: (.+) -> |^{REQUEST.pattern}|^RESP: \[(\d+)\]", re.M)
 
 
 @pytest.fixture(scope="package")
@@ -79,6 +83,28 @@ class Shell:
         """Method and URL of each request that the client makes."""
         return REQUEST.findall(self._openstack(region, f"--debug {words}").stderr)
 
+    def dialogue(self, region: str, commands: Sequence[str]) -> list[tuple[str, list]]:
+        """Types commands to one client. For each, without its options: method, URL and status of
+        each request that it makes."""
+        found = []
+        # It takes its own options for commands too, and complains about those in the end.
+        done = subprocess.run(
+            ["openstack", "--debug"],
+            input="\n".join(commands),
+            env={**self.variables, "OS_REGION_NAME": region},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        for command, method, url, status in EVENT.findall(done.stderr):
+            if command:
+                found.append((command, []))
+            elif method:
+                asked = (method, url)
+            else:
+                found[-1][1].append((*asked, status))
+        return found
+
     def _openstack(self, region: str | None, words: str) -> subprocess.CompletedProcess:
         where = ["--os-region-name", region] if region else []
         return self.run("openstack", *where, *shlex.split(words))
@@ -101,3 +127,13 @@ def image_file(tmp_path_factory):
     content = tmp_path_factory.mktemp("images") / "image"
     content.write_bytes(b"\0" * 65536)
     return content
+
+
+@pytest.fixture(scope="package")
+def network(shell, image_file):
+    """Ann's network `net` and image `img` at each cloud."""
+    image = f"image create img --disk-format raw --container-format bare --file {image_file}"
+    for region in ("west", "east"):
+        shell.openstack(region, "network create net")
+        shell.openstack(region, "subnet create sub --network net --subnet-range 10.9.0.0/24")
+        shell.openstack(region, image)

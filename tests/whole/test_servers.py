@@ -36,15 +36,7 @@ BOOT = f"--image img --flavor {FLAVOR['name']} --network net"
 #: Ids, and what a client makes up.
 ID = re.compile(r"[0-9a-f]{32}|[0-9a-f-]{36}")
 
-
-@pytest.fixture(scope="module", autouse=True)
-def network(shell, image_file):
-    """A network and an image at each cloud."""
-    image = f"image create img --disk-format raw --container-format bare --file {image_file}"
-    for region in ("west", "east"):
-        shell.openstack(region, "network create net")
-        shell.openstack(region, "subnet create sub --network net --subnet-range 10.9.0.0/24")
-        shell.openstack(region, image)
+pytestmark = pytest.mark.usefixtures("network")
 
 
 def test_the_openstack_client_makes_a_server_at_east_and_deletes_it(shell):
@@ -96,36 +88,84 @@ def test_the_sdk_does_the_same_with_one_login(shell):
     }
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "server list",
-        "flavor list",
-        "network list",
-        "volume list",
-        "image list",
-        f"server create {BOOT} vm",
-        "server show vm",
-        "server delete vm",
-    ],
-)
-def test_a_command_makes_the_same_requests_in_either_region(west, east, shell, command):
-    def made(region) -> list[tuple[str, str]]:
-        return [
-            (method, ID.sub("ID", path(url))) for method, url in shell.requests(region, command)
-        ]
-
-    def path(url: str) -> str:
-        """Without the cloud: its services by name."""
-        port, _, rest = url.removeprefix("http://127.0.0.1:").partition("/")
-        names = {str(cloud.port(name)): name for cloud in (west, east) for name in PORTS}
-        return f"{names[port]}/{rest}"
-
-    assert made("east") == made("west")
-
-
 #: Services with an API.
 PORTS = ("keystone", "glance", "neutron", "nova", "cinder")
+#: Typed one after the other, with one login.
+COMMANDS = (
+    "network create n",
+    "network list",
+    "network show n",
+    "network set --description x n",
+    "subnet create s --network n --subnet-range 10.6.0.0/24",
+    "subnet list",
+    "subnet show s",
+    "port create p --network n",
+    "port list",
+    "port show p",
+    "port delete p",
+    "subnet delete s",
+    "network delete n",
+    "security group create g",
+    "security group rule create g --protocol tcp --dst-port 80",
+    "security group list",
+    "security group rule list g",
+    "security group delete g",
+    "image create i --disk-format raw --container-format bare",
+    "image list",
+    "image show i",
+    "image set --property a=b i",
+    "image delete i",
+    "flavor list",
+    f"server create {BOOT} vm",
+    "server list",
+    "server show vm",
+    "server delete vm",
+    "volume create v --size 1",
+    "volume list",
+)
+#: And when the volume is there.
+LAST_COMMANDS = ("volume show v", "volume delete v")
+
+
+@pytest.fixture
+def asked(west, east, shell):
+    """What commands ask for in a region, with the answers' statuses: clouds are told by their
+    services' ports, and ids are left out."""
+    names = {str(cloud.port(name)): name for cloud in (west, east) for name in PORTS}
+
+    def plain(url: str) -> str:
+        port, _, rest = url.removeprefix("http://127.0.0.1:").partition("/")
+        return ID.sub("ID", f"{names[port]}/{rest}")
+
+    def of(found: list[tuple]) -> list[tuple]:
+        return [(method, plain(url), *more) for method, url, *more in found]
+
+    return of
+
+
+@pytest.mark.parametrize("command", ["server list", "network list", "volume list", "image list"])
+def test_a_command_makes_the_same_requests_in_either_region(shell, asked, command):
+    assert asked(shell.requests("east", command)) == asked(shell.requests("west", command))
+
+
+def test_whatever_a_user_does_it_takes_the_same_requests_in_either_region(shell, asked):
+    def same(commands) -> None:
+        west, east = (shell.dialogue(region, commands) for region in ("west", "east"))
+        assert all(typed.startswith(name) for typed, (name, _) in zip(commands, east, strict=True))
+        assert [(name, asked(made)) for name, made in east] == [
+            (name, asked(made)) for name, made in west
+        ]
+        for name, made in east:
+            assert made, name
+            # Who looks for a name may be told first that no id is like that.
+            assert all(int(status) < 300 for method, _, status in made if method != "GET"), name
+
+    def is_there(region: str) -> bool:
+        return shell.openstack(region, "volume show v -f value -c status") == "available"
+
+    same(COMMANDS)
+    until(lambda: is_there("west") and is_there("east"), "the volumes are there", deadline=60)
+    same(LAST_COMMANDS)
 
 
 def test_with_no_region_named_nothing_goes_to_east(east, shell):
