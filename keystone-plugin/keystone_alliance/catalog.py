@@ -80,6 +80,7 @@ class Catalog(sql.Catalog):
                 if entry['type'] in entries:
                     entries[entry['type']]['endpoints'] += entry['endpoints']
                 else:
+                    entries[entry['type']] = entry
                     further.append(entry)
         return local + further
 
