@@ -5,16 +5,20 @@
 //! the same. A life does not depend on the order in which its facts were learned, nor on how often.
 
 mod batch;
+mod focus;
 mod life;
 mod month;
 mod notification;
+mod reconciliation;
 mod record;
 mod resource;
 
 pub use batch::{BATCH, CloudEvent, NotABatch, Numbered, UsageBatch};
+pub use focus::{COLUMNS, Charge, Cost, Party, focus};
 pub use life::{Fact, Interval, Life};
 pub use month::{Month, NotAMonth};
 pub use notification::{Malformed, Notice, read as read_notification, time};
+pub use reconciliation::{Difference, reconcile};
 pub use record::{Owner, Part, Record, Unsound, parts};
 pub use resource::{Kind, Resource, Size};
 

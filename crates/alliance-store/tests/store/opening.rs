@@ -121,7 +121,7 @@ async fn a_database_of_the_first_schema_keeps_what_it_holds(bed: &Bed) -> Outcom
     assert_eq!(store.agreements().live(&cloud("west"), 30).await?.len(), 1);
     let (north, access) = keystone("north", &[TokenFormat::Uuid])?;
     store.partners().add_keystone(&north, &access).await?;
-    let newest = "SELECT COUNT(*) FROM meta WHERE name = 'schema' AND value = '9'";
+    let newest = "SELECT COUNT(*) FROM meta WHERE name = 'schema' AND value = '10'";
     assert_eq!(bed.count(newest).await?, 1);
     Ok(())
 }
