@@ -1,4 +1,4 @@
-"""An application credential of a service's user: what a process logs in with that knows no password."""
+"""An application credential of a service's user: the login of a process that knows no password."""
 
 import json
 import secrets
@@ -12,7 +12,7 @@ DEADLINE = 30.0
 
 
 def application_credential(cloud: Cloud, user: str) -> dict[str, str]:
-    """The `id` and `secret` of a new one, with all roles that the user has in the project `service`."""
+    """The `id` and `secret` of a new one, with all roles of the user in the project `service`."""
     domain = {"id": "default"}
     login = {"name": user, "domain": domain, "password": cloud.passwords[user]}
     body = {

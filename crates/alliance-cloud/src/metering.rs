@@ -18,6 +18,7 @@ const PAGE: &str = "500";
 const LONGEST: usize = 32 << 20;
 /// How many pages there are at most: a service that lists for ever is not believed.
 const MOST_PAGES: usize = 10_000;
+const NOVA: &str = "Nova";
 /// From this version on Nova tells a server's flavor itself.
 const COMPUTE: &str = "compute 2.47";
 
@@ -204,7 +205,7 @@ impl Reader {
         let all = [("all_tenants", "1")];
         let listing = match kind {
             Kind::Server => Listing {
-                service: "Nova",
+                service: NOVA,
                 kinds: &["compute"],
                 path: "servers/detail",
                 list: "servers",
@@ -257,7 +258,7 @@ impl Reader {
     ) -> Result<Vec<Sighting>, MeteringError> {
         let since = since.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let listing = Listing {
-            service: "Nova",
+            service: NOVA,
             kinds: &["compute"],
             path: "servers/detail",
             list: "servers",
@@ -317,8 +318,12 @@ impl Reader {
         let request = self
             .http
             .get(url)
-            .header("x-auth-token", self.token.expose_secret())
-            .header("openstack-api-version", COMPUTE);
+            .header("x-auth-token", self.token.expose_secret());
+        // Cinder refuses a request that names another service's version.
+        let request = match listing.service {
+            NOVA => request.header("openstack-api-version", COMPUTE),
+            _ => request,
+        };
         let mut response = request.send().await.map_err(unreachable)?;
         if response.status() != StatusCode::OK {
             return Err(MeteringError::Status {
