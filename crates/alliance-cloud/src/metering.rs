@@ -87,6 +87,7 @@ pub struct Sighting {
 #[derive(Debug)]
 pub struct Reader {
     http: Client,
+    keystone: String,
     token: SecretString,
     catalog: Vec<(String, Url)>,
 }
@@ -177,13 +178,14 @@ impl Access {
         }
         Ok(Reader {
             http,
+            keystone: base.to_owned(),
             token: SecretString::from(token),
             catalog,
         })
     }
 }
 
-/// One page of a listing.
+/// What is listed.
 struct Listing<'a> {
     service: &'static str,
     kinds: &'a [&'a str],
@@ -273,6 +275,36 @@ impl Reader {
             .iter()
             .filter_map(|item| sighting(Kind::Server, item, at));
         Ok(seen.filter(|one| one.fact.ended.is_some()).collect())
+    }
+
+    /// The id at home of a partner's user; `None` if it is no partner's.
+    ///
+    /// # Errors
+    /// See [`MeteringError`].
+    pub async fn home_user(&self, user_id: &str) -> Result<Option<String>, MeteringError> {
+        let users = Listing {
+            service: "Keystone",
+            kinds: &[],
+            path: "users",
+            list: "user",
+            query: &[],
+        };
+        let mut url = Url::parse(&self.keystone)
+            .map_err(|error| users.unexpected(format!("its own URL: {error}")))?;
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.extend(["users", user_id]);
+        }
+        let found = match self.page(&users, url).await {
+            Ok(found) => found,
+            // It was deleted; what it made is still there.
+            Err(MeteringError::Status {
+                status: StatusCode::NOT_FOUND,
+                ..
+            }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let home = found.pointer("/user/federated/0/protocols/0/unique_id");
+        Ok(home.and_then(Value::as_str).map(str::to_owned))
     }
 
     async fn items(&self, listing: &Listing<'_>) -> Result<Option<Vec<Value>>, MeteringError> {

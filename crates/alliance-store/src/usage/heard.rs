@@ -112,7 +112,7 @@ impl Usage<'_> {
         let mut lives = Vec::new();
         for (resource, mut known) in after {
             let last = before.get(&resource);
-            if last.is_some_and(|last| last.life == known.life) {
+            if last.is_some_and(|last| last.life == known.life && last.owner == known.owner) {
                 continue;
             }
             let old = last.map(|last| last.records(&resource)).unwrap_or_default();
@@ -150,7 +150,13 @@ fn entry<'k>(
         };
         known.insert(heard.resource.clone(), new);
     }
-    known.get_mut(&heard.resource)
+    let known = known.get_mut(&heard.resource)?;
+    if let Some((_, owner)) = &heard.owner
+        && known.owner.user_id.is_none()
+    {
+        known.owner.user_id.clone_from(&owner.user_id);
+    }
+    Some(known)
 }
 
 async fn select(

@@ -10,6 +10,7 @@ on_both!(
     what_a_listing_lacks_has_ended,
     a_listing_of_one_region_ends_nothing_in_another,
     what_nobody_owns_is_left,
+    who_made_it_may_be_heard_later,
     numbers_of_each_home_have_no_gap,
     what_would_leave_a_gap_is_not_taken_in,
     who_has_lost_the_lease_counts_nothing,
@@ -182,6 +183,28 @@ async fn what_nobody_owns_is_left(bed: &Bed) -> Outcome {
         0
     );
     assert!(store.usage().sums(MONTH).await?.is_empty());
+    Ok(())
+}
+
+async fn who_made_it_may_be_heard_later(bed: &Bed) -> Outcome {
+    let store = bed.open().await?;
+    let lease = lease(&store).await?;
+    let mut first = created("a", 100);
+    if let Some((_, owner)) = &mut first.owner {
+        owner.user_id = None;
+    }
+    let usage = store.usage();
+    for heard in [&first, &created("a", 100), &first] {
+        usage
+            .learn(&lease, "RegionOne", std::slice::from_ref(heard), 1)
+            .await?;
+    }
+    let users: Vec<_> = numbered(&store, "west", 0)
+        .await?
+        .into_iter()
+        .filter_map(|(_, record)| record.map(|record| record.owner.user_id))
+        .collect();
+    assert_eq!(users, [None, Some("ann".to_owned())]);
     Ok(())
 }
 

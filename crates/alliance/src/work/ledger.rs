@@ -1,6 +1,7 @@
 //! Whose a resource is, and the writing down.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use alliance_core::cloud::CloudId;
@@ -24,6 +25,8 @@ pub(super) struct Ledger {
     lease: Lease,
     region: String,
     projects: Mutex<Projects>,
+    /// Partners' users by their ids here: their ids at home, as far as Keystone knows them.
+    users: std::sync::Mutex<HashMap<String, Option<String>>>,
 }
 
 /// Partners' projects by their ids here.
@@ -47,6 +50,7 @@ impl Ledger {
             lease,
             region,
             projects: Mutex::default(),
+            users: std::sync::Mutex::default(),
         }
     }
 
@@ -78,9 +82,15 @@ impl Ledger {
             projects.owners = owners.collect();
             projects.read = Some(Instant::now());
         }
+        let users = self.users();
         let heard = said.into_iter().filter_map(|one| {
             let owner = match one.project_id {
-                Some(id) => Some(projects.owners.get(&id)?.clone()),
+                Some(id) => {
+                    let (home, mut owner) = projects.owners.get(&id)?.clone();
+                    let user_id = one.fact.user_id.as_ref();
+                    owner.user_id = user_id.and_then(|id| users.get(id)?.clone());
+                    Some((home, owner))
+                }
                 None => None,
             };
             Some(Heard {
@@ -90,6 +100,29 @@ impl Ledger {
             })
         });
         Ok(heard.collect())
+    }
+
+    fn users(&self) -> MutexGuard<'_, HashMap<String, Option<String>>> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The users of partners' projects of whom it is not known who they are at home.
+    pub(super) async fn strangers(&self, said: &[Said]) -> BTreeSet<String> {
+        let projects = self.projects.lock().await;
+        let users = self.users();
+        let of_partners = said.iter().filter(|one| {
+            let project = one.project_id.as_ref();
+            project.is_some_and(|id| projects.owners.contains_key(id))
+        });
+        of_partners
+            .filter_map(|one| one.fact.user_id.clone())
+            .filter(|id| !users.contains_key(id))
+            .collect()
+    }
+
+    /// Who that user is at home, if somebody's.
+    pub(super) fn is_at_home(&self, user_id: String, home_id: Option<String>) {
+        self.users().insert(user_id, home_id);
     }
 
     /// Writes down what notifications say. Returns only when it is stored.

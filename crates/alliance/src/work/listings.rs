@@ -102,7 +102,11 @@ async fn list(
         // After the listing: what was deleted in between is in one of the two.
         seen.extend(reader.deleted_servers(since, began).await?);
     }
-    let said = seen.into_iter().map(said).collect();
+    let said: Vec<_> = seen.into_iter().map(said).collect();
+    for user_id in ledger.strangers(&said).await {
+        let home_id = reader.home_user(&user_id).await?;
+        ledger.is_at_home(user_id, home_id);
+    }
     Ok(ledger.list(kind, began, said).await?)
 }
 
