@@ -258,7 +258,7 @@ def _row(service: Service) -> dict:
         "cloud": service.cloud.name,
         "service": service.name,
         "pid": process.pid if process else None,
-        "port": service.cloud.ports.get(service.ports[0]),
+        "port": service.cloud.ports.get(service.ports[0]) if service.ports else None,
         "seconds": round(process.uptime(), 1) if process else None,
         "health": health,
         "log": str(service.log),

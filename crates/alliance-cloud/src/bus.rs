@@ -216,9 +216,12 @@ pub fn amqp_url(text: &str) -> Result<Url, BusError> {
         Some(rest) => format!("amqp://{rest}"),
         None => text.to_owned(),
     };
-    let mut url = Url::parse(&text).map_err(|_| {
-        BusError::Url("expected amqp://user:password@host:port/vhost, with one host")
-    })?;
+    let url = Url::parse(&text).ok();
+    // Of several hosts, the others would be taken for part of the password.
+    let url = url.filter(|url| !text.contains(',') && url.has_host());
+    let mut url = url.ok_or(BusError::Url(
+        "expected amqp://user:password@host:port/vhost, with one host",
+    ))?;
     match url.scheme() {
         "amqp" => {}
         "amqps" => {
@@ -227,9 +230,6 @@ pub fn amqp_url(text: &str) -> Result<Url, BusError> {
             ));
         }
         _ => return Err(BusError::Url("expected one that begins with amqp://")),
-    }
-    if !url.has_host() {
-        return Err(BusError::Url("it names no host"));
     }
     // The services mean the default one by nothing.
     if matches!(url.path(), "" | "/") {

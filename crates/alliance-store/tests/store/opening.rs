@@ -43,13 +43,13 @@ async fn the_database_of_another_cloud_is_refused_and_both_are_named(bed: &Bed) 
 
 async fn a_newer_schema_is_refused(bed: &Bed) -> Outcome {
     bed.open().await?.close().await;
-    bed.execute("UPDATE meta SET value = '10' WHERE name = 'schema'")
+    bed.execute("UPDATE meta SET value = '11' WHERE name = 'schema'")
         .await?;
     let error = match bed.open().await {
         Ok(_) => return Err("it was opened".into()),
         Err(error) => error.to_string(),
     };
-    assert!(error.contains("has schema 10"), "{error}");
+    assert!(error.contains("has schema 11"), "{error}");
     assert_eq!(bed.count("SELECT COUNT(*) FROM partners").await?, 0);
     Ok(())
 }
