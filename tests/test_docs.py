@@ -176,6 +176,7 @@ OTHERS = {
     ("keystone_authtoken", "token_cache_time"),
     ("keystone_authtoken", "memcached_servers"),
     ("DEFAULT", "enabled_import_methods"),
+    ("oslo_messaging_notifications", "driver"),
     ("import_filtering_opts", "allowed_ports"),
     ("service_user", "send_service_user_token"),
 }

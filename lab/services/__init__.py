@@ -4,6 +4,7 @@ A service is one file: a subclass of `Service`, and a line here.
 """
 
 from lab.services.alliance import Alliance
+from lab.services.alliance_work import AllianceWork
 from lab.services.cinder import CinderApi, CinderScheduler, CinderVolume
 from lab.services.glance import Glance
 from lab.services.keystone import Keystone
@@ -19,13 +20,13 @@ from lab.state import Cloud
 ALL: list[type[Service]] = [
     *(Memcached, MariaDb, RabbitMq, Keystone),
     *(Glance, Placement, Neutron, NovaApi, NovaConductor, NovaScheduler, NovaCompute),
-    *(CinderApi, CinderScheduler, CinderVolume, Alliance),
+    *(CinderApi, CinderScheduler, CinderVolume, Alliance, AllianceWork),
 ]
 
 
 def services_of(cloud: Cloud) -> list[Service]:
     kinds = [kind for kind in ALL if kind.part is None or kind.part in cloud.parts]
-    return [kind(cloud) for kind in kinds if kind is not Alliance or cloud.alliance]
+    return [kind(cloud) for kind in kinds if cloud.alliance or kind not in (Alliance, AllianceWork)]
 
 
 def workers_of(cloud: Cloud) -> list[Service]:

@@ -36,7 +36,7 @@ class Alliance(Service):
 
     def prepare(self) -> None:
         binary.give(self.cloud.lab, self.program)
-        write_secret(self.configuration, self._configuration())
+        write_secret(self.configuration, self.text())
         what = f"alliance init at {self.cloud.name}"
         run([self.program, "init", "--config", self.configuration], what, env=base_settings())
 
@@ -55,7 +55,8 @@ class Alliance(Service):
         what = f"alliance {' '.join(words)} at {self.cloud.name}"
         return json.loads(run(command, what, env=base_settings(), timeout=timeout))
 
-    def _configuration(self) -> str:
+    def text(self, **more: dict) -> str:
+        """Its configuration, with `more` sections."""
         cloud, peer = self.cloud, f"127.0.0.1:{self.port}"
         sections: dict[str, dict] = {
             "cloud": {"name": cloud.name, "state_dir": f"{self.folder}/state"},
@@ -78,6 +79,7 @@ class Alliance(Service):
             "catalog": {"allow_http": True},
             "services": {"memcached": [f"127.0.0.1:{cloud.ports['memcached']}"]},
             "log": {"format": "json"},
+            **more,
         }
         for section, options in cloud.settings.get(self.name, {}).items():
             sections.setdefault(section, {}).update(options)

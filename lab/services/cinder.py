@@ -67,6 +67,7 @@ enabled_backends = fake
 default_volume_type = __DEFAULT__
 report_interval = 5
 
+{rabbitmq.notifications()}
 [fake]
 volume_backend_name = fake
 volume_driver = lab_volumes.Lab

@@ -7,6 +7,7 @@ from pathlib import Path
 from lab import databases
 from lab.cache import ensure_file
 from lab.commands import base_settings, run
+from lab.services import rabbitmq
 from lab.services.wsgi import PYTHON, WsgiService, token_section
 from lab.state import write_secret
 
@@ -14,7 +15,7 @@ from lab.state import write_secret
 class Glance(WsgiService):
     name = "glance"
     part = "glance"
-    after = ("keystone",)
+    after = ("rabbitmq", "keystone")
     ports = ("glance",)
     user = "glance"
     catalog = ("image", "glance")
@@ -46,6 +47,12 @@ class Glance(WsgiService):
             return databases.url(self.cloud, "glance")
         return f"sqlite:///{self.folder}/glance.db?timeout=60"
 
+    @property
+    def _bus(self) -> str:
+        if "messages" not in self.cloud.parts:
+            return ""
+        return f"transport_url = {rabbitmq.url(self.cloud)}\n\n{rabbitmq.notifications()}"
+
     def python_path(self) -> list:
         return [*super().python_path(), PYTHON / "sqlite"]
 
@@ -57,7 +64,7 @@ class Glance(WsgiService):
 [DEFAULT]
 enabled_backends = fs:file
 enabled_import_methods = [glance-direct,web-download,glance-download]
-
+{self._bus}
 [import_filtering_opts]
 # All clouds of a lab are on this machine, whatever their ports.
 allowed_hosts = [127.0.0.1]

@@ -42,6 +42,7 @@ service_plugins = router
 auth_strategy = keystone
 transport_url = {rabbitmq.url(cloud)}
 
+{rabbitmq.notifications()}
 [database]
 connection = {databases.url(cloud, "neutron")}
 

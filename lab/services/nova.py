@@ -95,6 +95,7 @@ report_interval = 5
 periodic_fuzzy_delay = 0
 
 {sections}
+{rabbitmq.notifications()}
 [api]
 auth_strategy = keystone
 

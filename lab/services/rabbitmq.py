@@ -77,6 +77,14 @@ def url(cloud: Cloud) -> str:
     return f"rabbit://{USER}:{password}@127.0.0.1:{cloud.ports['rabbitmq']}/"
 
 
+def notifications() -> str:
+    """What makes a service announce what it does, in oslo.messaging's envelope 2.0."""
+    return """\
+[oslo_messaging_notifications]
+driver = messagingv2
+"""
+
+
 def _program() -> Path:
     for place in PLACES:
         for found in sorted(place.glob(PROGRAM), reverse=True):

@@ -1,7 +1,9 @@
 //! The local OpenStack as a client: its Keystone, and its services' token caches.
 //!
+//! - [`bus`]: what its services announce.
 //! - [`keystone`]: what the daemon asks, as a user with role `service` on its project and role
 //!   `reader` on the system, and no more.
+//! - [`metering`]: what there is in its services.
 //! - [`operator`]: what the operator's command line makes, with the operator's own rights.
 //! - [`probe`]: whether anything answers at an endpoint.
 //! - [`token_cache`]: dropping tokens that keystonemiddleware has cached.
@@ -10,7 +12,9 @@
 //! Every call ends by its deadline, whatever the other side does.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod bus;
 pub mod keystone;
+pub mod metering;
 pub mod operator;
 pub mod probe;
 pub mod token_cache;

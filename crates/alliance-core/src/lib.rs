@@ -25,6 +25,7 @@ pub mod skew;
 pub mod snapshot;
 pub mod statement;
 pub mod token;
+pub mod usage;
 pub mod word;
 
 /// Seconds since the Unix epoch, UTC.

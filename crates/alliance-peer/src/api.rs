@@ -10,7 +10,7 @@ use http::StatusCode;
 
 use crate::error::ApiError;
 use crate::service::PeerService;
-use crate::wire::SIGN_OUTS;
+use crate::wire::{SIGN_OUTS, USAGE};
 
 pub(crate) mod agreements;
 pub(crate) mod descriptor;
@@ -24,6 +24,7 @@ pub(crate) mod projects;
 pub(crate) mod reports;
 pub(crate) mod revocations;
 pub(crate) mod sign_outs;
+pub(crate) mod usage;
 
 mod admission;
 pub(crate) mod extract;
@@ -38,6 +39,7 @@ pub(crate) fn router<S: PeerService>(service: Arc<S>) -> Router {
         .route("/v1/agreements", get(agreements::agreements::<S>))
         .route("/v1/revocations", get(revocations::revocations::<S>))
         .route(SIGN_OUTS, post(sign_outs::poll::<S>))
+        .route(USAGE, post(usage::poll::<S>))
         .route("/v1/poke", post(poke::poke::<S>))
         .route("/v1/reports", post(reports::reports::<S>))
         .route_layer(from_fn_with_state(

@@ -19,7 +19,8 @@ use crate::tls;
 use crate::wire::{
     AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, IntrospectQuestion,
     Introspection, MAX_WAIT, PairingAcceptance, PairingView, Poke, Poll, PollAnswer, ProjectQuery,
-    ProjectsAnswer, RevocationsAnswer, RevocationsQuery, SIGN_OUTS, TokenReport, Topic,
+    ProjectsAnswer, RevocationsAnswer, RevocationsQuery, SIGN_OUTS, TokenReport, Topic, USAGE,
+    UsageAnswer, UsagePoll,
 };
 use alliance_token::Token;
 
@@ -246,6 +247,19 @@ impl PeerClient {
             .post(id, SIGN_OUTS)
             .json(poll)
             .timeout(MAX_WAIT + self.deadlines.errand);
+        transport::send_for_list(request).await
+    }
+
+    /// What our projects have used there, after the record with this number: all up to it are
+    /// acknowledged.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn usage(&self, id: RequestId, after: u64) -> Result<UsageAnswer, PeerError> {
+        let request = self
+            .post(id, USAGE)
+            .json(&UsagePoll { after })
+            .timeout(self.deadlines.errand);
         transport::send_for_list(request).await
     }
 

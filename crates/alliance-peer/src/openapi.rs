@@ -4,7 +4,7 @@ use utoipa::OpenApi;
 
 use crate::api::{
     agreements, descriptor, grants, introspect, pairing_accept, pairing_look, pairing_withdraw,
-    poke, projects, reports, revocations, sign_outs,
+    poke, projects, reports, revocations, sign_outs, usage,
 };
 use crate::wire::{NamedSchema, ProjectSchema};
 
@@ -26,6 +26,7 @@ use crate::wire::{NamedSchema, ProjectSchema};
         reports::reports,
         revocations::revocations,
         sign_outs::poll,
+        usage::poll,
         pairing_look::pairing_look,
         pairing_accept::pairing_accept,
         pairing_withdraw::pairing_withdraw,

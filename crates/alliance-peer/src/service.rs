@@ -15,7 +15,7 @@ use crate::pairing::PairingSecret;
 use crate::request_id::RequestId;
 use crate::wire::{
     AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, Introspection, PairingView,
-    Poll, PollAnswer, ProjectQuery, RevocationsAnswer, Topic,
+    Poll, PollAnswer, ProjectQuery, RevocationsAnswer, Topic, UsageAnswer, UsagePoll,
 };
 
 /// Who asks, and under which id.
@@ -90,6 +90,13 @@ pub trait PeerService: Send + Sync + 'static {
         call: &Call,
         poll: Poll,
     ) -> impl Future<Output = Result<PollAnswer, ApiError>> + Send;
+
+    /// `POST /v1/usage/poll`: what the caller's projects have used here and it has not counted.
+    fn usage(
+        &self,
+        call: &Call,
+        poll: UsagePoll,
+    ) -> impl Future<Output = Result<UsageAnswer, ApiError>> + Send;
 
     /// `GET /v1/agreements`: what we grant the caller.
     fn agreements(

@@ -117,6 +117,26 @@ pub struct PollAnswer {
     pub now: Option<Seconds>,
 }
 
+/// Where homes poll for usage records.
+pub(crate) const USAGE: &str = "/v1/usage/poll";
+
+/// `POST /v1/usage/poll`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UsagePoll {
+    /// The number of the last record that the caller has counted: all up to it are acknowledged.
+    #[serde(default)]
+    pub after: u64,
+}
+
+/// The answer to `POST /v1/usage/poll`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UsageAnswer {
+    /// The next usage records of the caller's projects (JWS, `alliance-usage+jwt`), perhaps none.
+    pub usage: String,
+    /// Whether there are more.
+    pub more: bool,
+}
+
 /// `GET /v1/projects`: by `id`, or by `name` and perhaps `domain` (its id or name).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -96,6 +96,12 @@ pub enum OpenError {
         /// Who we are.
         expected: CloudId,
     },
+    /// No daemon has made it.
+    #[error("{database} is no database of Alliance yet; start `alliance serve` first")]
+    NobodysYet {
+        /// Which.
+        database: String,
+    },
     /// Written by a later version.
     #[error(
         "{database} has schema {found}, this version knows schemas up to {known}; \
@@ -128,6 +134,9 @@ pub enum Error {
     /// No such partner, or it was removed.
     #[error("there is no partner {0}; `alliance partner list` shows those that there are")]
     NoSuchPartner(String),
+    /// Another process does what this one did.
+    #[error("another process has taken over {0}; end one of the two")]
+    LeaseLost(String),
     /// The alias is in use.
     #[error("the name {name} is taken by {holder}; choose another one or remove that first")]
     NameTaken {

@@ -14,12 +14,14 @@ mod database;
 mod ended_sessions;
 mod error;
 mod guest_projects;
+mod leases;
 mod meta;
 mod pairing;
 mod partners;
 mod seen_tokens;
 mod sign_outs;
 mod token_keys;
+mod usage;
 mod used_passports;
 
 use std::sync::Arc;
@@ -31,6 +33,7 @@ pub use self::audit::{Audit, AuditEntry};
 pub use self::ended_sessions::{EndedSession, EndedSessions};
 pub use self::error::{Error, Holder, OpenError, Result};
 pub use self::guest_projects::{GuestProject, GuestProjects};
+pub use self::leases::{Lease, Leases};
 pub use self::meta::Meta;
 pub use self::pairing::acceptances::{Acceptance, Acceptances, NewAcceptance};
 pub use self::pairing::drafts::{Draft, DraftOf};
@@ -42,6 +45,9 @@ pub use self::partners::{PartnerRecord, Partners};
 pub use self::seen_tokens::{SeenToken, SeenTokens};
 pub use self::sign_outs::{NewSignOut, NotedSignOut, SignOuts};
 pub use self::token_keys::{OwnTokenKey, TokenKeys};
+pub use self::usage::received::Received;
+pub use self::usage::sums::{Span, Sum};
+pub use self::usage::{Heard, Outgoing, Usage};
 pub use self::used_passports::UsedPassports;
 
 use self::database::Database;
@@ -66,6 +72,22 @@ impl Store {
             database: Database::open(url, cloud).await?,
             unwritten: Arc::default(),
         })
+    }
+
+    /// Opens the database that a daemon has made, as a process that does not have its key.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn attach(url: &str) -> std::result::Result<Self, OpenError> {
+        Ok(Self {
+            database: Database::attach(url).await?,
+            unwritten: Arc::default(),
+        })
+    }
+
+    /// Whose it is.
+    pub fn cloud(&self) -> &CloudId {
+        self.database.cloud()
     }
 
     /// Partners and what is known of them.
@@ -116,6 +138,16 @@ impl Store {
     /// The keys with which this cloud's Keystone signs tokens.
     pub fn token_keys(&self) -> TokenKeys<'_> {
         TokenKeys(&self.database)
+    }
+
+    /// What partners' projects use here, and ours there.
+    pub fn usage(&self) -> Usage<'_> {
+        Usage(&self.database)
+    }
+
+    /// What only one process may do at a time.
+    pub fn leases(&self) -> Leases<'_> {
+        Leases(&self.database)
     }
 
     /// The daemon's own numbers.
@@ -184,6 +216,10 @@ mod tests {
             require_send(store.sign_outs().append(&[], 0));
             require_send(store.sign_outs().hears(cloud, 0));
             require_send(store.token_keys().see(&BTreeMap::new(), 0, 0));
+            require_send(store.usage().received(cloud));
+            require_send(store.usage().receive(cloud, &[]));
+            require_send(store.usage().outgoing(cloud, 0, 1));
+            require_send(store.leases().take("", "", 0, 0));
             require_send(store.meta().next_generation());
             require_send(store.audit().list(1));
         }

@@ -23,7 +23,9 @@ mod socket;
 mod status;
 mod table;
 mod token;
+mod usage;
 mod when;
+mod work;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,6 +35,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 pub(crate) use failure::Failure;
+use output::AnyFormat;
 pub(crate) use output::{Format, Output};
 use socket::Daemon;
 
@@ -68,7 +71,7 @@ pub(crate) struct Cli {
         value_enum,
         default_value = "table"
     )]
-    pub format: Format,
+    pub format: AnyFormat,
 
     #[command(subcommand)]
     command: Command,
@@ -77,6 +80,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Work(work::Work),
     Init(init::Init),
     /// Print or check a configuration file
     #[command(subcommand)]
@@ -100,6 +104,9 @@ enum Command {
     /// Partners' regions, as this cloud's users see them
     #[command(subcommand)]
     Region(region::RegionCommand),
+    /// What partners' projects use here, and ours there
+    #[command(subcommand)]
+    Usage(usage::UsageCommand),
     Explain(explain::Explain),
     /// How the daemon is
     Status,
@@ -137,8 +144,15 @@ impl Cli {
     /// Why not.
     pub(crate) fn run(self, out: &mut Output) -> Result<(), Failure> {
         let daemon = Daemon::new(self.socket);
+        let is_of_usage = matches!(self.format, AnyFormat::Csv | AnyFormat::Focus);
+        if is_of_usage && !matches!(self.command, Command::Usage(_)) {
+            return Err(Failure::refused(
+                "--format csv and --format focus are for `alliance usage report`",
+            ));
+        }
         match self.command {
             Command::Serve(serve) => serve.run(),
+            Command::Work(work) => work.run(),
             Command::Config(command) => command.run(out),
             Command::Init(init) => init.run(out),
             Command::Id(id) => attend(id.run(&daemon, out)),
@@ -148,6 +162,7 @@ impl Cli {
             Command::Project(command) => attend(command.run(&daemon, out)),
             Command::Session(command) => attend(command.run(&daemon, out)),
             Command::Region(command) => attend(command.run(&daemon, out)),
+            Command::Usage(command) => attend(command.run(&daemon, self.format, out)),
             Command::Explain(explain) => attend(explain.run(&daemon, out)),
             Command::Status => attend(status::run(&daemon, out)),
             Command::Doctor(doctor) => attend(doctor.run(&daemon, out)),

@@ -52,6 +52,8 @@ pub(crate) struct Config {
     pub catalog: Catalog,
     /// `[services]`
     pub services: Services,
+    /// `[work]`
+    pub work: Work,
     /// `[log]`
     pub log: Log,
 }
@@ -240,6 +242,34 @@ section! {
 }
 
 section! {
+    /// The second process, `alliance work`: it meters what partners' projects use here. It listens
+    /// nowhere. Its secrets are in files that the daemon's user need not be able to read.
+    struct Work as "work" {
+        /// A file that holds nothing but the URL of the services' message bus:
+        /// amqp://user:password@host:port/vhost, or their transport_url. Without it: what is used is
+        /// seen only when the services are listed.
+        amqp_url_file: Option<PathBuf> = optional(value::absolute_path, r#""/etc/alliance/work/amqp-url""#),
+        /// The queue that is made there and kept for as long as nobody deletes it.
+        queue: String = default(value::word, r#""alliance-usage""#),
+        /// The exchanges to which the services send notifications ([DEFAULT] control_exchange there).
+        exchanges: Vec<String> = default(value::words, r#"["nova", "cinder", "glance", "neutron"]"#),
+        /// The routing keys of these notifications: a topic and a priority.
+        keys: Vec<String> = default(value::words, r#"["notifications.info"]"#),
+        /// The id of the application credential with which the services of this cloud are listed,
+        /// all projects included: with role 'admin', unless their policies say otherwise.
+        credential_id: Option<String> = optional(value::word, r#""0123456789abcdef0123456789abcdef""#),
+        /// A file that holds nothing but its secret.
+        credential_secret_file: Option<PathBuf> = optional(value::absolute_path, r#""/etc/alliance/work/credential-secret""#),
+        /// The region whose services are listed.
+        region: String = default(value::word, r#""RegionOne""#),
+        /// Which of their endpoints are used: "public", "internal" or "admin".
+        interface: String = default(value::interface, r#""internal""#),
+        /// Seconds between two listings. What ended unannounced is counted until the next one.
+        poll: Duration = default(value::seconds, "60"),
+    }
+}
+
+section! {
     /// What is logged, on standard error.
     struct Log as "log" {
         /// "human", "json", or "auto": human on a terminal, json otherwise.
@@ -311,7 +341,8 @@ impl Config {
         let (cloud, database, delegate) = (file.section(), file.section(), file.section());
         let (peer, metrics, keystone) = (file.section(), file.section(), file.section());
         let (tokens, signing, pairing) = (file.section(), file.section(), file.section());
-        let (catalog, services, log) = (file.section(), file.section(), file.section());
+        let (catalog, services) = (file.section(), file.section());
+        let (work, log) = (file.section(), file.section());
         file.refuse_other_sections();
         match passwords {
             [true, true] => file.refuse(
@@ -335,6 +366,7 @@ impl Config {
                 pairing: pairing?,
                 catalog: catalog?,
                 services: services?,
+                work: work?,
                 log: log?,
             })
         })();
@@ -399,7 +431,7 @@ impl Config {
 }
 
 /// All sections, in the order of the sample.
-fn sections() -> [section::Outline; 12] {
+fn sections() -> [section::Outline; 13] {
     [
         section::Outline::of::<Cloud>(),
         section::Outline::of::<Database>(),
@@ -412,22 +444,27 @@ fn sections() -> [section::Outline; 12] {
         section::Outline::of::<Pairing>(),
         section::Outline::of::<Catalog>(),
         section::Outline::of::<Services>(),
+        section::Outline::of::<Work>(),
         section::Outline::of::<Log>(),
     ]
 }
 
 fn read_password(path: &Path) -> Result<SecretString, ConfigError> {
-    let unreadable = |source| ConfigError::PasswordFile {
+    read_secret(path).map_err(|source| ConfigError::PasswordFile {
         path: path.to_owned(),
         source,
-    };
-    let text = fs::read_to_string(path).map_err(unreadable)?;
-    let password = text.trim_end_matches(['\r', '\n']);
-    if password.is_empty() {
-        return Err(unreadable(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "it is empty",
-        )));
+    })
+}
+
+/// What a file holds that holds nothing but a secret.
+///
+/// # Errors
+/// If it cannot be read, or is empty.
+pub(crate) fn read_secret(path: &Path) -> io::Result<SecretString> {
+    let text = fs::read_to_string(path)?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is empty"));
     }
-    Ok(SecretString::from(password.to_owned()))
+    Ok(SecretString::from(secret.to_owned()))
 }

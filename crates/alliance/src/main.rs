@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod daemon;
 mod wire;
+mod work;
 
 use std::process::ExitCode;
 
@@ -17,7 +18,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
-    let mut out = Output::new(cli.format);
+    let mut out = Output::new(cli.format.plain());
     let outcome = cli.run(&mut out);
     let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,

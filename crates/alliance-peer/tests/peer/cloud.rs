@@ -23,6 +23,7 @@ use alliance_peer::statement::sign;
 use alliance_peer::wire::{
     AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, Introspection, Offer,
     PairingState, PairingView, Poll, PollAnswer, ProjectQuery, RevocationsAnswer, Topic,
+    UsageAnswer, UsagePoll,
 };
 use alliance_token::Token;
 use tokio::net::TcpListener;
@@ -244,6 +245,14 @@ impl PeerService for Daemon {
         // As long as the longest that a daemon may send.
         let revocations = known.unwrap_or_else(|| "a".repeat(RevocationList::MAX_LEN));
         Ok(RevocationsAnswer { revocations })
+    }
+
+    async fn usage(&self, call: &Call, poll: UsagePoll) -> Result<UsageAnswer, ApiError> {
+        self.note(call);
+        Ok(UsageAnswer {
+            usage: format!("after {}", poll.after),
+            more: false,
+        })
     }
 
     async fn sign_outs(&self, call: &Call, poll: Poll) -> Result<PollAnswer, ApiError> {

@@ -135,6 +135,7 @@ async fn every_route_answers_a_partner() {
         ack: vec!["7".into()],
         ..Poll::default()
     };
+    assert_eq!(client.usage(id, 7).await.unwrap().usage, "after 7");
     let answer = client.sign_outs(id, &poll).await.unwrap();
     assert!(answer.more_available);
     assert_eq!(answer.sets.get("7").map(String::as_str), Some("set"));
@@ -202,6 +203,7 @@ async fn two_clouds_that_do_not_know_each_other_can_pair_and_nothing_else() {
             .map(|_| ()),
         client.revocations(id, None).await.map(|_| ()),
         client.sign_outs(id, &Poll::default()).await.map(|_| ()),
+        client.usage(id, 0).await.map(|_| ()),
         client.agreements(id).await.map(|_| ()),
         client.poke(id, &[Topic::Status]).await,
         client

@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0007_leases.sql"),
     include_str!("../../migrations/0008_border.sql"),
     include_str!("../../migrations/0009_pairings.sql"),
+    include_str!("../../migrations/0011_usage.sql"),
 ];
 
 /// The schema of this version.
@@ -114,6 +115,12 @@ async fn migrate(
         "{location} has the schema of this version"
     );
     Ok(())
+}
+
+/// The cloud that a database belongs to, if it is one of ours.
+pub(super) async fn owner(connection: &mut AnyConnection) -> Option<CloudId> {
+    let owner = meta(connection, "cloud_id").await.ok().flatten();
+    owner.and_then(|owner| owner.parse().ok())
 }
 
 async fn run(connection: &mut AnyConnection, sql: &str) -> Result<(), sqlx::Error> {

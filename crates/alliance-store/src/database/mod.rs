@@ -66,6 +66,21 @@ impl Database {
         })
     }
 
+    /// The database that a daemon has made, whoever's it is.
+    pub(crate) async fn attach(url: &str) -> std::result::Result<Self, OpenError> {
+        sqlx::any::install_default_drivers();
+        let location = Location::parse(url)?;
+        let mut first = connect(&location)
+            .await
+            .map_err(|error| location.explain(error))?;
+        let owner = migration::owner(&mut first).await;
+        let _ = first.close().await;
+        let owner = owner.ok_or_else(|| OpenError::NobodysYet {
+            database: location.to_string(),
+        })?;
+        Self::open(url, &owner).await
+    }
+
     /// Whose database it is.
     pub(crate) fn cloud(&self) -> &CloudId {
         &self.cloud

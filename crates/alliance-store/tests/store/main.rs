@@ -18,4 +18,5 @@ mod refusals;
 mod seen_tokens;
 mod sign_outs;
 mod token_keys;
+mod usage;
 mod used_passports;

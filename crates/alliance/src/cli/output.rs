@@ -9,13 +9,36 @@ use alliance_core::label::is_hostile;
 use clap::ValueEnum;
 use serde::Serialize;
 
-/// How results are printed.
+/// How results can be printed, some of them by `alliance usage report` only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AnyFormat {
+    /// For people. Times are RFC 3339, UTC.
+    Table,
+    /// For programs. Times are seconds since 1970, UTC.
+    Json,
+    /// Comma-separated values (usage report only).
+    Csv,
+    /// FOCUS 1.2, as comma-separated values (usage report only).
+    Focus,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     /// For people. Times are RFC 3339, UTC.
     Table,
     /// For programs. Times are seconds since 1970, UTC.
     Json,
+}
+
+impl AnyFormat {
+    /// The form of everything that is no usage report.
+    pub(crate) fn plain(self) -> Format {
+        match self {
+            AnyFormat::Json => Format::Json,
+            AnyFormat::Table | AnyFormat::Csv | AnyFormat::Focus => Format::Table,
+        }
+    }
 }
 
 /// Standard output for results, standard error for everything else.

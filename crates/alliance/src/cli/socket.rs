@@ -179,6 +179,14 @@ impl Question<'_> {
         self
     }
 
+    /// With a parameter.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        if let Some(url) = &mut self.url {
+            url.query_pairs_mut().append_pair(name, value);
+        }
+        self
+    }
+
     /// The daemon answers when something changed, at most `wait` later.
     pub(crate) fn waiting(mut self, wait: Duration) -> Self {
         if let Some(url) = &mut self.url {

@@ -14,7 +14,8 @@ pub(crate) fn start(log: &Log) {
         LogFormat::Auto => std::io::stderr().is_terminal(),
     };
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&log.level))
+        // The bus's library calls its caller's business errors.
+        .with_env_filter(EnvFilter::new(format!("{},lapin=off", log.level)))
         // They would be printed where nothing can be, which panics.
         .log_internal_errors(false)
         .with_writer(std::io::stderr);

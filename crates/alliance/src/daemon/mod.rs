@@ -16,7 +16,7 @@ mod hearing;
 mod home;
 mod host;
 mod key_files;
-mod logging;
+pub(crate) mod logging;
 mod metrics;
 mod monitoring;
 mod own_catalog;
@@ -31,6 +31,7 @@ mod sign_outs;
 mod sync;
 mod tenancy;
 mod trust;
+mod usage;
 mod wishes;
 
 use std::sync::Arc;
@@ -51,7 +52,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use self::border::Border;
-use self::clock::now;
+pub(crate) use self::clock::now;
 use self::delegate::{AdminUids, Socket};
 use self::directory::Directory;
 use self::heard::Heard;
@@ -281,6 +282,7 @@ impl Daemon {
             Arc::clone(&self).follow_sign_outs(),
             Arc::clone(&self).follow_guests(),
             Arc::clone(&self).note_sign_outs(),
+            Arc::clone(&self).follow_usage(refresh),
             Arc::clone(&self).heed_pokes(pokes),
         );
     }

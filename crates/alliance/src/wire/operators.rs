@@ -10,7 +10,63 @@ use alliance_core::explanation::Condition;
 use alliance_core::partner::{KeystoneAccess, Partner, Role, Status};
 use alliance_core::skew::Skew;
 use alliance_core::token::{Login, Mode, TokenFormat};
+use alliance_core::usage::{Kind, Part, Record, Size};
 use serde::{Deserialize, Serialize};
+
+/// `GET /v1/usage`, `…/records`, `…/differences`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UsageQuery {
+    /// The month, as 2026-11.
+    pub month: String,
+    /// The partner's name; all if none.
+    #[serde(default)]
+    pub partner: Option<String>,
+}
+
+/// What resources of one kind and size were used by one project: an item of `GET /v1/usage`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UsageLine {
+    /// Whether a partner's project used it here; else one of ours there.
+    pub here: bool,
+    /// What the partner is called here, or its cloud id if it is one no more.
+    pub partner: String,
+    /// The project's id at its home.
+    pub project_id: String,
+    /// The region, as its cloud calls it.
+    pub region: String,
+    /// What.
+    pub kind: Kind,
+    /// How big.
+    pub size: Size,
+    /// How many.
+    pub resources: u64,
+    /// For how long, all together.
+    pub milliseconds: u64,
+}
+
+/// One record: an item of `GET /v1/usage/records`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UsageRecordView {
+    /// Whether a partner's project used it here; else one of ours there.
+    pub here: bool,
+    /// What the partner is called here.
+    pub partner: String,
+    /// The partner's cloud id.
+    pub partner_id: CloudId,
+    /// The record.
+    pub record: Record,
+}
+
+/// A record that host and home count differently: an item of `GET /v1/usage/differences`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UsageDifference {
+    /// Which.
+    pub part: Part,
+    /// What is counted here.
+    pub here: Option<Record>,
+    /// What is counted there.
+    pub there: Option<Record>,
+}
 
 /// A session of a partner's user here, or of one of ours there: an item of `GET /v1/sessions`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,7 +19,7 @@ use alliance_peer::service::{Acceptor, Call, PeerService, Report};
 use alliance_peer::statement::sign;
 use alliance_peer::wire::{
     AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, Introspection, MAX_SIGN_OUTS,
-    PairingView, Poll, PollAnswer, ProjectQuery, RevocationsAnswer, Topic,
+    PairingView, Poll, PollAnswer, ProjectQuery, RevocationsAnswer, Topic, UsageAnswer, UsagePoll,
 };
 use alliance_token::Token;
 use uuid::Uuid;
@@ -207,6 +207,10 @@ impl PeerService for FakeHome {
         };
         let revocations = sign(&list, signer.signing_key()).map_err(ApiError::internal)?;
         Ok(RevocationsAnswer { revocations })
+    }
+
+    async fn usage(&self, _: &Call, _: UsagePoll) -> Result<UsageAnswer, ApiError> {
+        Err(ApiError::internal("no usage here"))
     }
 
     async fn sign_outs(&self, call: &Call, poll: Poll) -> Result<PollAnswer, ApiError> {

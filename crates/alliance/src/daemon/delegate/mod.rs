@@ -15,6 +15,7 @@ mod sessions;
 mod socket;
 mod status;
 mod tokens;
+mod usage;
 
 use std::sync::Arc;
 
@@ -65,6 +66,9 @@ pub(crate) fn router(daemon: Arc<Daemon>, admins: AdminUids) -> Router {
         .route("/v1/agreements/{id}", get(agreements::show))
         .route("/v1/projects", get(projects::list))
         .route("/v1/sessions", get(sessions::list))
+        .route("/v1/usage", get(usage::sums))
+        .route("/v1/usage/records", get(usage::records))
+        .route("/v1/usage/differences", get(usage::differences))
         .route("/v1/tokens/revoke", post(sessions::revoke))
         .route("/v1/sessions/{id}/end", post(sessions::end))
         .route_layer(from_fn_with_state(admins, guard::operators_only));

@@ -76,6 +76,7 @@ impl From<alliance_store::Error> for ApiError {
             | E::ReadOnly(_)
             | E::Full(_)
             | E::Busy(_)
+            | E::LeaseLost(_)
             | E::Unreachable(_)
             | E::Other(_) => anyhow::Error::new(error).into(),
         }

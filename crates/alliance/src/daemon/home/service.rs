@@ -12,7 +12,7 @@ use alliance_peer::pairing::PairingSecret;
 use alliance_peer::service::{Acceptor, Call, PeerService, Report};
 use alliance_peer::wire::{
     AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, Introspection, Offer,
-    PairingView, Poll, PollAnswer, ProjectQuery, RevocationsAnswer, Topic,
+    PairingView, Poll, PollAnswer, ProjectQuery, RevocationsAnswer, Topic, UsageAnswer, UsagePoll,
 };
 use alliance_token::Token;
 use data_encoding::HEXLOWER;
@@ -110,6 +110,14 @@ impl PeerService for PeerSide {
     async fn sign_outs(&self, call: &Call, poll: Poll) -> Result<PollAnswer, ApiError> {
         let host = self.host(call)?;
         self.0.tell_sign_outs(&host, &poll, call.request_id).await
+    }
+
+    async fn usage(&self, call: &Call, poll: UsagePoll) -> Result<UsageAnswer, ApiError> {
+        let known = self.known(call)?;
+        if !known.partner.role.is_guest() {
+            return Err(ApiError::refused(Reason::NotAGuest));
+        }
+        self.0.tell_usage(&known, poll.after, call.request_id).await
     }
 
     async fn agreements(&self, call: &Call) -> Result<AgreementsAnswer, ApiError> {

@@ -1,0 +1,279 @@
+//! This cloud's message bus, RabbitMQ: the notifications of its services, in a queue of our own.
+//!
+//! Nothing is lost while nobody listens: the queue is durable and a message leaves it only when it was
+//! acknowledged, which its reader does after it has stored what the message says.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions,
+    QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Connection, ConnectionProperties, Consumer, ErrorKind, ExchangeKind};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::{Instant, timeout, timeout_at};
+use url::Url;
+
+/// How long the server may take for one step.
+const STEP: Duration = Duration::from_secs(5);
+/// After how many seconds of silence a connection is taken for dead.
+const HEARTBEAT: &str = "10";
+/// How many messages wait here at most that are not acknowledged.
+const AHEAD: u16 = 500;
+/// How many messages wait in the queue at most; the oldest are dropped. What they said is seen when the
+/// services are listed.
+const LONGEST: i64 = 1_000_000;
+/// How long a batch waits for more.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// How the bus is reached, and what is heard there.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `amqp://user:password@host:port/vhost`, or a service's `transport_url` of one host.
+    pub url: SecretString,
+    /// The name of our queue.
+    pub queue: String,
+    /// The exchanges to which services send notifications: their `control_exchange`.
+    pub exchanges: Vec<String>,
+    /// Their routing keys: a topic and a priority, as `notifications.info`.
+    pub keys: Vec<String>,
+}
+
+/// Why nothing is heard.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    /// The URL cannot be used. It holds a password and is not shown.
+    #[error("the URL of the message bus cannot be used: {0}")]
+    Url(&'static str),
+    /// The server did not answer in time.
+    #[error("RabbitMQ did not answer within {} s", STEP.as_secs())]
+    TimedOut,
+    /// No connection, or it has ended.
+    #[error("RabbitMQ is not heard")]
+    Broken(#[from] lapin::Error),
+    /// The queue has been taken away from us.
+    #[error("RabbitMQ has ended our subscription; was the queue deleted?")]
+    Ended,
+}
+
+/// A queue that is being read.
+#[derive(Debug)]
+pub struct Listening {
+    connection: Connection,
+    channel: Channel,
+    consumer: Consumer,
+    settings: Settings,
+    unbound: Vec<String>,
+    last: Option<u64>,
+}
+
+impl Settings {
+    /// Connects, and makes the queue if it is not there.
+    ///
+    /// # Errors
+    /// See [`BusError`].
+    pub async fn listen(&self) -> Result<Listening, BusError> {
+        let url = amqp_url(self.url.expose_secret())?;
+        let properties =
+            ConnectionProperties::default().with_connection_name("alliance work".into());
+        let connection = in_time(Connection::connect(url.as_str(), properties)).await?;
+        let channel = in_time(connection.create_channel()).await?;
+        in_time(channel.basic_qos(AHEAD, BasicQosOptions::default())).await?;
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(LONGEST));
+        let options = QueueDeclareOptions {
+            durable: true,
+            ..QueueDeclareOptions::default()
+        };
+        in_time(channel.queue_declare(self.queue.as_str().into(), options, arguments)).await?;
+        let consumer = channel.basic_consume(
+            self.queue.as_str().into(),
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        );
+        let consumer = in_time(consumer).await?;
+        let mut listening = Listening {
+            connection,
+            channel,
+            consumer,
+            settings: self.clone(),
+            unbound: self.exchanges.clone(),
+            last: None,
+        };
+        listening.bind().await?;
+        Ok(listening)
+    }
+}
+
+impl Listening {
+    /// Binds the queue to those exchanges that have been made meanwhile: a service makes its own when it
+    /// has something to say, and nobody else knows how it wants it.
+    ///
+    /// # Errors
+    /// See [`BusError`].
+    pub async fn bind(&mut self) -> Result<(), BusError> {
+        let mut absent = Vec::new();
+        for exchange in std::mem::take(&mut self.unbound) {
+            // The server closes a channel that asks for what is not there.
+            let asking = in_time(self.connection.create_channel()).await?;
+            let passive = ExchangeDeclareOptions {
+                passive: true,
+                ..ExchangeDeclareOptions::default()
+            };
+            let asked = asking.exchange_declare(
+                exchange.as_str().into(),
+                ExchangeKind::Topic,
+                passive,
+                FieldTable::default(),
+            );
+            match in_time(asked).await {
+                Ok(()) => {}
+                Err(BusError::Broken(error))
+                    if matches!(error.kind(), ErrorKind::ProtocolError(_)) =>
+                {
+                    absent.push(exchange);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            for key in &self.settings.keys {
+                let bound = asking.queue_bind(
+                    self.settings.queue.as_str().into(),
+                    exchange.as_str().into(),
+                    key.as_str().into(),
+                    QueueBindOptions::default(),
+                    FieldTable::default(),
+                );
+                in_time(bound).await?;
+            }
+            in_time(asking.close(200, "done".into())).await?;
+        }
+        self.unbound = absent;
+        Ok(())
+    }
+
+    /// Those that are not there yet.
+    pub fn unbound(&self) -> &[String] {
+        &self.unbound
+    }
+
+    /// The next messages' bodies, at most `most`: those that come within `patience`, and what follows at
+    /// once. None if nothing comes. Must not be given up halfway: what it has read would be taken for
+    /// handed out.
+    ///
+    /// # Errors
+    /// See [`BusError`]. What was not acknowledged comes again.
+    pub async fn next(
+        &mut self,
+        most: usize,
+        patience: Duration,
+    ) -> Result<Vec<Vec<u8>>, BusError> {
+        let mut bodies = Vec::new();
+        let mut until = Instant::now() + patience;
+        while bodies.len() < most {
+            let Ok(next) = timeout_at(until, self.consumer.next()).await else {
+                break;
+            };
+            let delivery = next.ok_or(BusError::Ended)??;
+            if bodies.is_empty() {
+                until = Instant::now() + GATHER;
+            }
+            self.last = Some(delivery.delivery_tag);
+            bodies.push(delivery.data);
+        }
+        Ok(bodies)
+    }
+
+    /// Everything that [`Listening::next`] has given is done with.
+    ///
+    /// # Errors
+    /// See [`BusError`]; it comes again then.
+    pub async fn acknowledge(&mut self) -> Result<(), BusError> {
+        let Some(last) = self.last.take() else {
+            return Ok(());
+        };
+        let all = BasicAckOptions { multiple: true };
+        in_time(self.channel.basic_ack(last, all)).await
+    }
+}
+
+async fn in_time<T>(step: impl Future<Output = Result<T, lapin::Error>>) -> Result<T, BusError> {
+    match timeout(STEP, step).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(BusError::TimedOut),
+    }
+}
+
+/// The URL as AMQP's form has it.
+///
+/// # Errors
+/// Why it cannot be used.
+pub fn amqp_url(text: &str) -> Result<Url, BusError> {
+    let text = match text.strip_prefix("rabbit://") {
+        Some(rest) => format!("amqp://{rest}"),
+        None => text.to_owned(),
+    };
+    let url = Url::parse(&text).ok();
+    // Of several hosts, the others would be taken for part of the password.
+    let url = url.filter(|url| !text.contains(',') && url.has_host());
+    let mut url = url.ok_or(BusError::Url(
+        "expected amqp://user:password@host:port/vhost, with one host",
+    ))?;
+    match url.scheme() {
+        "amqp" => {}
+        "amqps" => {
+            return Err(BusError::Url(
+                "TLS is not spoken here yet: name a tunnel on this machine",
+            ));
+        }
+        _ => return Err(BusError::Url("expected one that begins with amqp://")),
+    }
+    // The services mean the default one by nothing.
+    if matches!(url.path(), "" | "/") {
+        url.set_path("/%2f");
+    }
+    // Options of oslo.messaging mean nothing here.
+    url.set_query(Some(&format!("heartbeat={HEARTBEAT}")));
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_services_own_url_will_do() {
+        for (text, expected) in [
+            (
+                "rabbit://u:p@127.0.0.1:5672/",
+                "amqp://u:p@127.0.0.1:5672/%2f?heartbeat=10",
+            ),
+            (
+                "amqp://u:p@bus/east?ssl=0",
+                "amqp://u:p@bus/east?heartbeat=10",
+            ),
+        ] {
+            let url = amqp_url(text).map(String::from);
+            assert_eq!(url.ok().as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_used_is_refused_without_showing_it() {
+        for text in [
+            "",
+            "http://u:secret@bus/",
+            "amqps://u:secret@bus/",
+            "rabbit://u:secret@a:1,u:secret@b:2/",
+        ] {
+            let refused = amqp_url(text).err().map(|error| error.to_string());
+            assert!(
+                refused.is_some_and(|said| !said.contains("secret")),
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,56 @@
+-- What partners' projects use here, and what ours use at partners. Same rules as in 0003.
+
+-- What is known of each resource of a partner's project here, and how many records there are of it.
+CREATE TABLE IF NOT EXISTS metered_resources (
+    kind       VARCHAR(16) NOT NULL,
+    id         VARCHAR(64) NOT NULL,
+    cloud_id   VARCHAR(52) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    user_id    VARCHAR(64),
+    region     VARCHAR(255) NOT NULL,
+    life       MEDIUMTEXT NOT NULL,
+    is_open    BIGINT NOT NULL,
+    parts      BIGINT NOT NULL,
+    PRIMARY KEY (kind, id)
+) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin */;
+CREATE INDEX IF NOT EXISTS metered_resources_that_last ON metered_resources (kind, is_open);
+
+-- What counts. Times are milliseconds; `ended` is null while it lasts.
+CREATE TABLE IF NOT EXISTS usage_records (
+    host        VARCHAR(52) NOT NULL,
+    home        VARCHAR(52) NOT NULL,
+    kind        VARCHAR(16) NOT NULL,
+    resource_id VARCHAR(255) NOT NULL,
+    part        BIGINT NOT NULL,
+    project_id  VARCHAR(255) NOT NULL,
+    user_id     VARCHAR(255),
+    region      VARCHAR(255) NOT NULL,
+    size        VARCHAR(512) NOT NULL,
+    began       BIGINT NOT NULL,
+    ended       BIGINT,
+    PRIMARY KEY (host, home, kind, resource_id, part)
+) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin */;
+
+-- Records for partners, as they became known. Numbers of a partner's have no gap.
+CREATE TABLE IF NOT EXISTS usage_outbox (
+    cloud_id VARCHAR(52) NOT NULL,
+    seq      BIGINT NOT NULL,
+    at       BIGINT NOT NULL,
+    record   TEXT NOT NULL,
+    PRIMARY KEY (cloud_id, seq)
+) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin */;
+
+-- The last number that a partner was given and has acknowledged, and the last one of its that is here.
+CREATE TABLE IF NOT EXISTS usage_positions (
+    cloud_id     VARCHAR(52) NOT NULL PRIMARY KEY,
+    noted        BIGINT NOT NULL DEFAULT 0,
+    acknowledged BIGINT NOT NULL DEFAULT 0,
+    received     BIGINT NOT NULL DEFAULT 0
+) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin */;
+
+-- Who does what only one process may do, until when it does so without saying more.
+CREATE TABLE IF NOT EXISTS leases (
+    name   VARCHAR(32) NOT NULL PRIMARY KEY,
+    holder VARCHAR(64) NOT NULL,
+    till   BIGINT NOT NULL
+) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin */;

@@ -1,0 +1,81 @@
+//! What partners' projects use here, and what ours use at partners.
+//!
+//! At the host, what is heard of a resource changes its life; the records that follow from that are
+//! stored and numbered for the project's home in the same transaction. At home they are taken in by
+//! their numbers. Either side counts the same rows.
+
+mod heard;
+mod outbox;
+pub(crate) mod received;
+pub(crate) mod sums;
+
+use alliance_core::Seconds;
+use alliance_core::cloud::CloudId;
+use alliance_core::usage::{Fact, Owner, Record, Resource};
+use sqlx::{Any, AnyConnection, QueryBuilder};
+
+use crate::database::Database;
+use crate::database::row::to_json;
+use crate::error::Result;
+
+/// How many rows one statement carries at most.
+const ROWS: usize = 100;
+
+/// See [`Store::usage`](crate::Store::usage).
+#[derive(Debug, Clone, Copy)]
+pub struct Usage<'a>(pub(crate) &'a Database);
+
+/// Something that was heard of a resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// Which.
+    pub resource: Resource,
+    /// Whose project's it is, and of which cloud. `None`: not said; counts if it is known already.
+    pub owner: Option<(CloudId, Owner)>,
+    /// What.
+    pub fact: Fact,
+}
+
+/// A record on its way home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Its number.
+    pub seq: u64,
+    /// When it was noted.
+    pub at: Seconds,
+    /// The record.
+    pub record: Record,
+}
+
+/// Puts records in place of those of the same parts.
+async fn write_records(
+    transaction: &mut AnyConnection,
+    host: &CloudId,
+    home: &CloudId,
+    records: &[Record],
+) -> Result<()> {
+    for some in records.chunks(ROWS) {
+        let mut rows = Vec::with_capacity(some.len());
+        for record in some {
+            rows.push((record, to_json("usage_records.size", &record.size)?));
+        }
+        let mut insert = QueryBuilder::<Any>::new(
+            "REPLACE INTO usage_records (host, home, kind, resource_id, part, project_id, user_id, region, size, began, ended) ",
+        );
+        insert.push_values(rows, |mut row, (record, size)| {
+            row.push_bind(host.as_str())
+                .push_bind(home.as_str())
+                .push_bind(record.kind().as_str())
+                .push_bind(record.part.resource.id.as_str())
+                .push_bind(i64::from(record.part.part))
+                .push_bind(record.owner.project_id.as_str())
+                .push_bind(record.owner.user_id.as_deref())
+                .push_bind(record.region.as_str())
+                .push_bind(size)
+                .push_bind(record.from)
+                .push_bind(record.to);
+        });
+        insert.build().execute(&mut *transaction).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,227 @@
+//! What partners' projects use here is told to their homes; what ours use there is counted here.
+//!
+//! `alliance work` writes the records into the database and numbers them; this daemon signs them when a
+//! home asks. A home names the last number that it has counted, and so acknowledges, notices gaps, and
+//! asks again, all in one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alliance_core::usage::{
+    BATCH, CloudEvent, Difference, Millis, Month, Part, Record, UsageBatch, reconcile,
+};
+use alliance_peer::client::{PeerClient, PeerError};
+use alliance_peer::error::ApiError;
+use alliance_peer::request_id::RequestId;
+use alliance_peer::statement;
+use alliance_peer::wire::UsageAnswer;
+use alliance_store::Span;
+use anyhow::{Context, ensure};
+use jiff::Timestamp;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::Daemon;
+use super::clock::now;
+use super::directory::{Known, Way};
+use crate::wire::{UsageLine, UsageRecordView};
+
+/// How long one partner's news may take to be fetched.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How many batches are fetched at once for a comparison: a host that has more to say is not believed.
+const MOST_BATCHES: usize = 10_000;
+
+impl Daemon {
+    /// The next records for `home`, which has counted all up to number `after`.
+    ///
+    /// # Errors
+    /// If they cannot be told now.
+    pub(crate) async fn tell_usage(
+        &self,
+        home: &Known,
+        after: u64,
+        request_id: RequestId,
+    ) -> Result<UsageAnswer, ApiError> {
+        let (usage, cloud_id) = (self.store.usage(), &home.partner.cloud_id);
+        let told = usage.acknowledge(cloud_id, after).await;
+        told.map_err(ApiError::internal)?;
+        let found = usage.outgoing(cloud_id, after, BATCH + 1).await;
+        let mut found = found.map_err(ApiError::internal)?;
+        let more = found.len() > BATCH;
+        found.truncate(BATCH);
+        tracing::debug!(%request_id, partner = home.partner.name, count = found.len(), "usage is told");
+        let own = self.identity.cloud_id();
+        let events = found.iter().map(|one| {
+            let noted = Timestamp::from_second(one.at).unwrap_or_default();
+            CloudEvent::about(&one.record, one.seq, own, noted)
+        });
+        let batch = UsageBatch {
+            iss: own.clone(),
+            aud: cloud_id.clone(),
+            iat: now(),
+            after,
+            events: events
+                .collect::<Result<_, _>>()
+                .map_err(ApiError::internal)?,
+        };
+        let usage = statement::sign(&batch, self.identity.signing_key());
+        Ok(UsageAnswer {
+            usage: usage.map_err(ApiError::internal)?,
+            more,
+        })
+    }
+
+    /// Counts what our projects have used at hosts, every `refresh`. Runs for ever.
+    pub(crate) async fn follow_usage(self: Arc<Self>, refresh: Duration) {
+        let mut ticks = interval(refresh);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let partners = self.directory.partners();
+            let hosts = partners.all().into_iter().filter(|known| {
+                known.peer().is_some() && known.partner.require_host(now()).is_ok()
+            });
+            for known in hosts {
+                let error = match timeout(PATIENCE, self.count_usage(known)).await {
+                    Ok(Ok(0)) => continue,
+                    Ok(Ok(new)) => {
+                        tracing::info!(partner = known.partner.name, new, "usage records counted");
+                        continue;
+                    }
+                    Ok(Err(error)) => error,
+                    Err(_) => anyhow::anyhow!("no answer in time"),
+                };
+                let is_older = error
+                    .downcast_ref()
+                    .is_some_and(PeerError::is_of_an_older_version);
+                if !is_older {
+                    tracing::warn!(
+                        partner = known.partner.name,
+                        error = format!("{error:#}"),
+                        "what our projects use at the partner was not counted; it is asked again"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Counts what is new at one host. Returns how many records were.
+    async fn count_usage(&self, known: &Known) -> anyhow::Result<usize> {
+        let Way::Peer(client) = &known.way else {
+            return Ok(0);
+        };
+        let (usage, host) = (self.store.usage(), &known.partner.cloud_id);
+        let mut last = usage.received(host).await?;
+        let mut count = 0;
+        loop {
+            let (batch, more) = self.fetch_usage(known, client, last).await?;
+            let received = usage.receive(host, &batch.after(last)?).await?;
+            count += received.new;
+            if !more || received.last == last {
+                return Ok(count);
+            }
+            last = received.last;
+        }
+    }
+
+    async fn fetch_usage(
+        &self,
+        known: &Known,
+        client: &PeerClient,
+        after: u64,
+    ) -> anyhow::Result<(UsageBatch, bool)> {
+        let answer = client.usage(RequestId::random(), after).await?;
+        let batch = known.hear(&answer.usage, self.identity.cloud_id());
+        let batch = batch.context("the partner's usage records were refused")?;
+        Ok((batch, answer.more))
+    }
+
+    /// What was used in a month, here and at partners: what lasts is counted until now.
+    pub(crate) async fn usage(&self, month: Month) -> anyhow::Result<Vec<UsageLine>> {
+        let sums = self.store.usage().sums(span(month)).await?;
+        let own = self.identity.cloud_id();
+        let lines = sums.into_iter().map(|sum| {
+            let here = sum.host == *own;
+            UsageLine {
+                here,
+                partner: self.name_of(if here { &sum.home } else { &sum.host }),
+                project_id: sum.project_id,
+                region: sum.region,
+                kind: sum.kind,
+                size: sum.size,
+                resources: sum.resources,
+                milliseconds: sum.millis,
+            }
+        });
+        Ok(lines.collect())
+    }
+
+    /// Each record of a month between this cloud and a partner.
+    pub(crate) async fn usage_records(
+        &self,
+        known: &Known,
+        month: Month,
+    ) -> anyhow::Result<Vec<UsageRecordView>> {
+        let (own, partner) = (self.identity.cloud_id(), &known.partner.cloud_id);
+        let mut views = Vec::new();
+        for (host, home, here) in [(own, partner, true), (partner, own, false)] {
+            let records = self.store.usage().records(host, home, span(month)).await?;
+            views.extend(records.into_iter().map(|record| UsageRecordView {
+                here,
+                partner: known.partner.name.clone(),
+                partner_id: partner.clone(),
+                record,
+            }));
+        }
+        Ok(views)
+    }
+
+    /// What this cloud and a host count differently in a month, of what our projects used there.
+    pub(crate) async fn reconcile_usage(
+        &self,
+        known: &Known,
+        month: Month,
+    ) -> anyhow::Result<Vec<Difference>> {
+        let Way::Peer(client) = &known.way else {
+            return Ok(Vec::new());
+        };
+        let span = span(month);
+        let mut there: BTreeMap<Part, Record> = BTreeMap::new();
+        let (mut last, mut batches) = (0, 0);
+        loop {
+            let (batch, more) = self.fetch_usage(known, client, last).await?;
+            for (number, record) in batch.after(last)? {
+                last = number;
+                there.extend(record.map(|record| (record.part.clone(), record)));
+            }
+            batches += 1;
+            ensure!(batches < MOST_BATCHES, "the partner's records have no end");
+            if !more {
+                break;
+            }
+        }
+        let (own, host) = (self.identity.cloud_id(), &known.partner.cloud_id);
+        let here = self.store.usage().records(host, own, span).await?;
+        Ok(reconcile(
+            here,
+            there.into_values().collect(),
+            (span.from, span.to),
+        ))
+    }
+
+    fn name_of(&self, cloud_id: &alliance_core::cloud::CloudId) -> String {
+        let partners = self.directory.partners();
+        partners
+            .by_cloud(cloud_id)
+            .map_or_else(|| cloud_id.to_string(), |known| known.partner.name.clone())
+    }
+}
+
+/// A month, as far as it is over.
+fn span(month: Month) -> Span {
+    let now: Millis = Timestamp::now().as_millisecond();
+    Span {
+        from: month.from(),
+        to: month.to().min(now).max(month.from()),
+    }
+}

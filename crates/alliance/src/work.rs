@@ -1,0 +1,157 @@
+//! `alliance work`: what needs more rights than the daemon has, in a process that nobody can reach.
+//!
+//! It meters what partners' projects use here: from the services' notifications as they come, and from
+//! their listings from time to time. What it finds it writes into the database; the daemon signs it and
+//! tells the projects' homes.
+
+mod ledger;
+mod listening;
+mod listings;
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use alliance_cloud::bus;
+use alliance_cloud::metering::Access;
+use alliance_store::{Lease, Store};
+use anyhow::{Context, bail};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{interval, sleep};
+use uuid::Uuid;
+
+use self::ledger::Ledger;
+use crate::config::{Config, read_secret};
+use crate::daemon::{logging, now};
+
+/// What the lease is for.
+const METERING: &str = "metering";
+/// How long a process that says nothing more is taken for alive, in seconds.
+const LEASE: i64 = 15;
+/// How often it says so, and how often another looks.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// If it cannot start, or another process has taken over.
+pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
+    logging::start(&config.log);
+    let bus = bus_settings(&config)?;
+    let access = access(&config)?;
+    if bus.is_none() && access.is_none() {
+        bail!(
+            "nothing to do: [work] names neither amqp_url_file nor credential_id; see `alliance config sample`"
+        );
+    }
+    let store = Store::attach(config.database_url().expose_secret()).await?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let held = OnceLock::new();
+    let work = async {
+        let lease = wait_for_lease(&store).await?;
+        let lease = held.get_or_init(|| lease);
+        tracing::info!(
+            cloud_id = %store.cloud(),
+            notifications = bus.is_some(),
+            listings = access.is_some(),
+            version = env!("CARGO_PKG_VERSION"),
+            "metering"
+        );
+        let region = config.work.region.clone();
+        let ledger = Arc::new(Ledger::new(store.clone(), lease.clone(), region));
+        tokio::select! {
+            ended = keep_lease(&store, lease) => ended,
+            ended = listening::run(bus, Arc::clone(&ledger)) => ended,
+            ended = listings::run(access, config.work.poll, ledger) => ended,
+        }
+    };
+    // Nothing has to be finished: what was not acknowledged comes again.
+    let ended = tokio::select! {
+        ended = work => ended,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+    if let Some(lease) = held.get()
+        && let Err(error) = store.leases().give_back(lease).await
+    {
+        tracing::warn!(%error, "the next process has to wait until this one is taken for dead");
+    }
+    store.close().await;
+    tracing::info!("stopped");
+    ended
+}
+
+/// Waits for its turn.
+async fn wait_for_lease(store: &Store) -> anyhow::Result<Lease> {
+    let holder = Uuid::new_v4().to_string();
+    let mut is_told = false;
+    loop {
+        let (from, till) = (now(), now() + LEASE);
+        if let Some(lease) = store.leases().take(METERING, &holder, from, till).await? {
+            return Ok(lease);
+        }
+        if !is_told {
+            tracing::info!("another process is metering; this one waits until that one ends");
+            is_told = true;
+        }
+        sleep(BEAT).await;
+    }
+}
+
+/// Goes on holding it. Ends only if that is over.
+async fn keep_lease(store: &Store, lease: &Lease) -> anyhow::Result<()> {
+    let mut beats = interval(BEAT);
+    loop {
+        beats.tick().await;
+        let (from, till) = (now(), now() + LEASE);
+        match store
+            .leases()
+            .take(&lease.name, &lease.holder, from, till)
+            .await
+        {
+            Ok(Some(_)) => {}
+            Ok(None) => bail!("another process has taken over metering"),
+            Err(error) => {
+                tracing::warn!(%error, "the database was not told that this process lives")
+            }
+        }
+    }
+}
+
+fn bus_settings(config: &Config) -> anyhow::Result<Option<bus::Settings>> {
+    let work = &config.work;
+    let Some(file) = &work.amqp_url_file else {
+        return Ok(None);
+    };
+    let url = secret("amqp_url_file", file)?;
+    bus::amqp_url(url.expose_secret()).context("[work] amqp_url_file")?;
+    Ok(Some(bus::Settings {
+        url,
+        queue: work.queue.clone(),
+        exchanges: work.exchanges.clone(),
+        keys: work.keys.clone(),
+    }))
+}
+
+fn access(config: &Config) -> anyhow::Result<Option<Access>> {
+    let work = &config.work;
+    let (id, file) = match (&work.credential_id, &work.credential_secret_file) {
+        (Some(id), Some(file)) => (id, file),
+        (None, None) => return Ok(None),
+        _ => bail!("[work] credential_id and credential_secret_file go together: one is missing"),
+    };
+    Ok(Some(Access {
+        auth_url: config.keystone.auth_url.clone(),
+        credential_id: id.clone(),
+        credential_secret: secret("credential_secret_file", file)?,
+        region: work.region.clone(),
+        interface: work.interface.clone(),
+        timeout: config.keystone.timeout.max(Duration::from_secs(30)),
+    }))
+}
+
+fn secret(option: &str, file: &Path) -> anyhow::Result<SecretString> {
+    read_secret(file).with_context(|| format!("[work] {option}: reading {}", file.display()))
+}

@@ -1,0 +1,164 @@
+//! The services' notifications, as they come.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alliance_cloud::bus::{BusError, Settings};
+use alliance_core::label::clean;
+use alliance_core::usage::{Notice, read_notification};
+use tokio::time::sleep;
+
+use super::ledger::{Ledger, Said};
+
+/// How many messages are stored at once.
+const BATCH: usize = 500;
+/// No notification that says something here is larger, in bytes.
+const LARGEST: usize = 1 << 20;
+/// How long a quiet bus is listened to before exchanges are looked for that were not there.
+const QUIET: Duration = Duration::from_secs(5);
+/// Pauses between attempts to connect.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Listens for ever, if there is a bus.
+///
+/// # Errors
+/// If this process is no longer the one that does so.
+pub(super) async fn run(settings: Option<Settings>, ledger: Arc<Ledger>) -> anyhow::Result<()> {
+    let Some(settings) = settings else {
+        return pending().await;
+    };
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match listen(&settings, &ledger, &mut pause).await {
+            Ok(never) => match never {},
+            Err(Interrupted::Bus(error)) => anyhow::Error::from(error),
+            Err(Interrupted::Over(error)) => return Err(error),
+        };
+        tracing::warn!(
+            error = format!("{error:#}"),
+            "the message bus is not heard; it is tried again, and what ends meanwhile is in the queue or in the next listing"
+        );
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+enum Interrupted {
+    /// It is tried again.
+    Bus(BusError),
+    /// Another process does it now.
+    Over(anyhow::Error),
+}
+
+impl From<BusError> for Interrupted {
+    fn from(error: BusError) -> Self {
+        Interrupted::Bus(error)
+    }
+}
+
+async fn listen(
+    settings: &Settings,
+    ledger: &Ledger,
+    pause: &mut Duration,
+) -> Result<std::convert::Infallible, Interrupted> {
+    let mut listening = settings.listen().await?;
+    *pause = FIRST_PAUSE;
+    tracing::info!(queue = settings.queue, "the message bus is heard");
+    let mut absent = listening.unbound().to_vec();
+    report_absent(&absent);
+    loop {
+        let bodies = listening.next(BATCH, QUIET).await?;
+        if !bodies.is_empty() {
+            let notices = read(&bodies);
+            drop(bodies);
+            let stored = ledger.hear(|| notices.iter().map(said).collect()).await;
+            stored.map_err(Interrupted::Over)?;
+            listening.acknowledge().await?;
+        }
+        if !absent.is_empty() {
+            listening.bind().await?;
+            if listening.unbound() != absent {
+                absent = listening.unbound().to_vec();
+                report_absent(&absent);
+            }
+        }
+    }
+}
+
+fn report_absent(exchanges: &[String]) {
+    if !exchanges.is_empty() {
+        tracing::info!(
+            exchanges = exchanges.join(", "),
+            "these exchanges are not there yet; they are looked for again"
+        );
+    }
+}
+
+/// What is of interest. The rest is done with: it would be no better the next time.
+fn read(bodies: &[Vec<u8>]) -> Vec<Notice> {
+    let mut malformed = Malformed::default();
+    let notices = bodies
+        .iter()
+        .filter_map(|body| {
+            if body.len() > LARGEST {
+                malformed.note(format!("{} bytes long", body.len()));
+                return None;
+            }
+            read_notification(body).unwrap_or_else(|error| {
+                malformed.note(error.to_string());
+                None
+            })
+        })
+        .collect();
+    if malformed.count > 0 {
+        tracing::warn!(
+            count = malformed.count,
+            first = clean(&malformed.first, 200),
+            "malformed notifications were dropped"
+        );
+    }
+    notices
+}
+
+#[derive(Default)]
+struct Malformed {
+    count: usize,
+    first: String,
+}
+
+impl Malformed {
+    fn note(&mut self, why: String) {
+        if self.count == 0 {
+            self.first = why;
+        }
+        self.count += 1;
+    }
+}
+
+fn said(notice: &Notice) -> Said {
+    Said {
+        resource: notice.resource.clone(),
+        project_id: notice.project_id.clone(),
+        fact: notice.fact.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_malformed_or_too_large_is_dropped_and_the_rest_is_read() {
+        let inner = r#"{\"event_type\": \"volume.delete.end\", \"timestamp\": \"2026-11-28 08:00:00\", \"payload\": {\"volume_id\": \"v\"}}"#;
+        let good = format!(r#"{{"oslo.version": "2.0", "oslo.message": "{inner}"}}"#);
+        let large = format!(r#"{{"oslo.message": "{}"}}"#, "x".repeat(10 << 20));
+        let bodies = [b"junk".to_vec(), large.into_bytes(), good.into_bytes()];
+        let ids: Vec<_> = read(&bodies)
+            .into_iter()
+            .map(|notice| notice.resource.id)
+            .collect();
+        assert_eq!(ids, ["v"]);
+    }
+}
