@@ -9,6 +9,7 @@ pub mod admission;
 pub mod agreement;
 pub mod budget;
 pub mod cloud;
+pub mod contract;
 pub mod descriptor;
 pub mod endpoint_url;
 pub mod explanation;
@@ -24,6 +25,7 @@ pub mod sign_out;
 pub mod skew;
 pub mod snapshot;
 pub mod statement;
+pub mod terms;
 pub mod token;
 pub mod word;
 

@@ -71,6 +71,8 @@ impl Bed {
             }],
             told_till: 500,
             received: vec![Received {
+                id: Some("a".into()),
+                version: Some(1),
                 project_id: Projects::One("p".into()),
                 roles: set(&["member"]),
                 services: None,

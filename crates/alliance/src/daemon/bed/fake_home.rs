@@ -18,8 +18,9 @@ use alliance_peer::pairing::PairingSecret;
 use alliance_peer::service::{Acceptor, Call, PeerService, Report};
 use alliance_peer::statement::sign;
 use alliance_peer::wire::{
-    AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, Introspection, MAX_SIGN_OUTS,
-    PairingView, Poll, PollAnswer, ProjectQuery, RevocationsAnswer, Topic,
+    AgreementsAnswer, ContractAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion,
+    Introspection, MAX_SIGN_OUTS, PairingView, Poll, PollAnswer, ProjectQuery, RevocationsAnswer,
+    Topic,
 };
 use alliance_token::Token;
 use uuid::Uuid;
@@ -239,6 +240,14 @@ impl PeerService for FakeHome {
     }
 
     async fn agreements(&self, _: &Call) -> Result<AgreementsAnswer, ApiError> {
+        Err(not_played())
+    }
+
+    async fn contract(&self, _: &Call, _: Uuid, _: u32) -> Result<ContractAnswer, ApiError> {
+        Err(not_played())
+    }
+
+    async fn contract_reply(&self, _: &Call, _: Uuid, _: String) -> Result<(), ApiError> {
         Err(not_played())
     }
 
