@@ -27,8 +27,8 @@ pub(super) use self::view::waits;
 #[derive(Debug, Subcommand)]
 pub(super) enum AgreementCommand {
     #[command(visible_alias = "add")]
-    Create(Create),
-    Change(Change),
+    Create(Box<Create>),
+    Change(Box<Change>),
     /// List the agreements that hold, given and received
     List {
         /// Also those that have ended

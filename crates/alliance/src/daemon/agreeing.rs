@@ -264,7 +264,10 @@ impl Daemon {
             "future"
         } else if !agreement.is_live(at) {
             "expired"
-        } else if received && !is_offered(&known.facts.received, &agreement.id) {
+        } else if received
+            && contract.is_some()
+            && !is_offered(&known.facts.received, &agreement.id)
+        {
             "withheld"
         } else {
             "live"

@@ -11,7 +11,7 @@ use alliance_peer::client::{PeerClient, PeerError};
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement::{self, StatementError};
 use alliance_peer::wire::ContractState;
-use alliance_store::{AgreementVersion, ReceivedAgreement, StoredReply};
+use alliance_store::{AgreementVersion, Error as StoreError, ReceivedAgreement, StoredReply};
 use uuid::Uuid;
 
 use super::{DAEMON, MAX_CONTRACTS};
@@ -108,12 +108,15 @@ impl Daemon {
                 state,
             };
             if let Err(error) = visit.follow(held).await {
-                match error.downcast::<PeerError>() {
-                    Ok(error) => {
-                        tracing::info!(%request_id, partner = known.partner.name, agreement = state.id, %error, "the host is asked about an agreement again later");
-                    }
-                    Err(error) => return Err(error),
+                let is_later = error.is::<PeerError>()
+                    || matches!(
+                        error.downcast_ref(),
+                        Some(StoreError::AgreementChanged(_) | StoreError::NoSuchAgreement(_))
+                    );
+                if !is_later {
+                    return Err(error);
                 }
+                tracing::info!(%request_id, partner = known.partner.name, agreement = state.id, error = format!("{error:#}"), "an agreement is looked at again at the next pull");
             }
         }
         let told: BTreeSet<&str> = states.iter().map(|state| state.id.as_str()).collect();
@@ -228,7 +231,7 @@ impl Daemon {
         self.tell_host(&known, id).await
     }
 
-    /// Ends an agreement that a partner gave; `None` if none has this id.
+    /// Ends an agreement that a partner gave.
     pub(crate) async fn end_received(
         self: &Arc<Self>,
         id: &str,
@@ -337,10 +340,7 @@ impl Visit<'_> {
             };
         }
         let mut agreement = held.cloned();
-        let fault = match self.read(&mut agreement).await? {
-            Ok(()) => None,
-            Err(fault) => Some(fault),
-        };
+        let fault = self.read(&mut agreement).await?.err();
         let Some(mut agreement) = agreement else {
             if let Some(fault) = fault {
                 tracing::warn!(partner = self.known.partner.name, agreement = %self.id, %fault, "an agreement that a host signed is not believed");

@@ -4,6 +4,8 @@
 mod change;
 mod home;
 mod host;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use alliance_core::cloud::CloudId;

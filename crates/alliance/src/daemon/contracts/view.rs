@@ -35,8 +35,8 @@ pub(crate) fn received_contract(
     shown: Shown,
 ) -> Option<(Agreement, ContractView)> {
     let in_force = held.version;
-    let told = held.versions.iter();
-    let says = told.filter(|one| Some(one.number) == in_force).next_back();
+    let mut versions = held.versions.iter();
+    let says = versions.find(|one| Some(one.number) == in_force);
     let says = says.or_else(|| held.newest())?;
     let agreement = Agreement {
         id: held.id.clone(),
