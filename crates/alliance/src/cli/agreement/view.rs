@@ -90,15 +90,22 @@ fn retirement(retirement: Retirement) -> String {
 
 fn standing(view: &AgreementView, contract: &ContractView) -> Vec<(&'static str, String)> {
     let in_force = view.agreement.version;
+    let is_over = view.agreement.ended_at.is_some();
     let mut properties = Vec::new();
     if let Some(number) = in_force {
         let signed = match contract.countersigned {
             true => "both clouds have signed it",
             false => "not countersigned: home has not signed it",
         };
-        properties.push(("version in force", format!("{number}; {signed}")));
+        let label = if is_over {
+            "last version in force"
+        } else {
+            "version in force"
+        };
+        properties.push((label, format!("{number}; {signed}")));
     }
-    if in_force != Some(contract.newest) {
+    let is_open = in_force != Some(contract.newest) && !is_over;
+    if is_open {
         let number = contract.newest;
         properties.push((
             "newest version",
@@ -110,7 +117,7 @@ fn standing(view: &AgreementView, contract: &ContractView) -> Vec<(&'static str,
         if holds {
             properties.push(("signed", signatures(view, version)));
         }
-        if version.number == contract.newest && Some(version.number) != in_force {
+        if is_open && version.number == contract.newest && in_force.is_some() {
             let proposed = changes(Some(&view.agreement.terms), &version.terms);
             properties.push(("would change", join(proposed.iter().map(String::as_str))));
         }

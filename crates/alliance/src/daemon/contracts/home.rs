@@ -276,7 +276,12 @@ impl Daemon {
         known: &Arc<Known>,
         id: &str,
     ) -> Result<AgreementApplied, ApiError> {
-        let applied = match self.pull(known).await {
+        // The second time it says what it has made of it.
+        let told = match self.pull(known).await {
+            Ok(()) => self.pull(known).await,
+            Err(error) => Err(error),
+        };
+        let applied = match told {
             Ok(()) => self.publisher.publish(false).await?,
             Err(error) => Applied {
                 keystone_told: false,
