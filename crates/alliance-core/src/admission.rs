@@ -141,7 +141,7 @@ pub fn may_enter(
     let Some(project_id) = &token.project_id else {
         let welcome = agreements
             .iter()
-            .any(|a| a.is_live(now) && (!transitive || a.transitive));
+            .any(|a| a.is_live(now) && (!transitive || a.terms.transitive));
         return match (welcome, transitive) {
             (true, _) => Ok(Admission::Unscoped),
             (false, true) => Err(Reason::Transitive),
@@ -197,8 +197,8 @@ fn allowed_roles(
     let covered: Vec<_> = covering(agreements, project_id, now).collect();
     let named: BTreeSet<&String> = covered
         .iter()
-        .filter(|a| !transitive || a.transitive)
-        .flat_map(|a| &a.roles)
+        .filter(|a| !transitive || a.terms.transitive)
+        .flat_map(|a| &a.terms.roles)
         .collect();
     // The worst first: what else there is to say of an admin's token, a stranger has seen it.
     let is_admin = |role: &&String| admin_roles.contains(*role) && !named.contains(*role);
@@ -230,6 +230,8 @@ mod tests {
     use super::*;
     use crate::agreement::tests::member;
     use crate::statement::{Named, Project};
+    use crate::terms::Terms;
+    use crate::terms::tests::member as terms;
 
     fn west() -> CloudId {
         CloudId::from_spki(b"west")
@@ -310,7 +312,10 @@ mod tests {
         );
         assert_eq!(enter(&facts(&["admin"]), &[]), Err(Reason::AdminRole));
         let both = Agreement {
-            roles: ["admin".to_owned(), "member".to_owned()].into(),
+            terms: Terms {
+                roles: ["admin".to_owned(), "member".to_owned()].into(),
+                ..terms()
+            },
             ..member("p")
         };
         assert!(enter(&facts(&["admin", "member"]), &[both]).is_ok());
@@ -329,7 +334,10 @@ mod tests {
         assert_eq!(enter(&guest, &[member("*")]), Err(Reason::Transitive));
         assert_eq!(enter(&federated, &[member("*")]), Err(Reason::Transitive));
         let transitive = Agreement {
-            transitive: true,
+            terms: Terms {
+                transitive: true,
+                ..terms()
+            },
             ..member("*")
         };
         assert!(enter(&guest, &[transitive]).is_ok());

@@ -1,6 +1,5 @@
 //! What a host grants a partner's projects. Without one: nothing.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Seconds;
 use crate::cloud::CloudId;
+use crate::terms::Terms;
 
 /// Which projects of the partner an agreement covers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -125,27 +125,30 @@ pub struct Agreement {
     pub project_name: Option<String>,
     /// The name of that project's domain at home; display only.
     pub project_domain: Option<String>,
-    /// The roles that a user may have here, if the user has them at home too. Names.
-    pub roles: BTreeSet<String>,
-    /// The service types that home's catalog shows; `None`: those that home has itself.
-    pub services: Option<BTreeSet<String>>,
-    /// Whether guests of the partner may come as well.
-    pub transitive: bool,
-    /// What the partner's users may make here although it outlives their login.
-    #[serde(default)]
-    pub allow: BTreeSet<Door>,
-    /// From when.
-    pub since: Seconds,
-    /// Until when.
-    pub till: Option<Seconds>,
+    /// The version that is in force; `None`: none has been agreed to yet.
+    #[serde(default = "first")]
+    pub version: Option<u32>,
+    /// What that version says; where none is in force, the proposed one.
+    #[serde(flatten)]
+    pub terms: Terms,
     /// When an operator ended it.
     pub ended_at: Option<Seconds>,
+}
+
+/// An agreement that was made before there were versions.
+#[expect(clippy::unnecessary_wraps, reason = "serde's default for the field")]
+fn first() -> Option<u32> {
+    Some(1)
 }
 
 impl Agreement {
     /// Whether it holds at `now`.
     pub fn is_live(&self, now: Seconds) -> bool {
-        self.ended_at.is_none() && self.since <= now && self.till.is_none_or(|till| now < till)
+        let Terms { since, till, .. } = self.terms;
+        self.version.is_some()
+            && self.ended_at.is_none()
+            && since <= now
+            && till.is_none_or(|till| now < till)
     }
 }
 
@@ -163,6 +166,7 @@ pub fn covering<'a>(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::terms;
 
     pub(crate) fn member(projects: &str) -> Agreement {
         Agreement {
@@ -171,12 +175,8 @@ pub(crate) mod tests {
             projects: projects.to_owned().into(),
             project_name: None,
             project_domain: None,
-            roles: ["member".to_owned()].into(),
-            services: None,
-            transitive: false,
-            allow: BTreeSet::new(),
-            since: 10,
-            till: Some(20),
+            version: Some(1),
+            terms: terms::tests::member(),
             ended_at: None,
         }
     }
@@ -193,6 +193,11 @@ pub(crate) mod tests {
             ..agreement
         };
         assert!(!ended.is_live(15));
+        let proposed = Agreement {
+            version: None,
+            ..member("p")
+        };
+        assert!(!proposed.is_live(15));
     }
 
     #[test]

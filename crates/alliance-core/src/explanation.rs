@@ -11,6 +11,7 @@ use crate::endpoint_url::UnfitUrl;
 use crate::label::clean;
 use crate::partner::{Partner, Status};
 use crate::snapshot::{LeftOut, Received, Showing};
+use crate::terms::Terms;
 use crate::token::Login;
 
 /// Longest name of a partner's that is repeated, in characters.
@@ -51,6 +52,8 @@ pub enum Name {
     Reachable,
     /// The partner grants this project something.
     Agreement,
+    /// What the agreement limits.
+    Quota,
     /// A service of the region is shown.
     Service,
     /// A token of home's may be shown there.
@@ -76,6 +79,7 @@ impl Name {
             Self::Descriptor => "descriptor",
             Self::Reachable => "reachable",
             Self::Agreement => "agreement",
+            Self::Quota => "quota",
             Self::Service => "service",
             Self::Login => "login",
             Self::AdminRole => "admin_role",
@@ -165,12 +169,29 @@ pub struct Host<'a> {
     pub told: Option<(&'a [Region], Seconds)>,
     /// What it grants our projects.
     pub received: &'a [Received],
+    /// What of that it has signed.
+    pub contracts: &'a [Contract<'a>],
     /// How users log in there.
     pub login: Login,
     /// Since when its daemon does not answer, and why.
     pub silent: Option<(Seconds, &'a str)>,
     /// Whether its regions are not shown for that.
     pub is_hidden: bool,
+}
+
+/// An agreement that the partner has signed and that has not ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Contract<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// For which projects of ours.
+    pub projects: &'a Projects,
+    /// The version that is in force, and what it says.
+    pub in_force: Option<(u32, &'a Terms)>,
+    /// Whether this cloud has signed that version.
+    pub is_agreed: bool,
+    /// A newer version that waits for this cloud's operator.
+    pub waiting: Option<u32>,
 }
 
 /// All that decides.
@@ -218,6 +239,7 @@ pub fn explain(inputs: &Inputs<'_>) -> Vec<Condition> {
             reachable(host),
             agreement(inputs, host, &grants),
         ]);
+        found.extend(quota(inputs, host, &grants));
         found.extend(services(inputs, host, &grants));
         found.push(login(host));
         found.extend(user(inputs, host, &grants));
@@ -474,7 +496,11 @@ fn grants<'a>(inputs: &Inputs<'_>, host: &Host<'a>) -> Vec<&'a Received> {
 }
 
 fn is_for(inputs: &Inputs<'_>, grant: &Received) -> bool {
-    match (&grant.project_id, inputs.project) {
+    covers(inputs, &grant.project_id)
+}
+
+fn covers(inputs: &Inputs<'_>, projects: &Projects) -> bool {
+    match (projects, inputs.project) {
         (Projects::All, _) => true,
         (Projects::One(id), ProjectFound::Some { id: ours, .. }) => id == ours,
         (Projects::One(id), _) => id == inputs.asked_project,
@@ -496,10 +522,23 @@ fn agreement(inputs: &Inputs<'_>, host: &Host<'_>, grants: &[&Received]) -> Cond
                     Projects::All => "every project",
                     Projects::One(_) => "this project",
                 };
-                format!("{} for {whom}", roles.join(", "))
+                let terms = signed(host, grant).map_or_else(String::new, said_of);
+                format!("{} for {whom}{terms}", roles.join(", "))
             })
             .collect();
         return holds(Name::Agreement, format!("{name} grants {}", all.join("; ")));
+    }
+    let for_us = host.contracts.iter();
+    let mut for_us = for_us.filter(|contract| covers(inputs, contract.projects));
+    let proposed = for_us.find_map(|contract| Some((contract.id, contract.waiting?)));
+    if let Some((id, version)) = proposed {
+        let id = clean(id, NAME_LEN);
+        return broken(
+            Name::Agreement,
+            format!("version {version} of agreement {id}, which {name} proposes, is not accepted"),
+            ThisOperator,
+            format!("alliance agreement accept {id}, or reject"),
+        );
     }
     if host
         .their_status
@@ -529,6 +568,51 @@ fn agreement(inputs: &Inputs<'_>, host: &Host<'_>, grants: &[&Received]) -> Cond
             inputs.cloud_name
         ),
     )
+}
+
+/// The signed agreement by which the partner grants something.
+fn signed<'a>(host: &Host<'a>, grant: &Received) -> Option<&'a Contract<'a>> {
+    let id = grant.id.as_deref()?;
+    host.contracts.iter().find(|contract| contract.id == id)
+}
+
+/// The version of an agreement, and what it costs.
+fn said_of(contract: &Contract<'_>) -> String {
+    let mut said = String::new();
+    if let Some((version, terms)) = contract.in_force {
+        let word = if contract.is_agreed {
+            "agreed"
+        } else {
+            "not countersigned"
+        };
+        said = format!(", version {version}, {word}");
+        if let Some(prices) = &terms.prices {
+            said = format!("{said}, {}", clean(&prices.to_string(), 200));
+        }
+    }
+    if let Some(version) = contract.waiting {
+        said = format!("{said} (version {version} waits for this cloud's operator)");
+    }
+    said
+}
+
+/// What the partner's signed agreements limit. What is used of that, nobody has told yet.
+fn quota(inputs: &Inputs<'_>, host: &Host<'_>, grants: &[&Received]) -> Option<Condition> {
+    let limits = grants.iter().filter_map(|grant| {
+        let contract = signed(host, grant).filter(|one| covers(inputs, one.projects))?;
+        let (_, terms) = contract.in_force?;
+        Some(match terms.quota.is_empty() {
+            true => "no limit".to_owned(),
+            false => terms.quota.to_string(),
+        })
+    });
+    let limits: Vec<String> = limits.collect();
+    (!limits.is_empty()).then(|| {
+        let limits = limits.join("; ");
+        let detail =
+            format!("the agreement sets {limits}; how much is used there is not known here");
+        holds(Name::Quota, detail)
+    })
 }
 
 /// An endpoint that the partner offers.

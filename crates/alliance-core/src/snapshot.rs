@@ -120,6 +120,12 @@ pub struct PartnerInputs {
 /// What a host grants one of our projects, as it told us.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Received {
+    /// The agreement's id; `None`: an earlier version of the partner's daemon told none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The version of the agreement that is in force there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
     /// Our project's id, or `*`.
     pub project_id: Projects,
     /// The roles there.
@@ -394,10 +400,10 @@ fn snapshot_partner(known: &PartnerInputs, now: Seconds) -> SnapshotPartner {
                     Projects::All => None,
                     Projects::One(id) => Some(keystone_id::project(&partner.cloud_id, id)),
                 },
-                roles: agreement.roles.clone(),
-                till: agreement.till,
-                transitive: agreement.transitive,
-                allow: agreement.allow.clone(),
+                roles: agreement.terms.roles.clone(),
+                till: agreement.terms.till,
+                transitive: agreement.terms.transitive,
+                allow: agreement.terms.allow.clone(),
             })
             .collect(),
     }
@@ -532,6 +538,8 @@ mod tests {
             is_hidden: false,
             given: vec![],
             received: vec![Received {
+                id: None,
+                version: None,
                 project_id: "p".to_owned().into(),
                 roles: ["member".to_owned()].into(),
                 services: None,

@@ -13,6 +13,8 @@ use crate::service::PeerService;
 use crate::wire::{SIGN_OUTS, USAGE};
 
 pub(crate) mod agreements;
+pub(crate) mod contract;
+pub(crate) mod contract_reply;
 pub(crate) mod descriptor;
 pub(crate) mod grants;
 pub(crate) mod introspect;
@@ -37,6 +39,11 @@ pub(crate) fn router<S: PeerService>(service: Arc<S>) -> Router {
         .route("/v1/grants", post(grants::grants::<S>))
         .route("/v1/projects", get(projects::projects::<S>))
         .route("/v1/agreements", get(agreements::agreements::<S>))
+        .route("/v1/agreements/{id}", get(contract::contract::<S>))
+        .route(
+            "/v1/agreements/{id}/replies",
+            post(contract_reply::contract_reply::<S>),
+        )
         .route("/v1/revocations", get(revocations::revocations::<S>))
         .route(SIGN_OUTS, post(sign_outs::poll::<S>))
         .route(USAGE, post(usage::poll::<S>))

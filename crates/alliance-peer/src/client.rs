@@ -17,10 +17,10 @@ use crate::request_id::{self, RequestId};
 use crate::service::Report;
 use crate::tls;
 use crate::wire::{
-    AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, IntrospectQuestion,
-    Introspection, MAX_WAIT, PairingAcceptance, PairingView, Poke, Poll, PollAnswer, ProjectQuery,
-    ProjectsAnswer, RevocationsAnswer, RevocationsQuery, SIGN_OUTS, TokenReport, Topic, USAGE,
-    UsageAnswer, UsagePoll,
+    AgreementsAnswer, ContractAnswer, ContractReply, DescriptorAnswer, GrantsAnswer,
+    GrantsQuestion, IntrospectQuestion, Introspection, MAX_WAIT, PairingAcceptance, PairingView,
+    Poke, Poll, PollAnswer, ProjectQuery, ProjectsAnswer, RevocationsAnswer, RevocationsQuery,
+    SIGN_OUTS, TokenReport, Topic, USAGE, UsageAnswer, UsagePoll, VersionsQuery,
 };
 use alliance_token::Token;
 
@@ -269,6 +269,40 @@ impl PeerClient {
     /// See [`PeerError`].
     pub async fn agreements(&self, id: RequestId) -> Result<AgreementsAnswer, PeerError> {
         self.errand(self.get(id, "/v1/agreements")).await
+    }
+
+    /// The signed versions of an agreement that it gave, from the one after `after` on.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn contract(
+        &self,
+        id: RequestId,
+        agreement: Uuid,
+        after: u32,
+    ) -> Result<ContractAnswer, PeerError> {
+        let path = format!("/v1/agreements/{agreement}");
+        self.errand(self.get(id, &path).query(&VersionsQuery { after }))
+            .await
+    }
+
+    /// Tells it what we have signed about a version of an agreement that it gave.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn reply(
+        &self,
+        id: RequestId,
+        agreement: Uuid,
+        reply: String,
+    ) -> Result<(), PeerError> {
+        let path = format!("/v1/agreements/{agreement}/replies");
+        let request = self.post(id, &path).json(&ContractReply { reply });
+        self.guard
+            .watch(transport::send_for_nothing(
+                request.timeout(self.deadlines.errand),
+            ))
+            .await
     }
 
     /// Tells it what has changed here, so that it asks.

@@ -104,6 +104,18 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "pairing_refused", detail)
     }
 
+    /// No agreement with the caller has that id, or it has ended: 404.
+    pub fn no_such_agreement() -> Self {
+        let detail = "there is no such agreement with the caller, or it has ended";
+        Self::new(StatusCode::NOT_FOUND, "no_such_agreement", detail)
+    }
+
+    /// The agreement has a newer version than the one that was replied to: 409.
+    pub fn agreement_changed() -> Self {
+        let detail = "the agreement has a newer version; look at that one";
+        Self::new(StatusCode::CONFLICT, "agreement_changed", detail)
+    }
+
     /// The pairing was accepted by somebody else, confirmed, rejected or has expired: 409.
     pub fn pairing_closed(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "pairing_closed", detail)

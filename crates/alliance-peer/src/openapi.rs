@@ -3,8 +3,8 @@
 use utoipa::OpenApi;
 
 use crate::api::{
-    agreements, descriptor, grants, introspect, pairing_accept, pairing_look, pairing_withdraw,
-    poke, projects, reports, revocations, sign_outs, usage,
+    agreements, contract, contract_reply, descriptor, grants, introspect, pairing_accept,
+    pairing_look, pairing_withdraw, poke, projects, reports, revocations, sign_outs, usage,
 };
 use crate::wire::{NamedSchema, ProjectSchema};
 
@@ -22,6 +22,8 @@ use crate::wire::{NamedSchema, ProjectSchema};
         grants::grants,
         projects::projects,
         agreements::agreements,
+        contract::contract,
+        contract_reply::contract_reply,
         poke::poke,
         reports::reports,
         revocations::revocations,
@@ -85,6 +87,8 @@ mod tests {
             paths,
             [
                 "/v1/agreements",
+                "/v1/agreements/{id}",
+                "/v1/agreements/{id}/replies",
                 "/v1/descriptor",
                 "/v1/grants",
                 "/v1/introspect",

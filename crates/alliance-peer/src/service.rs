@@ -14,8 +14,9 @@ use crate::error::ApiError;
 use crate::pairing::PairingSecret;
 use crate::request_id::RequestId;
 use crate::wire::{
-    AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, Introspection, PairingView,
-    Poll, PollAnswer, ProjectQuery, RevocationsAnswer, Topic, UsageAnswer, UsagePoll,
+    AgreementsAnswer, ContractAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion,
+    Introspection, PairingView, Poll, PollAnswer, ProjectQuery, RevocationsAnswer, Topic,
+    UsageAnswer, UsagePoll,
 };
 
 /// Who asks, and under which id.
@@ -103,6 +104,24 @@ pub trait PeerService: Send + Sync + 'static {
         &self,
         call: &Call,
     ) -> impl Future<Output = Result<AgreementsAnswer, ApiError>> + Send;
+
+    /// `GET /v1/agreements/{id}`: the versions of an agreement with the caller, from the one after
+    /// `after` on.
+    fn contract(
+        &self,
+        call: &Call,
+        id: Uuid,
+        after: u32,
+    ) -> impl Future<Output = Result<ContractAnswer, ApiError>> + Send;
+
+    /// `POST /v1/agreements/{id}/replies`: what the caller has signed about a version. Nothing of it
+    /// is verified yet.
+    fn contract_reply(
+        &self,
+        call: &Call,
+        id: Uuid,
+        reply: String,
+    ) -> impl Future<Output = Result<(), ApiError>> + Send;
 
     /// `POST /v1/poke`: the caller says that these have changed over there. Returns at once.
     fn poke(

@@ -9,10 +9,11 @@ use alliance_core::cloud::CloudId;
 use alliance_core::descriptor::{Descriptor, Jwk};
 use alliance_core::statement::Statement;
 use alliance_core::{CLOCK_SKEW, Seconds};
-use data_encoding::BASE64URL_NOPAD;
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::key::{BadKey, PublicKey, SigningKey};
 
@@ -124,10 +125,14 @@ pub fn sign<T: Statement + Serialize>(
     claims: &T,
     key: &SigningKey,
 ) -> Result<String, jsonwebtoken::errors::Error> {
+    jsonwebtoken::encode(&header::<T>(key), claims, key.encoding())
+}
+
+fn header<T: Statement>(key: &SigningKey) -> Header {
     let mut header = Header::new(Algorithm::ES256);
     header.typ = Some(T::TYP.to_owned());
     header.kid = Some(key.public().kid());
-    jsonwebtoken::encode(&header, claims, key.encoding())
+    header
 }
 
 /// Verifies a statement that `issuer` made for `audience` (`None`: for nobody in particular), with
@@ -239,6 +244,29 @@ fn require_useful(descriptor: &Descriptor) -> Result<(), StatementError> {
     crate::client::origin(&descriptor.peer_url)
         .map_err(|error| StatementError::Descriptor(error.to_string()))?;
     Ok(())
+}
+
+/// What names a signed statement, whoever signed it and when: lowercase hex SHA-256 of its payload.
+///
+/// # Errors
+/// [`StatementError::NotAJws`].
+pub fn payload_sha256(jws: &str) -> Result<String, StatementError> {
+    Ok(HEXLOWER.encode(&Sha256::digest(part(jws, 1)?)))
+}
+
+/// The same statement, byte for byte, by another key of its issuer's: who hears it later may know
+/// that one only.
+///
+/// # Errors
+/// [`StatementError::NotAJws`]; else only if the random number generator fails.
+pub fn sign_again<T: Statement>(jws: &str, key: &SigningKey) -> Result<String, StatementError> {
+    let payload = jws.split('.').nth(1).ok_or(StatementError::NotAJws)?;
+    let failed = |error: jsonwebtoken::errors::Error| StatementError::Content(error.to_string());
+    let header = serde_json::to_vec(&header::<T>(key));
+    let header = header.map_err(|error| StatementError::Content(error.to_string()))?;
+    let signed = format!("{}.{payload}", BASE64URL_NOPAD.encode(&header));
+    let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), key.encoding(), Algorithm::ES256);
+    Ok(format!("{signed}.{}", signature.map_err(failed)?))
 }
 
 /// Who claims to have made a statement: nothing of it was verified.

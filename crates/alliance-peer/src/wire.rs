@@ -167,11 +167,68 @@ pub struct AgreementsAnswer {
     pub agreements: Vec<Offer>,
     /// Changes when they do.
     pub etag: String,
+    /// How each agreement stands that has not ended, or that ended lately. `None`: a daemon of a
+    /// version that signs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contracts: Option<Vec<ContractState>>,
+}
+
+/// How an agreement stands at its host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ContractState {
+    /// Its id (UUID).
+    pub id: String,
+    /// Its newest version.
+    pub newest: u32,
+    /// The version that is in force, if any is.
+    #[serde(default)]
+    pub in_force: Option<u32>,
+    /// Whether the host has the caller's reply to the newest.
+    #[serde(default)]
+    pub replied: bool,
+    /// Whether it has ended.
+    #[serde(default)]
+    pub ended: bool,
+}
+
+/// How many versions one answer carries at most.
+pub const MAX_VERSIONS: usize = 16;
+
+/// `GET /v1/agreements/{id}`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct VersionsQuery {
+    /// The newest version that the caller has; 0: none.
+    #[serde(default)]
+    pub after: u32,
+}
+
+/// The answer: what both sides sign.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ContractAnswer {
+    /// The next versions, each signed (JWS, `alliance-agreement+jwt`), in their order; not always all.
+    pub versions: Vec<String>,
+    /// The answering cloud's word that the agreement has ended (JWS, `alliance-agreement-reply+jwt`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<String>,
+}
+
+/// `POST /v1/agreements/{id}/replies`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ContractReply {
+    /// What the caller says of a version (JWS, `alliance-agreement-reply+jwt`).
+    pub reply: String,
 }
 
 /// One agreement as the guest's home sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Offer {
+    /// The agreement's id (UUID).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The version that is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
     /// The project's id at the caller, or `*`.
     #[schema(value_type = String, example = "*")]
     pub project_id: Projects,

@@ -1,10 +1,10 @@
 //! What this cloud grants its partners' projects.
 
-use std::collections::BTreeSet;
-
 use alliance_core::Seconds;
 use alliance_core::agreement::{Agreement, Projects};
 use alliance_core::cloud::CloudId;
+use alliance_core::terms::Terms;
+use serde::Serialize;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
@@ -13,7 +13,7 @@ use crate::database::row::{Columns, to_json};
 use crate::database::{Database, retrying};
 use crate::error::{Error, Result};
 
-const SELECT: &str = "SELECT agreements.*, partners.cloud_id FROM agreements
+pub(crate) const SELECT: &str = "SELECT agreements.*, partners.cloud_id FROM agreements
     JOIN partners ON partners.id = agreements.partner_id";
 
 /// See [`Store::agreements`](crate::Store::agreements).
@@ -140,8 +140,8 @@ impl Agreements<'_> {
             .await?;
         let inserted = sqlx::query(
             "INSERT INTO agreements (id, partner_id, live_key, project_id, project_name,
-                project_domain, roles, services, transitive, allowed, since, till, ended_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+                project_domain, roles, transitive, since)
+             VALUES (?, ?, ?, ?, ?, ?, '[]', 0, 0)",
         )
         .bind(&agreement.id)
         .bind(&partner_id)
@@ -149,16 +149,16 @@ impl Agreements<'_> {
         .bind(agreement.projects.to_string())
         .bind(&agreement.project_name)
         .bind(&agreement.project_domain)
-        .bind(to_json("agreements.roles", &agreement.roles)?)
-        .bind(services_json(agreement.services.as_ref())?)
-        .bind(i64::from(agreement.transitive))
-        .bind(to_json("agreements.allowed", &agreement.allow)?)
-        .bind(agreement.since)
-        .bind(agreement.till)
         .execute(&mut *transaction)
         .await;
         match inserted {
-            Ok(_) => Ok(transaction.commit().await?),
+            Ok(_) => {
+                let Agreement {
+                    id, version, terms, ..
+                } = agreement;
+                write_terms(&mut transaction, id, *version, terms).await?;
+                Ok(transaction.commit().await?)
+            }
             Err(error) if Fault::of(&error) == Fault::Unique => {
                 let row = sqlx::query(&format!("{SELECT} WHERE agreements.live_key = ?"))
                     .bind(&key)
@@ -209,25 +209,74 @@ async fn end_one(
     })
 }
 
-fn services_json(services: Option<&BTreeSet<String>>) -> Result<Option<String>> {
-    services
-        .map(|services| to_json("agreements.services", services))
-        .transpose()
+/// What an agreement says from now on, and by which of its versions.
+pub(crate) async fn write_terms(
+    connection: &mut AnyConnection,
+    id: &str,
+    version: Option<u32>,
+    terms: &Terms,
+) -> Result<()> {
+    let Terms {
+        roles,
+        services,
+        transitive,
+        allow,
+        regions,
+        flavors,
+        quota,
+        since,
+        till,
+        prices,
+        retirement,
+    } = terms;
+    sqlx::query(
+        "UPDATE agreements SET version = ?, roles = ?, services = ?, transitive = ?, allowed = ?,
+            regions = ?, flavors = ?, quota = ?, since = ?, till = ?, prices = ?, retirement = ?
+            WHERE id = ?",
+    )
+    .bind(i64::from(version.unwrap_or(0)))
+    .bind(to_json("agreements.roles", roles)?)
+    .bind(maybe_json("agreements.services", services.as_ref())?)
+    .bind(i64::from(*transitive))
+    .bind(to_json("agreements.allowed", allow)?)
+    .bind(maybe_json("agreements.regions", regions.as_ref())?)
+    .bind(maybe_json("agreements.flavors", flavors.as_ref())?)
+    .bind(to_json("agreements.quota", quota)?)
+    .bind(since)
+    .bind(till)
+    .bind(maybe_json("agreements.prices", prices.as_ref())?)
+    .bind(to_json("agreements.retirement", retirement)?)
+    .bind(id)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
-fn agreement(row: &AnyRow) -> Result<Agreement> {
+fn maybe_json<T: Serialize>(column: &str, value: Option<&T>) -> Result<Option<String>> {
+    value.map(|value| to_json(column, value)).transpose()
+}
+
+pub(crate) fn agreement(row: &AnyRow) -> Result<Agreement> {
     Ok(Agreement {
         id: row.text("id")?,
         partner: row.word("cloud_id")?,
         projects: row.text("project_id")?.into(),
         project_name: row.maybe_text("project_name")?,
         project_domain: row.maybe_text("project_domain")?,
-        roles: row.json("roles")?,
-        services: row.maybe_json("services")?,
-        transitive: row.int("transitive")? != 0,
-        allow: row.maybe_json("allowed")?.unwrap_or_default(),
-        since: row.int("since")?,
-        till: row.maybe_int("till")?,
+        version: row.maybe_count("version")?.filter(|version| *version > 0),
+        terms: Terms {
+            roles: row.json("roles")?,
+            services: row.maybe_json("services")?,
+            transitive: row.int("transitive")? != 0,
+            allow: row.maybe_json("allowed")?.unwrap_or_default(),
+            regions: row.maybe_json("regions")?,
+            flavors: row.maybe_json("flavors")?,
+            quota: row.maybe_json("quota")?.unwrap_or_default(),
+            since: row.int("since")?,
+            till: row.maybe_int("till")?,
+            prices: row.maybe_json("prices")?,
+            retirement: row.maybe_json("retirement")?.unwrap_or_default(),
+        },
         ended_at: row.maybe_int("ended_at")?,
     })
 }

@@ -225,6 +225,9 @@ pub enum Error {
     /// No such agreement, or it ended.
     #[error("there is no live agreement {0}; `alliance agreement list` shows those that there are")]
     NoSuchAgreement(String),
+    /// Somebody else changed the agreement meanwhile.
+    #[error("agreement {0} was changed meanwhile; look at it again: `alliance agreement show {0}`")]
+    AgreementChanged(String),
     /// Something in the database is not what this version writes there.
     #[error("the database holds a damaged {column}: {why}")]
     Damaged {

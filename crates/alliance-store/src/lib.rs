@@ -10,6 +10,7 @@
 
 mod agreements;
 mod audit;
+mod contracts;
 mod database;
 mod ended_sessions;
 mod error;
@@ -30,6 +31,7 @@ use alliance_core::cloud::CloudId;
 
 pub use self::agreements::Agreements;
 pub use self::audit::{Audit, AuditEntry};
+pub use self::contracts::{AgreementVersion, Contracts, ReceivedAgreement, Side, StoredReply};
 pub use self::ended_sessions::{EndedSession, EndedSessions};
 pub use self::error::{Error, Holder, OpenError, Result};
 pub use self::guest_projects::{GuestProject, GuestProjects};
@@ -98,6 +100,11 @@ impl Store {
     /// What this cloud grants.
     pub fn agreements(&self) -> Agreements<'_> {
         Agreements(&self.database)
+    }
+
+    /// The signed versions of agreements, given and received.
+    pub fn contracts(&self) -> Contracts<'_> {
+        Contracts(&self.database)
     }
 
     /// Invitations that this cloud made.
@@ -204,6 +211,8 @@ mod tests {
             require_send(store.partners().add_keystone(&north.0, &north.1));
             require_send(store.agreements().list(None));
             require_send(store.agreements().end("", 0));
+            require_send(store.contracts().received(cloud));
+            require_send(store.contracts().set_heard(cloud, "", 0));
             require_send(store.invitations().accept("", descriptor, 0));
             require_send(store.invitations().confirm("", 0));
             require_send(store.invitations().expire_due(0));

@@ -2,9 +2,12 @@
 //!
 //! Errors are problem details (RFC 9457) of the form of [`Problem`].
 
+mod agreements;
+mod double_option;
 mod operators;
 mod plugin;
 
+pub(crate) use self::agreements::*;
 pub(crate) use self::operators::*;
 pub(crate) use self::plugin::*;
 

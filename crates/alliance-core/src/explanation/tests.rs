@@ -2,6 +2,8 @@ use super::*;
 use crate::cloud::CloudId;
 use crate::endpoint_url::NotARange;
 use crate::partner::{Kind, Role};
+use crate::terms::tests::member;
+use crate::terms::{Quota, Resource};
 
 /// A cloud in which `science` sees `east`, for a test to break.
 #[derive(Clone)]
@@ -14,6 +16,9 @@ struct Bed {
     regions: Vec<Region>,
     told_till: Seconds,
     received: Vec<Received>,
+    /// The version that is in force, whether this cloud has signed it, and one that waits.
+    signed: Option<(Option<u32>, bool, Option<u32>)>,
+    terms: Terms,
     login: Login,
     is_silent: bool,
     user: UserFound,
@@ -71,12 +76,16 @@ impl Bed {
             }],
             told_till: 500,
             received: vec![Received {
+                id: Some("a".into()),
+                version: Some(1),
                 project_id: Projects::One("p".into()),
                 roles: set(&["member"]),
                 services: None,
                 till: Some(400),
                 transitive: false,
             }],
+            signed: Some((Some(1), true, None)),
+            terms: member(),
             login: Login::Both,
             is_silent: false,
             user: UserFound::Roles(set(&["member", "reader"])),
@@ -87,6 +96,14 @@ impl Bed {
     }
 
     fn with<T>(&self, look: impl FnOnce(&Inputs<'_>) -> T) -> T {
+        let signed = self.signed.map(|(in_force, is_agreed, waiting)| Contract {
+            id: "a",
+            projects: &Projects::All,
+            in_force: in_force.map(|version| (version, &self.terms)),
+            is_agreed,
+            waiting,
+        });
+        let contracts: Vec<Contract<'_>> = signed.into_iter().collect();
         look(&Inputs {
             now: 100,
             cloud_name: "west",
@@ -99,6 +116,7 @@ impl Bed {
                 their_status: self.their_status,
                 told: Some((&self.regions, self.told_till)),
                 received: &self.received,
+                contracts: &contracts,
                 login: self.login,
                 silent: self.is_silent.then_some((90, "timeout")),
                 is_hidden: false,
@@ -271,4 +289,47 @@ fn what_keystone_does_not_say_is_not_taken_for_a_no() {
     let found = bed.with(explain);
     assert_eq!(found[0].state, State::Unknown);
     assert!(!bed.broken().contains(&(Name::Role, Some(ThisOperator))));
+}
+
+#[test]
+fn what_the_agreement_limits_and_costs_is_told() -> Result<(), Box<dyn std::error::Error>> {
+    let mut bed = Bed::whole();
+    let detail = |bed: &Bed, name: Name| {
+        let found = bed
+            .with(explain)
+            .into_iter()
+            .find(|found| found.name == name);
+        found.map(|found| (found.state, found.detail))
+    };
+    let no_limit = "the agreement sets no limit; how much is used there is not known here";
+    let holds = |text: &str| Some((State::Holds, text.to_owned()));
+    assert_eq!(detail(&bed, Name::Quota), holds(no_limit));
+    let mut quota = Quota::default();
+    quota.set(Resource::Cores, Some(8))?;
+    bed.terms.quota = quota;
+    bed.terms.prices = Some(serde_json::from_str(
+        r#"{"currency": "EUR", "per_hour": {"cores": "0.01"}}"#,
+    )?);
+    let limit = "the agreement sets cores 8; how much is used there is not known here";
+    assert_eq!(detail(&bed, Name::Quota), holds(limit));
+    let grants = "east grants member for this project, version 1, agreed, cores 0.01 EUR an hour";
+    assert_eq!(detail(&bed, Name::Agreement), holds(grants));
+    bed.terms = member();
+    bed.signed = Some((Some(1), false, Some(2)));
+    let grants = "east grants member for this project, version 1, not countersigned (version 2 waits for this cloud's operator)";
+    assert_eq!(detail(&bed, Name::Agreement), holds(grants));
+    bed.signed = None;
+    assert_eq!(detail(&bed, Name::Quota), None, "its daemon signs nothing");
+    let grants = "east grants member for this project";
+    assert_eq!(detail(&bed, Name::Agreement), holds(grants));
+    Ok(())
+}
+
+#[test]
+fn what_waits_for_this_operator_is_this_operators_turn() {
+    let mut bed = Bed::whole();
+    bed.received.clear();
+    assert_eq!(bed.broken()[0], (Name::Agreement, Some(PartnersOperator)));
+    bed.signed = Some((None, false, Some(1)));
+    assert_eq!(bed.broken()[0], (Name::Agreement, Some(ThisOperator)));
 }

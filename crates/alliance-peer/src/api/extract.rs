@@ -73,7 +73,20 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// The id in the path.
+/// An agreement's id in the path.
+pub(crate) struct AgreementId(pub(crate) uuid::Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for AgreementId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = axum::extract::Path::<uuid::Uuid>::from_request_parts(parts, state).await;
+        path.map(|axum::extract::Path(id)| Self(id))
+            .map_err(|_: PathRejection| ApiError::no_such_agreement())
+    }
+}
+
+/// An invitation's id in the path.
 pub(crate) struct Id(pub(crate) uuid::Uuid);
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {

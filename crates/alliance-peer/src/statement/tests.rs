@@ -499,3 +499,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_signed_again_says_the_same_bytes_by_another_key() {
+    let (home, host) = (Cloud::new(), Cloud::new());
+    let said = home.passport(&host.id);
+    let first = sign(&said, &home.signing).unwrap();
+    let next = SigningKey::generate().unwrap();
+    let again = sign_again::<Passport>(&first, &next).unwrap();
+    assert_eq!(payload_sha256(&first), payload_sha256(&again));
+    let keys = [next.public().to_jwk()];
+    assert_eq!(
+        verify::<Passport>(&again, &keys, &home.id, Some(&host.id)),
+        Ok(said.clone())
+    );
+    assert!(verify::<Passport>(&again, &home.keys(), &home.id, Some(&host.id)).is_err());
+    let other = Passport { iat: 1001, ..said };
+    let other = sign(&other, &home.signing).unwrap();
+    assert_ne!(payload_sha256(&first), payload_sha256(&other));
+    assert_eq!(payload_sha256("a.b"), Err(StatementError::NotAJws));
+}

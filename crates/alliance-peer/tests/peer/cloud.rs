@@ -21,9 +21,9 @@ use alliance_peer::server::{Limits, serve};
 use alliance_peer::service::{Acceptor, Call, PeerService, Report};
 use alliance_peer::statement::sign;
 use alliance_peer::wire::{
-    AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, Introspection, Offer,
-    PairingState, PairingView, Poll, PollAnswer, ProjectQuery, RevocationsAnswer, Topic,
-    UsageAnswer, UsagePoll,
+    AgreementsAnswer, ContractAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion,
+    Introspection, Offer, PairingState, PairingView, Poll, PollAnswer, ProjectQuery,
+    RevocationsAnswer, Topic, UsageAnswer, UsagePoll,
 };
 use alliance_token::Token;
 use tokio::net::TcpListener;
@@ -50,6 +50,7 @@ pub(crate) struct Seen {
     pub(crate) pokes: Vec<BTreeSet<Topic>>,
     pub(crate) reports: Vec<(String, Reason)>,
     pub(crate) acceptors: Vec<CloudId>,
+    pub(crate) replies: Vec<(Uuid, String)>,
 }
 
 pub(crate) struct Daemon {
@@ -272,6 +273,8 @@ impl PeerService for Daemon {
         self.note(call);
         Ok(AgreementsAnswer {
             agreements: vec![Offer {
+                id: None,
+                version: None,
                 project_id: "*".to_owned().into(),
                 roles: ["member".to_owned()].into(),
                 services: None,
@@ -279,7 +282,27 @@ impl PeerService for Daemon {
                 transitive: false,
             }],
             etag: "1".into(),
+            contracts: None,
         })
+    }
+
+    async fn contract(
+        &self,
+        call: &Call,
+        id: Uuid,
+        after: u32,
+    ) -> Result<ContractAnswer, ApiError> {
+        self.note(call);
+        Ok(ContractAnswer {
+            versions: vec![format!("{id} after {after}")],
+            ending: None,
+        })
+    }
+
+    async fn contract_reply(&self, call: &Call, id: Uuid, reply: String) -> Result<(), ApiError> {
+        self.note(call);
+        self.seen.lock().unwrap().replies.push((id, reply));
+        Ok(())
     }
 
     async fn poke(&self, call: &Call, changed: BTreeSet<Topic>) -> Result<(), ApiError> {

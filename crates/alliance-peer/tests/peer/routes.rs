@@ -12,6 +12,7 @@ use alliance_peer::wire::{
     GrantsAnswer, GrantsQuestion, Introspection, PairingState, Poll, ProjectQuery, Topic,
 };
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::cloud::{Daemon, Mood, Served, raw, science, token_of, west_knows_east};
 
@@ -142,6 +143,10 @@ async fn every_route_answers_a_partner() {
 
     let agreements = client.agreements(id).await.unwrap();
     assert_eq!(agreements.agreements[0].project_id.to_string(), "*");
+    let agreement = Uuid::new_v4();
+    let contract = client.contract(id, agreement, 3).await.unwrap();
+    assert_eq!(contract.versions, [format!("{agreement} after 3")]);
+    client.reply(id, agreement, "yes".into()).await.unwrap();
 
     client
         .poke(id, &[Topic::Status, Topic::Agreements])
@@ -153,6 +158,7 @@ async fn every_route_answers_a_partner() {
     };
     client.report(id, &report).await.unwrap();
     let seen = west.seen.lock().unwrap();
+    assert_eq!(seen.replies, [(agreement, "yes".to_owned())]);
     assert_eq!(seen.pokes, [[Topic::Agreements, Topic::Status].into()]);
     assert_eq!(
         seen.reports,
@@ -205,6 +211,8 @@ async fn two_clouds_that_do_not_know_each_other_can_pair_and_nothing_else() {
         client.sign_outs(id, &Poll::default()).await.map(|_| ()),
         client.usage(id, 0).await.map(|_| ()),
         client.agreements(id).await.map(|_| ()),
+        client.contract(id, Uuid::new_v4(), 0).await.map(|_| ()),
+        client.reply(id, Uuid::new_v4(), String::new()).await,
         client.poke(id, &[Topic::Status]).await,
         client
             .report(

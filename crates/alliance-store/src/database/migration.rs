@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0007_leases.sql"),
     include_str!("../../migrations/0008_border.sql"),
     include_str!("../../migrations/0009_pairings.sql"),
+    include_str!("../../migrations/0010_contracts.sql"),
     include_str!("../../migrations/0011_usage.sql"),
 ];
 

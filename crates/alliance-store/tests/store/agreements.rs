@@ -1,8 +1,10 @@
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::slice;
 
 use alliance_core::agreement::{Agreement, Door, Projects};
-use alliance_store::Error;
+use alliance_core::terms::{Quota, Resource, Retirement, Terms};
+use alliance_store::Error as StoreError;
 use uuid::Uuid;
 
 use crate::bed::{Bed, Outcome, cloud, on_both, pair};
@@ -24,14 +26,49 @@ pub(crate) fn agreement(partner: &str, project: &str) -> Agreement {
         projects: project.to_owned().into(),
         project_name: Some("science".into()),
         project_domain: Some("Default".into()),
+        version: Some(1),
+        terms: terms(),
+        ended_at: None,
+    }
+}
+
+pub(crate) fn terms() -> Terms {
+    Terms {
         roles: ["member".to_owned(), "reader".to_owned()].into(),
         services: None,
         transitive: false,
         allow: BTreeSet::new(),
+        regions: None,
+        flavors: None,
+        quota: Quota::default(),
         since: 20,
         till: None,
-        ended_at: None,
+        prices: None,
+        retirement: Retirement::default(),
     }
+}
+
+/// Terms in which nothing is left out.
+pub(crate) fn rich_terms() -> Result<Terms, Box<dyn Error>> {
+    let prices = r#"{"currency": "EUR", "per_hour": {"cores": "0.01"}}"#;
+    let mut quota = Quota::default();
+    quota.set(Resource::Cores, Some(8))?;
+    Ok(Terms {
+        services: Some(["image".to_owned()].into()),
+        transitive: true,
+        allow: [Door::ApplicationCredentials, Door::Trusts].into(),
+        regions: Some(["one".to_owned()].into()),
+        flavors: Some(["m1.small".to_owned()].into()),
+        quota,
+        since: 21,
+        till: Some(90),
+        prices: Some(serde_json::from_str(prices)?),
+        retirement: Retirement {
+            quarantine_after: 3600,
+            delete_after: 0,
+        },
+        ..terms()
+    })
 }
 
 async fn an_agreement_reads_back_as_it_was_made(bed: &Bed) -> Outcome {
@@ -41,11 +78,7 @@ async fn an_agreement_reads_back_as_it_was_made(bed: &Bed) -> Outcome {
     let plain = agreement("west", "p");
     let rich = Agreement {
         project_name: None,
-        services: Some(["image".to_owned()].into()),
-        transitive: true,
-        allow: [Door::ApplicationCredentials, Door::Trusts].into(),
-        since: 21,
-        till: Some(90),
+        terms: rich_terms()?,
         ..agreement("west", "*")
     };
     let other = agreement("north", "p");
@@ -73,7 +106,7 @@ async fn of_one_project_there_is_one_agreement_at_a_time(bed: &Bed) -> Outcome {
     store.agreements().create(&first, 20).await?;
     let second = store.agreements().create(&agreement("west", "p"), 21).await;
     assert!(
-        matches!(&second, Err(Error::AgreementExists(found)) if **found == first),
+        matches!(&second, Err(StoreError::AgreementExists(found)) if **found == first),
         "{second:?}"
     );
     store
@@ -99,7 +132,7 @@ async fn of_many_made_at_once_about_one_project_one_is_kept(bed: &Bed) -> Outcom
     for created in racers.join_all().await {
         match created {
             Ok(()) => made += 1,
-            Err(error) => assert!(matches!(error, Error::AgreementExists(_)), "{error:?}"),
+            Err(error) => assert!(matches!(error, StoreError::AgreementExists(_)), "{error:?}"),
         }
     }
     assert_eq!(made, 1);
@@ -111,12 +144,18 @@ async fn an_agreement_that_ran_out_makes_room(bed: &Bed) -> Outcome {
     let store = bed.open().await?;
     pair(&store, "west").await?;
     let short = Agreement {
-        till: Some(30),
+        terms: Terms {
+            till: Some(30),
+            ..terms()
+        },
         ..agreement("west", "p")
     };
     store.agreements().create(&short, 20).await?;
     let early = store.agreements().create(&agreement("west", "p"), 29).await;
-    assert!(matches!(early, Err(Error::AgreementExists(_))), "{early:?}");
+    assert!(
+        matches!(early, Err(StoreError::AgreementExists(_))),
+        "{early:?}"
+    );
     store
         .agreements()
         .create(&agreement("west", "p"), 30)
@@ -136,7 +175,10 @@ async fn an_agreement_ends_once(bed: &Bed) -> Outcome {
     assert_eq!(store.agreements().by_id(&one.id).await?, Some(ended));
     for id in [one.id.as_str(), "none"] {
         let again = store.agreements().end(id, 41).await;
-        assert!(matches!(again, Err(Error::NoSuchAgreement(_))), "{again:?}");
+        assert!(
+            matches!(again, Err(StoreError::NoSuchAgreement(_))),
+            "{again:?}"
+        );
     }
     store
         .agreements()
@@ -162,7 +204,10 @@ async fn the_star_is_ended_by_the_star_alone(bed: &Bed) -> Outcome {
         .agreements()
         .end_about(&west, &Projects::All, 31)
         .await;
-    assert!(matches!(again, Err(Error::NoSuchAgreement(_))), "{again:?}");
+    assert!(
+        matches!(again, Err(StoreError::NoSuchAgreement(_))),
+        "{again:?}"
+    );
     assert_eq!(store.agreements().live(&west, 31).await?, [one]);
     Ok(())
 }
@@ -170,7 +215,10 @@ async fn the_star_is_ended_by_the_star_alone(bed: &Bed) -> Outcome {
 async fn without_the_partner_there_is_no_agreement(bed: &Bed) -> Outcome {
     let store = bed.open().await?;
     let orphan = store.agreements().create(&agreement("west", "p"), 20).await;
-    assert!(matches!(orphan, Err(Error::NoSuchPartner(_))), "{orphan:?}");
+    assert!(
+        matches!(orphan, Err(StoreError::NoSuchPartner(_))),
+        "{orphan:?}"
+    );
     assert!(store.agreements().list(None).await?.is_empty());
     Ok(())
 }

@@ -6,6 +6,7 @@ mod acceptances;
 mod agreements;
 mod audit;
 mod bed;
+mod contracts;
 mod drafts;
 mod ended_sessions;
 mod guest_projects;

@@ -6,7 +6,7 @@ use alliance_core::partner::Kind;
 use alliance_core::token::{TokenFormat, TokenPolicy};
 use alliance_store::{OpenError, Store};
 
-use crate::agreements::agreement;
+use crate::agreements::{agreement, terms};
 use crate::bed::{Bed, Outcome, cloud, descriptor, on_both, pair, this_cloud};
 use crate::keystones::keystone;
 
@@ -43,13 +43,13 @@ async fn the_database_of_another_cloud_is_refused_and_both_are_named(bed: &Bed) 
 
 async fn a_newer_schema_is_refused(bed: &Bed) -> Outcome {
     bed.open().await?.close().await;
-    bed.execute("UPDATE meta SET value = '11' WHERE name = 'schema'")
+    bed.execute("UPDATE meta SET value = '12' WHERE name = 'schema'")
         .await?;
     let error = match bed.open().await {
         Ok(_) => return Err("it was opened".into()),
         Err(error) => error.to_string(),
     };
-    assert!(error.contains("has schema 11"), "{error}");
+    assert!(error.contains("has schema 12"), "{error}");
     assert_eq!(bed.count("SELECT COUNT(*) FROM partners").await?, 0);
     Ok(())
 }
@@ -84,6 +84,8 @@ async fn first_schema(bed: &Bed) -> Outcome {
         "heard_sign_outs",
         "used_passports",
         "guest_projects",
+        "agreement_versions",
+        "received_agreements",
     ] {
         bed.execute(&format!("DROP TABLE {table}")).await?;
     }
@@ -101,8 +103,20 @@ async fn first_schema(bed: &Bed) -> Outcome {
         bed.execute(&format!("ALTER TABLE seen_tokens DROP COLUMN {column}"))
             .await?;
     }
-    bed.execute("ALTER TABLE agreements DROP COLUMN allowed")
-        .await?;
+    for column in [
+        "allowed",
+        "version",
+        "regions",
+        "flavors",
+        "quota",
+        "prices",
+        "retirement",
+        "ended_by",
+        "ending",
+    ] {
+        bed.execute(&format!("ALTER TABLE agreements DROP COLUMN {column}"))
+            .await?;
+    }
     bed.execute("UPDATE meta SET value = '1' WHERE name = 'schema'")
         .await
 }
@@ -118,10 +132,15 @@ async fn a_database_of_the_first_schema_keeps_what_it_holds(bed: &Bed) -> Outcom
         (record.policy, record.access),
         (TokenPolicy::default(), None)
     );
-    assert_eq!(store.agreements().live(&cloud("west"), 30).await?.len(), 1);
+    let live = store.agreements().live(&cloud("west"), 30).await?;
+    let kept: Vec<_> = live
+        .into_iter()
+        .map(|one| (one.version, one.terms))
+        .collect();
+    assert_eq!(kept, [(Some(1), terms())]);
     let (north, access) = keystone("north", &[TokenFormat::Uuid])?;
     store.partners().add_keystone(&north, &access).await?;
-    let newest = "SELECT COUNT(*) FROM meta WHERE name = 'schema' AND value = '10'";
+    let newest = "SELECT COUNT(*) FROM meta WHERE name = 'schema' AND value = '11'";
     assert_eq!(bed.count(newest).await?, 1);
     Ok(())
 }

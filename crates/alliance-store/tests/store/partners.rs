@@ -242,6 +242,8 @@ async fn what_a_partner_says_is_kept_as_it_came(bed: &Bed) -> Outcome {
     };
     newer.claims.peer_url = "https://moved.example:5443".into();
     let received = vec![Received {
+        id: Some("a".into()),
+        version: Some(2),
         project_id: Projects::All,
         roles: ["member".to_owned()].into(),
         services: Some(["image".to_owned()].into()),

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use alliance_core::Seconds;
+use alliance_core::label::clean;
 use alliance_core::partner::Status;
 use alliance_peer::identity::Identity;
 use clap::Args;
@@ -9,9 +11,12 @@ use serde::Serialize;
 
 use super::output::Format;
 use super::socket::Daemon;
-use super::{Failure, Output, configuration, init, partner};
+use super::{Failure, Output, agreement, configuration, init, partner, when};
 use crate::config::Config;
-use crate::wire::{Health, PartnerView, StatusView};
+use crate::wire::{AgreementView, Health, PartnerView, Standing, StatusView};
+
+/// How long before its end an agreement is mentioned, in seconds.
+const ENDS_SOON: Seconds = 7 * 86_400;
 
 /// Check everything that pairing and foreign tokens need, and say what to do
 ///
@@ -112,9 +117,10 @@ impl Findings {
         let asked = async {
             let status: StatusView = daemon.get(&["status"]).send().await?;
             let partners: Vec<PartnerView> = daemon.get(&["partners"]).send().await?;
-            Ok((status, partners))
+            let agreements: Vec<AgreementView> = daemon.get(&["agreements"]).send().await?;
+            Ok((status, partners, agreements))
         };
-        let (status, partners) = match asked.await {
+        let (status, partners, agreements) = match asked.await {
             Ok(answers) => answers,
             Err(error) => {
                 let error: super::socket::SocketError = error;
@@ -145,12 +151,51 @@ impl Findings {
         for view in partners {
             self.partner(daemon, view).await;
         }
+        for view in &agreements {
+            self.agreement(view);
+        }
         None
     }
 
     fn health(&mut self, what: &str, health: &Health) {
         let state = if health.ok { State::Ok } else { State::Fail };
         self.note(state, what, &health.detail);
+    }
+
+    /// What waits for somebody, is not believed, or ends soon.
+    fn agreement(&mut self, view: &AgreementView) {
+        if matches!(view.state.as_str(), "ended" | "expired") {
+            return;
+        }
+        let what = format!("agreement with {}", view.partner_name);
+        let id = clean(&view.agreement.id, 64);
+        if let Some(contract) = &view.contract {
+            let open = match contract.standing {
+                Standing::Proposed => true,
+                Standing::Rejected => !view.received,
+                _ => false,
+            };
+            if open {
+                let (newest, waits) = (contract.newest, agreement::waits(view, contract));
+                self.note(
+                    State::Warn,
+                    &what,
+                    format_args!("version {newest} of {id}: {waits}"),
+                );
+            }
+            if let Some(fault) = &contract.fault {
+                self.note(
+                    State::Warn,
+                    &what,
+                    format_args!("{id}: {}", clean(fault, 400)),
+                );
+            }
+        }
+        let soon = when::now() + ENDS_SOON;
+        if let Some(till) = view.agreement.terms.till.filter(|till| *till <= soon) {
+            let till = when::rfc3339(till);
+            self.note(State::Warn, &what, format_args!("{id} ends at {till}"));
+        }
     }
 
     async fn partner(&mut self, daemon: &Daemon, view: PartnerView) {

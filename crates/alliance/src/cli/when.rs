@@ -3,7 +3,7 @@
 use alliance_core::Seconds;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp, ToSpan};
+use jiff::{Span, SpanRelativeTo, Timestamp, ToSpan};
 
 /// What `--till` and `--trust-till` take, for their help.
 pub(crate) const FORMS: &str = "A date (through the end of that day, UTC), an RFC 3339 time, or a duration from now as 12h or 30d";
@@ -48,6 +48,30 @@ fn till_at(text: &str, now: Timestamp) -> Result<Seconds, BadTime> {
         return Err(BadTime::Past(time));
     }
     Ok(time.as_second())
+}
+
+/// Parses a `--from`: a date begins with its day in UTC.
+///
+/// # Errors
+/// [`BadTime::Form`].
+pub(crate) fn from(text: &str) -> Result<Seconds, BadTime> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time.as_second());
+    }
+    let date = date(text).ok_or(BadTime::Form)?;
+    let zoned = date.to_zoned(TimeZone::UTC).map_err(|_| BadTime::Form)?;
+    Ok(zoned.timestamp().as_second())
+}
+
+/// Parses a duration as 12h or 7d, in seconds.
+///
+/// # Errors
+/// [`BadTime::Form`].
+pub(crate) fn duration(text: &str) -> Result<Seconds, BadTime> {
+    let span: Span = text.parse().map_err(|_| BadTime::Form)?;
+    let relative = SpanRelativeTo::days_are_24_hours();
+    let long = span.to_duration(relative).map_err(|_| BadTime::Form)?;
+    Ok(long.as_secs())
 }
 
 /// A date alone: jiff would also take one out of a longer text.

@@ -7,16 +7,22 @@ use alliance_cloud::keystone::{self, KeystoneError};
 use alliance_core::agreement::{Agreement, Projects};
 use alliance_core::keystone_id;
 use alliance_core::label::clean;
+use alliance_core::snapshot::Received;
 use alliance_core::statement::Project;
+use alliance_core::terms::{Quota, Retirement, Terms};
 use alliance_peer::request_id::RequestId;
 use alliance_peer::wire::ProjectQuery;
+use alliance_store::Side;
 use uuid::Uuid;
 
 use super::Daemon;
 use super::clock::now;
+use super::contracts::{Shown, first_terms, given_contract, is_offered, received_contract};
 use super::delegate::ApiError;
 use super::directory::{Known, Way};
-use crate::wire::{AgreementApplied, AgreementRequest, AgreementView, EndRequest};
+use crate::wire::{
+    AgreementApplied, AgreementRequest, AgreementView, Applied, ContractView, EndRequest, Standing,
+};
 
 /// Longest name that is kept for display, in characters.
 const NAME_LEN: usize = 64;
@@ -26,6 +32,7 @@ impl Daemon {
     pub(crate) async fn agree(
         self: &Arc<Self>,
         request: &AgreementRequest,
+        by: &str,
     ) -> Result<AgreementApplied, ApiError> {
         let known = self.partner(&request.partner)?;
         if !known.partner.role.is_guest() {
@@ -34,32 +41,10 @@ impl Daemon {
                 request.partner
             )));
         }
-        if request.roles.is_empty() {
-            return Err(ApiError::invalid("name at least one --role"));
-        }
-        if request.till.is_some_and(|till| till <= now()) {
-            return Err(ApiError::invalid("the agreement would end in the past"));
-        }
+        let terms = first_terms(request)?;
+        Self::require_consenting(&known, &terms)?;
         let request_id = RequestId::random();
-        let missing = self
-            .keystone
-            .roles_missing(&request.roles, &request_id.to_string())
-            .await
-            .map_err(|error| {
-                ApiError::upstream(format!(
-                    "our Keystone did not say which roles there are: {error}"
-                ))
-            })?;
-        if !missing.is_empty() {
-            return Err(ApiError::invalid(format!(
-                "this cloud has no role {}; create it or name another one",
-                missing
-                    .iter()
-                    .map(String::as_str)
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            )));
-        }
+        self.require_roles(&terms.roles, request_id).await?;
         let (projects, project) = self
             .home_project(
                 &known,
@@ -68,6 +53,7 @@ impl Daemon {
                 request_id,
             )
             .await?;
+        let in_force_since = (!terms.need_consent(None)).then(now);
         let agreement = Agreement {
             id: Uuid::new_v4().to_string(),
             partner: known.partner.cloud_id.clone(),
@@ -78,34 +64,53 @@ impl Daemon {
             project_domain: project
                 .as_ref()
                 .map(|project| clean(&project.domain.name, NAME_LEN)),
-            roles: request.roles.clone(),
-            services: request.services.clone(),
-            transitive: request.transitive,
-            allow: request.allow.clone(),
-            since: now(),
-            till: request.till,
+            version: in_force_since.map(|_| 1),
+            terms,
             ended_at: None,
         };
         self.store.agreements().create(&agreement, now()).await?;
         tracing::info!(partner = request.partner, agreement = agreement.id, projects = %agreement.projects, "an agreement was made");
-        self.audit(
-            "operator",
-            "agreement.made",
-            &request.partner,
-            &agreement.id,
-        )
-        .await;
-        let applied = self.trust_changed(&known).await?;
-        Ok(AgreementApplied {
-            agreements: vec![self.agreement_view(agreement, &request.partner, false)],
-            applied,
-        })
+        self.audit(by, "agreement.made", &request.partner, &agreement.id)
+            .await;
+        self.propose(&agreement, &agreement.terms, None, by, in_force_since)
+            .await?;
+        let applied = self.version_added(&known, in_force_since.is_some()).await?;
+        self.agreement_applied(&agreement.id, &known, applied).await
+    }
+
+    /// Checks that this cloud has these roles.
+    ///
+    /// # Errors
+    /// With those that it has not, or if its Keystone does not say.
+    pub(super) async fn require_roles(
+        &self,
+        roles: &BTreeSet<String>,
+        request_id: RequestId,
+    ) -> Result<(), ApiError> {
+        let missing = self
+            .keystone
+            .roles_missing(roles, &request_id.to_string())
+            .await
+            .map_err(|error| {
+                ApiError::upstream(format!(
+                    "our Keystone did not say which roles there are: {error}"
+                ))
+            })?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let missing: Vec<_> = missing.iter().map(String::as_str).collect();
+        Err(ApiError::invalid(format!(
+            "this cloud has no role {}; create it or name another one",
+            missing.join(", ")
+        )))
     }
 
     /// Ends what [`Daemon::agree`] granted.
     pub(crate) async fn end_agreement(
         self: &Arc<Self>,
         request: &EndRequest,
+        by: &str,
     ) -> Result<AgreementApplied, ApiError> {
         let known = self.partner(&request.partner)?;
         let matches: Vec<&Agreement> = known
@@ -135,83 +140,145 @@ impl Daemon {
                 )));
             }
         };
+        self.end_given(&known, agreement, by).await
+    }
+
+    /// Ends an agreement by its id, given or received.
+    pub(crate) async fn end_by_id(
+        self: &Arc<Self>,
+        id: &str,
+        by: &str,
+    ) -> Result<AgreementApplied, ApiError> {
+        let given = self.given(id).await;
+        match given {
+            Ok((known, agreement)) => self.end_given(&known, &agreement, by).await,
+            Err(_) => self.end_received(id, by).await,
+        }
+    }
+
+    async fn end_given(
+        self: &Arc<Self>,
+        known: &Arc<Known>,
+        agreement: &Agreement,
+        by: &str,
+    ) -> Result<AgreementApplied, ApiError> {
+        let partner = &known.partner.name;
         let ended = self.store.agreements().end(&agreement.id, now()).await?;
-        tracing::info!(
-            partner = request.partner,
-            agreement = ended.id,
-            "an agreement was ended"
-        );
-        self.audit("operator", "agreement.ended", &request.partner, &ended.id)
-            .await;
-        let applied = self.trust_changed(&known).await?;
+        self.sign_ending(&ended, by).await?;
+        tracing::info!(partner, agreement = ended.id, "an agreement was ended");
+        self.audit(by, "agreement.ended", partner, &ended.id).await;
+        let applied = self.trust_changed(known).await?;
+        self.agreement_applied(&ended.id, known, applied).await
+    }
+
+    /// The answer to a change of one agreement with a partner.
+    pub(super) async fn agreement_applied(
+        &self,
+        id: &str,
+        known: &Known,
+        applied: Applied,
+    ) -> Result<AgreementApplied, ApiError> {
+        let mut agreements = self.agreements_with(known, Shown::Standing).await?;
+        agreements.retain(|view| view.agreement.id == id);
         Ok(AgreementApplied {
-            agreements: vec![self.agreement_view(ended, &request.partner, false)],
+            agreements,
+            host_told: None,
             applied,
         })
     }
 
-    /// All given ones, ended ones included, then the received ones.
-    pub(crate) async fn agreements(&self) -> Result<Vec<AgreementView>, ApiError> {
+    /// All given ones, ended ones included, and the received ones, of each partner.
+    pub(crate) async fn agreements(&self, shown: Shown) -> Result<Vec<AgreementView>, ApiError> {
         let mut views = Vec::new();
         for known in self.directory.partners().all() {
-            let name = &known.partner.name;
-            let given = self
-                .store
-                .agreements()
-                .list(Some(&known.partner.cloud_id))
-                .await?;
-            views.extend(
-                given
-                    .into_iter()
-                    .map(|agreement| self.agreement_view(agreement, name, false)),
-            );
-            views.extend(known.facts.received.iter().map(|received| {
-                let agreement = Agreement {
-                    id: String::new(),
-                    partner: known.partner.cloud_id.clone(),
-                    projects: received.project_id.clone(),
-                    project_name: None,
-                    project_domain: None,
-                    roles: received.roles.clone(),
-                    services: received.services.clone(),
-                    transitive: false,
-                    allow: BTreeSet::new(),
-                    since: 0,
-                    till: received.till,
-                    ended_at: None,
-                };
-                self.agreement_view(agreement, name, true)
-            }));
+            views.extend(self.agreements_with(known, shown).await?);
         }
         Ok(views)
     }
 
-    fn agreement_view(&self, agreement: Agreement, partner: &str, received: bool) -> AgreementView {
+    async fn agreements_with(
+        &self,
+        known: &Known,
+        shown: Shown,
+    ) -> Result<Vec<AgreementView>, ApiError> {
+        let partner = &known.partner.cloud_id;
+        let (agreements, contracts) = (self.store.agreements(), self.store.contracts());
+        let versions = contracts.versions(Side::Given, partner).await?;
+        let mut views = Vec::new();
+        for agreement in agreements.list(Some(partner)).await? {
+            let ended_by = match agreement.ended_at {
+                Some(_) => contracts.ending(&agreement.id).await?.0,
+                None => None,
+            };
+            let signed = versions.get(&agreement.id).map_or(&[][..], Vec::as_slice);
+            let contract = given_contract(&agreement, ended_by, signed, shown);
+            views.push(self.agreement_view(known, agreement, contract, false));
+        }
+        let held = contracts.received(partner).await?;
+        let signed = held
+            .iter()
+            .filter_map(|held| received_contract(known, held, shown));
+        views.extend(signed.map(|(agreement, contract)| {
+            self.agreement_view(known, agreement, Some(contract), true)
+        }));
+        let offers = known.facts.received.iter();
+        let unsigned = offers.filter(|offer| {
+            let id = offer.id.as_ref();
+            !held.iter().any(|held| Some(&held.id) == id)
+        });
+        views.extend(
+            unsigned.map(|offer| {
+                self.agreement_view(known, unsigned_agreement(known, offer), None, true)
+            }),
+        );
+        Ok(views)
+    }
+
+    fn agreement_view(
+        &self,
+        known: &Known,
+        agreement: Agreement,
+        contract: Option<ContractView>,
+        received: bool,
+    ) -> AgreementView {
         let at = now();
-        let home = if received {
-            self.identity.cloud_id()
-        } else {
-            &agreement.partner
+        let home = match received {
+            true => self.identity.cloud_id(),
+            false => &agreement.partner,
         };
         let host_project_id = match &agreement.projects {
             Projects::All => None,
             Projects::One(id) => Some(keystone_id::project(home, id)),
         };
+        let is_rejected = contract
+            .as_ref()
+            .is_some_and(|contract| contract.standing == Standing::Rejected);
         let state = if agreement.ended_at.is_some() {
             "ended"
-        } else if agreement.is_live(at) {
-            "live"
-        } else if agreement.since > at {
+        } else if agreement.version.is_none() {
+            match is_rejected {
+                true => "rejected",
+                false => "proposed",
+            }
+        } else if agreement.terms.since > at {
             "future"
-        } else {
+        } else if !agreement.is_live(at) {
             "expired"
+        } else if received
+            && contract.is_some()
+            && !is_offered(&known.facts.received, &agreement.id)
+        {
+            "withheld"
+        } else {
+            "live"
         };
         AgreementView {
-            partner_name: partner.to_owned(),
+            partner_name: known.partner.name.clone(),
             state: state.to_owned(),
             host_project_id,
             received,
             agreement,
+            contract,
         }
     }
 
@@ -340,6 +407,32 @@ fn told(mut found: Vec<Project>, asked: Option<&str>) -> Vec<Project> {
         keystone_id::is_id(&project.id) && asked.is_none_or(|asked| project.id == asked)
     });
     found
+}
+
+/// What a host grants whose daemon signs no agreements.
+fn unsigned_agreement(known: &Known, offer: &Received) -> Agreement {
+    Agreement {
+        id: offer.id.clone().unwrap_or_default(),
+        partner: known.partner.cloud_id.clone(),
+        projects: offer.project_id.clone(),
+        project_name: None,
+        project_domain: None,
+        version: Some(offer.version.unwrap_or(1)),
+        terms: Terms {
+            roles: offer.roles.clone(),
+            services: offer.services.clone(),
+            transitive: offer.transitive,
+            allow: BTreeSet::new(),
+            regions: None,
+            flavors: None,
+            quota: Quota::default(),
+            since: 0,
+            till: offer.till,
+            prices: None,
+            retirement: Retirement::default(),
+        },
+        ended_at: None,
+    }
 }
 
 fn names(agreement: &Agreement, request: &EndRequest) -> bool {

@@ -26,6 +26,7 @@ use uuid::Uuid;
 use self::fake_home::FakeHome;
 use super::Daemon;
 use super::clock::now;
+use super::home::PeerSide;
 use crate::config::Config;
 
 /// What a test gives up with.
@@ -41,6 +42,33 @@ pub(crate) struct Bed {
 impl Bed {
     /// A cloud without partners.
     pub(crate) async fn new() -> Result<Self, Failure> {
+        Self::at("https://127.0.0.1:1").await
+    }
+
+    /// Two clouds that know each other: users of the second may come to the first. Each is served.
+    pub(crate) async fn host_and_home() -> Result<[(Self, Served); 2], Failure> {
+        let (east, west) = (Self::served().await?, Self::served().await?);
+        let told = |bed: &Self| {
+            let jws = bed.daemon.descriptor()?;
+            let claims = statement::verify_descriptor(&jws, bed.id())?;
+            Ok::<_, Failure>(StoredDescriptor { jws, claims })
+        };
+        east.0.knows("west", told(&west.0)?, Role::Guest).await?;
+        west.0.knows("east", told(&east.0)?, Role::Host).await?;
+        Ok([east, west])
+    }
+
+    async fn served() -> Result<(Self, Served), Failure> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let bed = Self::at(&format!("https://{}", listener.local_addr()?)).await?;
+        let (identity, service) = (
+            Arc::clone(&bed.daemon.identity),
+            Arc::new(PeerSide(Arc::clone(&bed.daemon))),
+        );
+        Ok((bed, Served::on(listener, identity, service)?))
+    }
+
+    async fn at(peer_url: &str) -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
         Identity::load_or_create(folder.path())?;
         let text = format!(
@@ -49,7 +77,7 @@ impl Bed {
             name = "test"
             state_dir = {state:?}
             [peer]
-            url = "https://127.0.0.1:1"
+            url = "{peer_url}"
             [keystone]
             auth_url = "http://127.0.0.1:1/v3"
             password = "none"
@@ -183,6 +211,15 @@ impl Served {
         service: Arc<S>,
     ) -> Result<Self, Failure> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::on(listener, identity, service)
+    }
+
+    /// The same, where `listener` listens.
+    pub(crate) fn on<S: PeerService>(
+        listener: TcpListener,
+        identity: Arc<Identity>,
+        service: Arc<S>,
+    ) -> Result<Self, Failure> {
         let url = format!("https://{}", listener.local_addr()?);
         let task = tokio::spawn(async move {
             let forever = std::future::pending();

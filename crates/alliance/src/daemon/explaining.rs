@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use alliance_cloud::keystone::{ProjectQuery, ProjectStanding, UserGrants};
 use alliance_cloud::probe;
+use alliance_core::contract::Said;
 use alliance_core::explanation::{
-    Condition, Host, Inputs, Mend, Name, ProjectFound, State, UserFound, Who, explain, shown,
+    Condition, Contract, Host, Inputs, Mend, Name, ProjectFound, State, UserFound, Who, explain,
+    shown,
 };
 use alliance_core::label::clean;
 use alliance_core::snapshot::Showing;
 use alliance_peer::request_id::RequestId;
+use alliance_store::{AgreementVersion, ReceivedAgreement};
 use futures_util::future::join_all;
 
 use super::Daemon;
@@ -55,6 +58,14 @@ impl Daemon {
         let alias = request.region.split(':').next().unwrap_or_default();
         let known = found.map(|(known, _)| known);
         let known = known.or_else(|| all.iter().copied().find(|one| one.partner.name == alias));
+        let held = match known {
+            Some(known) => {
+                let held = self.store.contracts().received(&known.partner.cloud_id);
+                held.await?
+            }
+            None => Vec::new(),
+        };
+        let contracts: Vec<Contract<'_>> = held.iter().filter_map(as_contract).collect();
         let (own, admin_roles, health) = (
             self.catalog.current(),
             self.config.tokens.admin_roles.iter().cloned().collect(),
@@ -67,7 +78,7 @@ impl Daemon {
             project: &project,
             region: &request.region,
             region_there: found.map(|(_, id)| id),
-            host: known.map(|known| self.as_host(known, at)),
+            host: known.map(|known| self.as_host(known, &contracts, at)),
             regions: &regions,
             own_service_types: &own.service_types,
             service: request.service.as_deref(),
@@ -89,7 +100,12 @@ impl Daemon {
         })
     }
 
-    fn as_host<'k>(&self, known: &'k Known, at: alliance_core::Seconds) -> Host<'k> {
+    fn as_host<'k>(
+        &self,
+        known: &'k Known,
+        contracts: &'k [Contract<'k>],
+        at: alliance_core::Seconds,
+    ) -> Host<'k> {
         let told = known.descriptor();
         let why = known.facts.last_error.as_deref().unwrap_or("no answer");
         Host {
@@ -97,6 +113,7 @@ impl Daemon {
             their_status: known.facts.their_status,
             told: told.map(|told| (told.regions.as_slice(), told.exp)),
             received: &known.facts.received,
+            contracts,
             login: known.policy.login,
             silent: self.border.silent_since(known).map(|since| (since, why)),
             is_hidden: self.border.is_hidden(known, at),
@@ -181,6 +198,25 @@ impl Daemon {
             ))),
         }
     }
+}
+
+/// An agreement that has not ended, as its host signed it.
+fn as_contract(held: &ReceivedAgreement) -> Option<Contract<'_>> {
+    let newest = held.newest().filter(|_| held.ended_at.is_none())?;
+    let number = held.version;
+    let in_force = held.versions.iter().find(|one| Some(one.number) == number);
+    let is_accepted = |version: &AgreementVersion| {
+        let reply = version.reply.as_ref();
+        reply.is_some_and(|reply| reply.said == Said::Accepted)
+    };
+    let waits = newest.reply.is_none() && number != Some(newest.number);
+    Some(Contract {
+        id: &held.id,
+        projects: &held.projects,
+        in_force: in_force.map(|version| (version.number, &version.terms)),
+        is_agreed: in_force.is_some_and(is_accepted),
+        waiting: waits.then_some(newest.number),
+    })
 }
 
 fn regions_of(known: &Known, showing: &Showing) -> Vec<String> {

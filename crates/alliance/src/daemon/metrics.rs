@@ -1,5 +1,6 @@
 //! What the daemon counts, in OpenMetrics.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 
@@ -50,6 +51,15 @@ pub(crate) struct RingLabels {
     pub result: &'static str,
 }
 
+/// Labels of the count of agreements.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+pub(crate) struct AgreementLabels {
+    /// `given` or `received`.
+    pub direction: &'static str,
+    /// As `alliance agreement list` names it.
+    pub state: String,
+}
+
 /// All of them, and the registry that prints them.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -68,7 +78,8 @@ pub(crate) struct Metrics {
     /// Doorbells to our Keystone.
     pub rings: Family<RingLabels, Counter>,
     border: Border,
-    /// Held while the border's are set and printed.
+    agreements: Family<AgreementLabels, Gauge>,
+    /// Held while those that are set are printed.
     printing: Mutex<()>,
 }
 
@@ -139,6 +150,12 @@ impl Metrics {
         );
         registry.register("rings", "Doorbells to the own Keystone", rings.clone());
         let border = Border::registered(&mut registry);
+        let agreements = Family::<AgreementLabels, Gauge>::default();
+        registry.register(
+            "agreements",
+            "Agreements that have not ended, by how they stand",
+            agreements.clone(),
+        );
         Self {
             registry,
             verdicts,
@@ -149,14 +166,23 @@ impl Metrics {
             revocation_list,
             rings,
             border,
+            agreements,
             printing: Mutex::default(),
         }
     }
 
-    /// The text of `/metrics`, with these partners.
-    pub(crate) fn text(&self, partners: &[PartnerMetrics]) -> Result<String, std::fmt::Error> {
+    /// The text of `/metrics`, with these partners and so many agreements.
+    pub(crate) fn text(
+        &self,
+        partners: &[PartnerMetrics],
+        agreements: &BTreeMap<AgreementLabels, i64>,
+    ) -> Result<String, std::fmt::Error> {
         let _printing = self.printing.lock().unwrap_or_else(PoisonError::into_inner);
         self.border.set(partners);
+        self.agreements.clear();
+        for (labels, count) in agreements {
+            self.agreements.get_or_create(labels).set(*count);
+        }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
@@ -283,17 +309,23 @@ mod tests {
                 version: None,
             },
         };
-        let text = metrics.text(&[west])?;
+        let given = AgreementLabels {
+            direction: "given",
+            state: "live".into(),
+        };
+        let text = metrics.text(&[west], &BTreeMap::from([(given, 2)]))?;
         for line in [
             r#"alliance_partner_reachable{partner="west"} 0"#,
             r#"alliance_partner_hidden{partner="west"} 1"#,
             r#"alliance_partner_last_seen_seconds{partner="west"} 1000"#,
             r#"alliance_partner_descriptor_till_seconds{partner="west"} 2000"#,
+            r#"alliance_agreements{direction="given",state="live"} 2"#,
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
         assert!(!text.contains("partner_trust_till_seconds{"));
-        assert!(!metrics.text(&[])?.contains("west"));
+        let text = metrics.text(&[], &BTreeMap::new())?;
+        assert!(!text.contains("west") && !text.contains("agreements{"));
         Ok(())
     }
 }

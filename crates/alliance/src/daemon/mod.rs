@@ -7,6 +7,7 @@ mod bed;
 mod border;
 mod budgets;
 mod clock;
+mod contracts;
 mod delegate;
 mod directory;
 mod explaining;
@@ -268,6 +269,12 @@ impl Daemon {
                 "the snapshot for Keystone was not written; foreign tokens are judged by the old one"
             );
         }
+        if let Err(error) = self.sign_unsigned().await {
+            tracing::error!(
+                ?error,
+                "agreements of an earlier version are not signed; partners see them as before"
+            );
+        }
         let refresh = self.config.catalog.refresh;
         self.spawn(Arc::clone(&self).forget_what_had_ended());
         tokio::join!(
@@ -336,7 +343,9 @@ impl Daemon {
             signing_keys: vec![self.identity.signing_key().public().to_jwk()],
             token_keys: self.token_keys.current().to_vec(),
             regions: self.catalog.current().regions.clone(),
-            capabilities: vec!["introspect".to_owned(), "grants".to_owned()],
+            capabilities: ["introspect", "grants", contracts::CAPABILITY]
+                .map(str::to_owned)
+                .into(),
         };
         statement::sign(&descriptor, self.identity.identity_key()).context("signing the descriptor")
     }

@@ -1,5 +1,6 @@
 //! For those who watch: `/healthz`, `/readyz`, `/metrics`. Plain HTTP, no secrets.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -13,7 +14,8 @@ use tokio::net::TcpListener;
 
 use super::Daemon;
 use super::clock::now;
-use super::metrics::PartnerMetrics;
+use super::contracts::Shown;
+use super::metrics::{AgreementLabels, PartnerMetrics};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -70,7 +72,17 @@ async fn metrics(State(daemon): State<Arc<Daemon>>) -> Response {
             border: daemon.border.view(known, at),
         })
         .collect();
-    match daemon.metrics.text(&partners) {
+    // Without the database, what is in memory is told all the same.
+    let agreements = daemon.agreements(Shown::Standing).await.unwrap_or_default();
+    let mut counts: BTreeMap<AgreementLabels, i64> = BTreeMap::new();
+    for view in agreements.into_iter().filter(|view| view.state != "ended") {
+        let direction = if view.received { "received" } else { "given" };
+        let state = view.state;
+        *counts
+            .entry(AgreementLabels { direction, state })
+            .or_default() += 1;
+    }
+    match daemon.metrics.text(&partners, &counts) {
         Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

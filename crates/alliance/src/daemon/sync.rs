@@ -367,10 +367,14 @@ impl Daemon {
         if known.partner.role.is_host() {
             let (received, etag): (Vec<Received>, _) = if status == Status::Active {
                 let answer = client.agreements(request_id).await?;
-                (
-                    answer.agreements.into_iter().map(received).collect(),
-                    Some(answer.etag),
-                )
+                if let Some(states) = &answer.contracts {
+                    self.follow_contracts(known, client, states, request_id)
+                        .await?;
+                }
+                let ended = self.ended_here(known).await?;
+                let mut grants: Vec<_> = answer.agreements.into_iter().map(received).collect();
+                grants.retain(|grant| grant.id.as_ref().is_none_or(|id| !ended.contains(id)));
+                (grants, Some(answer.etag))
             } else {
                 (Vec::new(), None)
             };
@@ -457,6 +461,8 @@ fn ended(reason: Reason) -> Option<Status> {
 
 fn received(offer: alliance_peer::wire::Offer) -> Received {
     Received {
+        id: offer.id,
+        version: offer.version,
         project_id: offer.project_id,
         roles: offer.roles,
         services: offer.services,

@@ -133,15 +133,13 @@ impl Daemon {
             }
         }
         for known in partners.all() {
-            let ended = |till| since < till && till <= at;
-            if known
-                .given
-                .iter()
-                .any(|agreement| agreement.till.is_some_and(ended))
-            {
+            let is_due = |time| since < time && time <= at;
+            if known.given.iter().any(|agreement| {
+                is_due(agreement.terms.since) || agreement.terms.till.is_some_and(is_due)
+            }) {
                 tracing::info!(
                     partner = known.partner.name,
-                    "an agreement has reached its end"
+                    "an agreement begins or has reached its end"
                 );
                 self.trust_changed(known).await?;
             }

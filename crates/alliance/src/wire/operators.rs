@@ -1,9 +1,8 @@
-//! Partners, agreements, sessions: what operators say.
+//! Partners, pairings, sessions: what operators say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use alliance_core::Seconds;
-use alliance_core::agreement::{Agreement, Door};
 use alliance_core::cloud::CloudId;
 use alliance_core::descriptor::{ApiVersion, Region, SignatureFamily};
 use alliance_core::explanation::Condition;
@@ -12,6 +11,8 @@ use alliance_core::skew::Skew;
 use alliance_core::token::{Login, Mode, TokenFormat};
 use alliance_core::usage::{Kind, Part, Record, Size};
 use serde::{Deserialize, Serialize};
+
+use super::double_option;
 
 /// `GET /v1/usage`, `…/records`, `…/differences`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -435,65 +436,6 @@ pub(crate) struct KeystoneFound {
     pub warnings: Vec<String>,
 }
 
-/// `POST /v1/agreements`
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct AgreementRequest {
-    /// The partner's alias.
-    pub partner: String,
-    /// `*`, an id at home, or a name at home.
-    pub project: String,
-    /// Name or id of the project's domain at home, to tell projects of one name apart.
-    pub project_domain: Option<String>,
-    /// Role names.
-    pub roles: BTreeSet<String>,
-    /// Service types to show; `None`: those that home has.
-    pub services: Option<BTreeSet<String>>,
-    /// Until when.
-    pub till: Option<Seconds>,
-    /// Whether guests of the partner may come.
-    pub transitive: bool,
-    /// What its users may make here although it outlives their login.
-    #[serde(default)]
-    pub allow: BTreeSet<Door>,
-}
-
-/// `GET /v1/agreements`, `GET /v1/agreements/{id}`: given ones; received ones have `received`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct AgreementView {
-    /// As stored.
-    #[serde(flatten)]
-    pub agreement: Agreement,
-    /// The partner's alias here.
-    pub partner_name: String,
-    /// `live`, `ended`, `expired` or `future`.
-    pub state: String,
-    /// The project's id at the host, unless `*`.
-    pub host_project_id: Option<String>,
-    /// True if the partner granted it to us.
-    pub received: bool,
-}
-
-/// `POST /v1/agreements/end`
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct EndRequest {
-    /// The partner's alias.
-    pub partner: String,
-    /// As in [`AgreementRequest`]; also an agreement's id.
-    pub project: String,
-    /// As in [`AgreementRequest`].
-    pub project_domain: Option<String>,
-}
-
-/// `POST /v1/agreements` and `POST /v1/agreements/end`
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct AgreementApplied {
-    /// The agreements concerned.
-    pub agreements: Vec<AgreementView>,
-    /// Whether Keystone knows.
-    #[serde(flatten)]
-    pub applied: Applied,
-}
-
 /// `GET /v1/regions`
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct RegionView {
@@ -582,32 +524,4 @@ pub(crate) struct LeftOutView {
     pub url: String,
     /// Why.
     pub why: String,
-}
-
-mod double_option {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[expect(clippy::option_option, reason = "absent and null differ in a PATCH")]
-    pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
-    where
-        T: Deserialize<'de>,
-        D: Deserializer<'de>,
-    {
-        Option::deserialize(deserializer).map(Some)
-    }
-
-    #[expect(clippy::option_option, reason = "absent and null differ in a PATCH")]
-    pub(super) fn serialize<T, S>(
-        value: &Option<Option<T>>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error>
-    where
-        T: Serialize,
-        S: Serializer,
-    {
-        value
-            .as_ref()
-            .and_then(Option::as_ref)
-            .serialize(serializer)
-    }
 }

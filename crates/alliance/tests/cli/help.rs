@@ -26,8 +26,12 @@ const COMMANDS: &[&str] = &[
     "partner remove",
     "agreement",
     "agreement create",
+    "agreement change",
     "agreement list",
     "agreement show",
+    "agreement history",
+    "agreement accept",
+    "agreement reject",
     "agreement end",
     "token",
     "token validate",
@@ -76,6 +80,9 @@ fn wrong_arguments_end_with_2() -> Result<()> {
         "partner add-keystone north --auth-url https://north.example --username u --password-file p",
         "partner add-keystone north --auth-url https://north.example --username u --password-file p --token-format uuid,saml",
         "partner add-keystone north --auth-url http://north.example/v2.0 --username u --password-file p --token-format uuid",
+        "agreement change a --quota gpus=1",
+        "agreement change a --till 2100-01-01 --no-till",
+        "agreement end west --project-domain d",
     ] {
         let words: Vec<_> = wrong.split_whitespace().collect();
         let ran = alliance(&daemon, &words, "")?;

@@ -1,6 +1,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use crate::agreements::contract;
 use crate::daemon::FakeDaemon;
 use crate::partners::{north, west, west_id, with};
 use crate::run::{alliance, command, run};
@@ -50,6 +51,7 @@ fn the_doctor_finds_nothing_where_all_is_well() -> Result<()> {
     let daemon = FakeDaemon::answering([
         ("GET /v1/status", 200, status()),
         ("GET /v1/partners", 200, json!([west()])),
+        ("GET /v1/agreements", 200, json!([])),
         ("GET /v1/partners/west", 200, west()),
     ])?;
     insta::assert_snapshot!(alliance(&daemon, &["doctor"], "")?);
@@ -70,6 +72,7 @@ fn the_doctor_says_what_to_do() -> Result<()> {
     let daemon = FakeDaemon::answering([
         ("GET /v1/status", 200, with(status(), ill)),
         ("GET /v1/partners", 200, json!([west(), north])),
+        ("GET /v1/agreements", 200, json!([])),
         ("GET /v1/partners/west", 200, west_ill),
     ])?;
     insta::assert_snapshot!(alliance(&daemon, &["doctor"], "")?);
@@ -82,6 +85,24 @@ fn the_doctor_says_what_to_do() -> Result<()> {
 }
 
 #[test]
+fn the_doctor_says_which_agreements_wait_for_whom_and_end_soon() -> Result<()> {
+    let ends_soon = json!({"till": 100, "state": "live", "contract": null});
+    let agreements = json!([
+        contract(false),
+        contract(true),
+        with(contract(false), ends_soon),
+        with(contract(true), json!({"state": "ended"})),
+    ]);
+    let daemon = FakeDaemon::answering([
+        ("GET /v1/status", 200, status()),
+        ("GET /v1/partners", 200, json!([])),
+        ("GET /v1/agreements", 200, agreements),
+    ])?;
+    insta::assert_snapshot!(alliance(&daemon, &["doctor"], "")?);
+    Ok(())
+}
+
+#[test]
 fn a_keystone_elsewhere_that_is_away_is_no_failure_of_ours() -> Result<()> {
     let away = with(
         north(),
@@ -90,6 +111,7 @@ fn a_keystone_elsewhere_that_is_away_is_no_failure_of_ours() -> Result<()> {
     let daemon = FakeDaemon::answering([
         ("GET /v1/status", 200, status()),
         ("GET /v1/partners", 200, json!([north()])),
+        ("GET /v1/agreements", 200, json!([])),
         ("GET /v1/partners/north", 200, away),
     ])?;
     let doctor = alliance(&daemon, &["doctor"], "")?;
@@ -146,6 +168,7 @@ fn a_difference_of_versions_is_a_warning_of_the_doctors_and_no_failure() -> Resu
     let daemon = FakeDaemon::answering([
         ("GET /v1/status", 200, status()),
         ("GET /v1/partners", 200, json!([older])),
+        ("GET /v1/agreements", 200, json!([])),
         ("GET /v1/partners/west", 200, older),
     ])?;
     let doctor = alliance(&daemon, &["doctor"], "")?;

@@ -18,8 +18,9 @@ use alliance_peer::pairing::PairingSecret;
 use alliance_peer::service::{Acceptor, Call, PeerService, Report};
 use alliance_peer::statement::sign;
 use alliance_peer::wire::{
-    AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, Introspection, MAX_SIGN_OUTS,
-    PairingView, Poll, PollAnswer, ProjectQuery, RevocationsAnswer, Topic, UsageAnswer, UsagePoll,
+    AgreementsAnswer, ContractAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion,
+    Introspection, MAX_SIGN_OUTS, PairingView, Poll, PollAnswer, ProjectQuery, RevocationsAnswer,
+    Topic, UsageAnswer, UsagePoll,
 };
 use alliance_token::Token;
 use uuid::Uuid;
@@ -61,6 +62,12 @@ pub(crate) struct Script {
     pub(crate) grants: Option<Option<BTreeSet<String>>>,
     /// The users that were asked about.
     pub(crate) questions: Vec<String>,
+    /// What it grants, as a host, if it says anything.
+    pub(crate) grants_us: Option<AgreementsAnswer>,
+    /// What it shows of each agreement that it granted.
+    pub(crate) contract: ContractAnswer,
+    /// What it was told about those.
+    pub(crate) replies: Vec<String>,
 }
 
 impl FakeHome {
@@ -80,6 +87,9 @@ impl FakeHome {
             polls: Vec::new(),
             grants: None,
             questions: Vec::new(),
+            grants_us: None,
+            contract: ContractAnswer::default(),
+            replies: Vec::new(),
         };
         Ok(Arc::new(Self {
             identity,
@@ -243,7 +253,20 @@ impl PeerService for FakeHome {
     }
 
     async fn agreements(&self, _: &Call) -> Result<AgreementsAnswer, ApiError> {
-        Err(not_played())
+        let said = self.does(|script| script.grants_us.clone());
+        said.ok_or_else(not_played)
+    }
+
+    async fn contract(&self, _: &Call, _: Uuid, after: u32) -> Result<ContractAnswer, ApiError> {
+        let after = usize::try_from(after).unwrap_or(usize::MAX);
+        let mut said = self.does(|script| script.contract.clone());
+        said.versions = said.versions.into_iter().skip(after).collect();
+        Ok(said)
+    }
+
+    async fn contract_reply(&self, _: &Call, _: Uuid, reply: String) -> Result<(), ApiError> {
+        self.does(|script| script.replies.push(reply));
+        Ok(())
     }
 
     async fn poke(&self, _: &Call, _: BTreeSet<Topic>) -> Result<(), ApiError> {

@@ -2,19 +2,24 @@
 
 use std::sync::Arc;
 
+use alliance_core::contract::Said;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::extract::{ConnectInfo, Path, State};
 
+use super::caller::Caller;
 use super::problem::ApiError;
 use crate::daemon::Daemon;
-use crate::wire::{AgreementApplied, AgreementRequest, AgreementView, EndRequest};
+use crate::daemon::contracts::Shown;
+use crate::wire::{
+    AgreementApplied, AgreementRequest, AgreementView, ChangeRequest, EndRequest, ReplyRequest,
+};
 
 /// `GET /v1/agreements`
 pub(crate) async fn list(
     State(daemon): State<Arc<Daemon>>,
 ) -> Result<Json<Vec<AgreementView>>, ApiError> {
-    Ok(Json(daemon.agreements().await?))
+    Ok(Json(daemon.agreements(Shown::Standing).await?))
 }
 
 /// `GET /v1/agreements/{id}`
@@ -22,7 +27,7 @@ pub(crate) async fn show(
     State(daemon): State<Arc<Daemon>>,
     Path(id): Path<String>,
 ) -> Result<Json<AgreementView>, ApiError> {
-    let all = daemon.agreements().await?;
+    let all = daemon.agreements(Shown::History).await?;
     let one = all.into_iter().find(|view| view.agreement.id == id);
     one.map(Json).ok_or_else(|| {
         ApiError::not_found(format!(
@@ -34,17 +39,66 @@ pub(crate) async fn show(
 /// `POST /v1/agreements`
 pub(crate) async fn create(
     State(daemon): State<Arc<Daemon>>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
     request: Result<Json<AgreementRequest>, JsonRejection>,
 ) -> Result<Json<AgreementApplied>, ApiError> {
     let Json(request) = request?;
-    Ok(Json(daemon.agree(&request).await?))
+    Ok(Json(daemon.agree(&request, &caller.name()).await?))
+}
+
+/// `PATCH /v1/agreements/{id}`
+pub(crate) async fn change(
+    State(daemon): State<Arc<Daemon>>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Path(id): Path<String>,
+    request: Result<Json<ChangeRequest>, JsonRejection>,
+) -> Result<Json<AgreementApplied>, ApiError> {
+    let Json(request) = request?;
+    let changed = daemon.change_agreement(&id, &request, &caller.name()).await;
+    Ok(Json(changed?))
+}
+
+/// `POST /v1/agreements/{id}/accept`
+pub(crate) async fn accept(
+    State(daemon): State<Arc<Daemon>>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Path(id): Path<String>,
+    request: Result<Json<ReplyRequest>, JsonRejection>,
+) -> Result<Json<AgreementApplied>, ApiError> {
+    let Json(request) = request?;
+    let by = caller.name();
+    let accepted = daemon.reply_to_agreement(&id, &request, Said::Accepted, &by);
+    Ok(Json(accepted.await?))
+}
+
+/// `POST /v1/agreements/{id}/reject`
+pub(crate) async fn reject(
+    State(daemon): State<Arc<Daemon>>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Path(id): Path<String>,
+    request: Result<Json<ReplyRequest>, JsonRejection>,
+) -> Result<Json<AgreementApplied>, ApiError> {
+    let Json(request) = request?;
+    let by = caller.name();
+    let rejected = daemon.reply_to_agreement(&id, &request, Said::Rejected, &by);
+    Ok(Json(rejected.await?))
+}
+
+/// `POST /v1/agreements/{id}/end`
+pub(crate) async fn end_by_id(
+    State(daemon): State<Arc<Daemon>>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<AgreementApplied>, ApiError> {
+    Ok(Json(daemon.end_by_id(&id, &caller.name()).await?))
 }
 
 /// `POST /v1/agreements/end`
 pub(crate) async fn end(
     State(daemon): State<Arc<Daemon>>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
     request: Result<Json<EndRequest>, JsonRejection>,
 ) -> Result<Json<AgreementApplied>, ApiError> {
     let Json(request) = request?;
-    Ok(Json(daemon.end_agreement(&request).await?))
+    Ok(Json(daemon.end_agreement(&request, &caller.name()).await?))
 }

@@ -63,7 +63,13 @@ pub(crate) fn router(daemon: Arc<Daemon>, admins: AdminUids) -> Router {
             get(agreements::list).post(agreements::create),
         )
         .route("/v1/agreements/end", post(agreements::end))
-        .route("/v1/agreements/{id}", get(agreements::show))
+        .route(
+            "/v1/agreements/{id}",
+            get(agreements::show).patch(agreements::change),
+        )
+        .route("/v1/agreements/{id}/accept", post(agreements::accept))
+        .route("/v1/agreements/{id}/reject", post(agreements::reject))
+        .route("/v1/agreements/{id}/end", post(agreements::end_by_id))
         .route("/v1/projects", get(projects::list))
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/usage", get(usage::sums))

@@ -71,7 +71,8 @@ impl From<alliance_store::Error> for ApiError {
             | E::NotExpected { .. }
             | E::InvitationIs(_)
             | E::AcceptanceIs(_)
-            | E::AgreementExists(_) => Self::conflict(error.to_string()),
+            | E::AgreementExists(_)
+            | E::AgreementChanged(_) => Self::conflict(error.to_string()),
             E::Damaged { .. }
             | E::ReadOnly(_)
             | E::Full(_)

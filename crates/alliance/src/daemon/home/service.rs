@@ -11,8 +11,9 @@ use alliance_peer::error::ApiError;
 use alliance_peer::pairing::PairingSecret;
 use alliance_peer::service::{Acceptor, Call, PeerService, Report};
 use alliance_peer::wire::{
-    AgreementsAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion, Introspection, Offer,
-    PairingView, Poll, PollAnswer, ProjectQuery, RevocationsAnswer, Topic, UsageAnswer, UsagePoll,
+    AgreementsAnswer, ContractAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion,
+    Introspection, Offer, PairingView, Poll, PollAnswer, ProjectQuery, RevocationsAnswer, Topic,
+    UsageAnswer, UsagePoll,
 };
 use alliance_token::Token;
 use data_encoding::HEXLOWER;
@@ -128,11 +129,13 @@ impl PeerService for PeerSide {
                 .iter()
                 .filter(|agreement| agreement.is_live(now()))
                 .map(|agreement| Offer {
+                    id: Some(agreement.id.clone()),
+                    version: agreement.version,
                     project_id: agreement.projects.clone(),
-                    roles: agreement.roles.clone(),
-                    services: agreement.services.clone(),
-                    till: agreement.till,
-                    transitive: agreement.transitive,
+                    roles: agreement.terms.roles.clone(),
+                    services: agreement.terms.services.clone(),
+                    till: agreement.terms.till,
+                    transitive: agreement.terms.transitive,
                 })
                 .collect()
         } else {
@@ -142,7 +145,26 @@ impl PeerService for PeerSide {
         Ok(AgreementsAnswer {
             agreements,
             etag: HEXLOWER.encode(&Sha256::digest(text)),
+            contracts: Some(self.0.contract_states(&known).await?),
         })
+    }
+
+    async fn contract(
+        &self,
+        call: &Call,
+        id: Uuid,
+        after: u32,
+    ) -> Result<ContractAnswer, ApiError> {
+        let known = self.known(call)?;
+        self.0.contract(&known, id, after).await
+    }
+
+    async fn contract_reply(&self, call: &Call, id: Uuid, reply: String) -> Result<(), ApiError> {
+        let known = self.known(call)?;
+        let daemon = Arc::clone(&self.0);
+        // What was stored must count, also if the caller goes away.
+        let heard = tokio::spawn(async move { daemon.hear_reply(&known, id, reply).await });
+        heard.await.map_err(ApiError::internal)?
     }
 
     async fn poke(&self, call: &Call, _changed: BTreeSet<Topic>) -> Result<(), ApiError> {

@@ -107,7 +107,8 @@ impl Host {
     /// A *no* since then, and whatever put that word in doubt, has replaced it.
     fn borne(&self, known: &Known, request: &ConfirmRequest) -> Option<Arc<Kept<Grants>>> {
         let project_id = request.project_id.as_deref()?;
-        let allowed = covering(&known.given, project_id, now()).any(|one| !one.allow.is_empty());
+        let allowed =
+            covering(&known.given, project_id, now()).any(|one| !one.terms.allow.is_empty());
         let grace = seconds(request.grace).min(self.guest_grace);
         let key = guest_key(&known.partner.cloud_id, &request.user_id, Some(project_id));
         allowed.then(|| self.grants.fresh(&key, grace))?
@@ -170,6 +171,7 @@ mod tests {
 
     use alliance_core::agreement::{Agreement, Door};
     use alliance_core::statement::{HomeUser, Named, Project};
+    use alliance_core::terms::Terms;
     use alliance_peer::identity::Identity;
 
     use super::*;
@@ -217,7 +219,10 @@ mod tests {
     -> Result<(), Box<dyn std::error::Error>> {
         let (directory, store, west, _folder) = knows_west().await?;
         let allowing = Agreement {
-            allow: [Door::Trusts].into(),
+            terms: Terms {
+                allow: [Door::Trusts].into(),
+                ..member_of_all(&west).terms
+            },
             ..member_of_all(&west)
         };
         let key = guest_key(&west, "u", Some("p"));

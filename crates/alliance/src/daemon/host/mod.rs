@@ -466,6 +466,7 @@ fn plausible(token: &Token, at: Seconds) -> Result<(), Reason> {
 #[cfg(test)]
 pub(crate) mod tests {
     use alliance_core::agreement::{Agreement, Projects};
+    use alliance_core::terms::{Quota, Retirement, Terms};
 
     use super::*;
     use crate::config::InvalidBudget;
@@ -497,12 +498,20 @@ pub(crate) mod tests {
             projects: Projects::All,
             project_name: None,
             project_domain: None,
-            roles: ["member".to_owned()].into(),
-            services: None,
-            transitive: false,
-            allow: BTreeSet::new(),
-            since: 0,
-            till: None,
+            version: Some(1),
+            terms: Terms {
+                roles: ["member".to_owned()].into(),
+                services: None,
+                transitive: false,
+                allow: BTreeSet::new(),
+                regions: None,
+                flavors: None,
+                quota: Quota::default(),
+                since: 0,
+                till: None,
+                prices: None,
+                retirement: Retirement::default(),
+            },
             ended_at: None,
         }
     }
