@@ -10,6 +10,7 @@ use alliance_core::admission::{Entrant, may_enter};
 use alliance_core::agreement::{Agreement, Projects};
 use alliance_core::cloud::CloudId;
 use alliance_core::refusal::Reason;
+use alliance_core::terms::{Quota, Retirement, Terms};
 use alliance_token::Token;
 use futures_util::FutureExt;
 use jiff::Timestamp;
