@@ -69,7 +69,7 @@ def test_a_setting_ends_up_in_the_configuration_of_its_service(lab, monkeypatch)
     ):
         assert Setting.parse(word).grant(west), word
         assert not Setting.parse(word).grant(west), word
-    keystone, alliance = Keystone(west)._configuration(), Alliance(west)._configuration()
+    keystone, alliance = Keystone(west)._configuration(), Alliance(west).text()
     assert keystone.endswith("\n[token]\ncache_time = 5\n")
     assert "[tokens]\nmax_staleness = 6\n" in alliance
     assert 'url = "https://other"\n' in alliance
