@@ -100,6 +100,7 @@ mod tests {
                 "/v1/reports",
                 "/v1/revocations",
                 "/v1/sign-outs/poll",
+                "/v1/usage/poll",
             ]
         );
     }
