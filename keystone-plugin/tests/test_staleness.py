@@ -178,7 +178,7 @@ def test_the_cached_entry_of_a_foreign_token_really_expires(world, api, west, ad
     asked = time.monotonic()
     del west.issued[token]
     while api.validate(token, admin).status_code == 200:
-        assert time.monotonic() - asked < 3
+        assert time.monotonic() - asked < 30
         time.sleep(0.05)
     assert time.monotonic() - asked > 0.5
     assert len(world.daemon.calls) == 2
