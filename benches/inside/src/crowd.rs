@@ -10,7 +10,7 @@ use alliance_core::admission::{Entrant, may_enter};
 use alliance_core::agreement::{Agreement, Projects};
 use alliance_core::cloud::CloudId;
 use alliance_core::refusal::Reason;
-use alliance_core::terms::{Quota, Retirement, Terms};
+use alliance_core::terms::Terms;
 use alliance_token::Token;
 use futures_util::FutureExt;
 use jiff::Timestamp;
@@ -42,19 +42,7 @@ impl Crowd {
             project_name: None,
             project_domain: None,
             version: Some(1),
-            terms: Terms {
-                roles: ["member".to_owned()].into(),
-                services: None,
-                transitive: false,
-                allow: BTreeSet::new(),
-                regions: None,
-                flavors: None,
-                quota: Quota::default(),
-                since: 0,
-                till: None,
-                prices: None,
-                retirement: Retirement::default(),
-            },
+            terms: Terms::granting(["member".to_owned()], 0),
             ended_at: None,
         };
         Self {

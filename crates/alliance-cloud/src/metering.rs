@@ -19,6 +19,9 @@ const LONGEST: usize = 32 << 20;
 /// How many pages there are at most: a service that lists for ever is not believed.
 const MOST_PAGES: usize = 10_000;
 const NOVA: &str = "Nova";
+const CINDER: &str = "Cinder";
+/// What catalogs call the service of volumes.
+const VOLUMES: &[&str] = &["block-storage", "volumev3", "block-store"];
 /// From this version on Nova tells a server's flavor itself.
 const COMPUTE: &str = "compute 2.47";
 
@@ -214,15 +217,15 @@ impl Reader {
                 query: &all,
             },
             Kind::Volume => Listing {
-                service: "Cinder",
-                kinds: &["block-storage", "volumev3", "block-store"],
+                service: CINDER,
+                kinds: VOLUMES,
                 path: "volumes/detail",
                 list: "volumes",
                 query: &all,
             },
             Kind::Snapshot => Listing {
-                service: "Cinder",
-                kinds: &["block-storage", "volumev3", "block-store"],
+                service: CINDER,
+                kinds: VOLUMES,
                 path: "snapshots/detail",
                 list: "snapshots",
                 query: &all,

@@ -142,6 +142,23 @@ pub enum BadTerms {
 }
 
 impl Terms {
+    /// These roles from then on, without an end or any other limit, for nothing, and no more.
+    pub fn granting(roles: impl Into<BTreeSet<String>>, since: Seconds) -> Self {
+        Self {
+            roles: roles.into(),
+            services: None,
+            transitive: false,
+            allow: BTreeSet::new(),
+            regions: None,
+            flavors: None,
+            quota: Quota::default(),
+            since,
+            till: None,
+            prices: None,
+            retirement: Retirement::default(),
+        }
+    }
+
     /// Checks what the fields do not check by themselves.
     ///
     /// # Errors

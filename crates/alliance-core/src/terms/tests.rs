@@ -4,17 +4,8 @@ use super::*;
 
 pub(crate) fn member() -> Terms {
     Terms {
-        roles: ["member".to_owned()].into(),
-        services: None,
-        transitive: false,
-        allow: BTreeSet::new(),
-        regions: None,
-        flavors: None,
-        quota: Quota::default(),
-        since: 10,
         till: Some(20),
-        prices: None,
-        retirement: Retirement::default(),
+        ..Terms::granting(["member".to_owned()], 10)
     }
 }
 

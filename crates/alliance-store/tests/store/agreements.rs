@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::error::Error;
 use std::slice;
 
@@ -33,19 +32,7 @@ pub(crate) fn agreement(partner: &str, project: &str) -> Agreement {
 }
 
 pub(crate) fn terms() -> Terms {
-    Terms {
-        roles: ["member".to_owned(), "reader".to_owned()].into(),
-        services: None,
-        transitive: false,
-        allow: BTreeSet::new(),
-        regions: None,
-        flavors: None,
-        quota: Quota::default(),
-        since: 20,
-        till: None,
-        prices: None,
-        retirement: Retirement::default(),
-    }
+    Terms::granting(["member".to_owned(), "reader".to_owned()], 20)
 }
 
 /// Terms in which nothing is left out.

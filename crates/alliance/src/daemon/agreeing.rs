@@ -9,7 +9,7 @@ use alliance_core::keystone_id;
 use alliance_core::label::clean;
 use alliance_core::snapshot::Received;
 use alliance_core::statement::Project;
-use alliance_core::terms::{Quota, Retirement, Terms};
+use alliance_core::terms::Terms;
 use alliance_peer::request_id::RequestId;
 use alliance_peer::wire::ProjectQuery;
 use alliance_store::Side;
@@ -419,17 +419,10 @@ fn unsigned_agreement(known: &Known, offer: &Received) -> Agreement {
         project_domain: None,
         version: Some(offer.version.unwrap_or(1)),
         terms: Terms {
-            roles: offer.roles.clone(),
             services: offer.services.clone(),
             transitive: offer.transitive,
-            allow: BTreeSet::new(),
-            regions: None,
-            flavors: None,
-            quota: Quota::default(),
-            since: 0,
             till: offer.till,
-            prices: None,
-            retirement: Retirement::default(),
+            ..Terms::granting(offer.roles.clone(), 0)
         },
         ended_at: None,
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use alliance_core::terms::{Amount, Currency, PriceList, Quota, Retirement, Terms};
+use alliance_core::terms::{Amount, Currency, PriceList, Terms};
 
 use crate::daemon::clock::now;
 use crate::daemon::delegate::ApiError;
@@ -14,17 +14,11 @@ use crate::wire::{AgreementRequest, ChangeRequest, LimitsRequest};
 /// The field that is wrong, and how.
 pub(crate) fn first_terms(request: &AgreementRequest) -> Result<Terms, ApiError> {
     let mut terms = Terms {
-        roles: request.roles.clone(),
         services: request.services.clone(),
         transitive: request.transitive,
         allow: request.allow.clone(),
-        regions: None,
-        flavors: None,
-        quota: Quota::default(),
-        since: now(),
         till: request.till,
-        prices: None,
-        retirement: Retirement::default(),
+        ..Terms::granting(request.roles.clone(), now())
     };
     limit(&mut terms, &request.limits)?;
     checked(terms)

@@ -5,7 +5,7 @@ use alliance_core::agreement::{Agreement, Projects};
 use alliance_core::cloud::CloudId;
 use alliance_core::contract::{Proposal, Reply, Said};
 use alliance_core::partner::Role;
-use alliance_core::terms::{Quota, Resource, Retirement, Terms};
+use alliance_core::terms::{Resource, Terms};
 use alliance_peer::identity::Identity;
 use alliance_peer::statement;
 use alliance_peer::wire::{AgreementsAnswer, ContractState, Offer};
@@ -20,19 +20,7 @@ use crate::daemon::directory::Known;
 use crate::wire::{AgreementView, ChangeRequest, LimitsRequest, ReplyRequest, Standing};
 
 fn member() -> Terms {
-    Terms {
-        roles: ["member".to_owned()].into(),
-        services: None,
-        transitive: false,
-        allow: Default::default(),
-        regions: None,
-        flavors: None,
-        quota: Quota::default(),
-        since: now() - 10,
-        till: None,
-        prices: None,
-        retirement: Retirement::default(),
-    }
+    Terms::granting(["member".to_owned()], now() - 10)
 }
 
 fn priced(cores: &str) -> Result<Terms, Failure> {

@@ -65,10 +65,7 @@ pub(crate) async fn accept(
     Path(id): Path<String>,
     request: Result<Json<ReplyRequest>, JsonRejection>,
 ) -> Result<Json<AgreementApplied>, ApiError> {
-    let Json(request) = request?;
-    let by = caller.name();
-    let accepted = daemon.reply_to_agreement(&id, &request, Said::Accepted, &by);
-    Ok(Json(accepted.await?))
+    reply(&daemon, &caller, &id, request, Said::Accepted).await
 }
 
 /// `POST /v1/agreements/{id}/reject`
@@ -78,10 +75,20 @@ pub(crate) async fn reject(
     Path(id): Path<String>,
     request: Result<Json<ReplyRequest>, JsonRejection>,
 ) -> Result<Json<AgreementApplied>, ApiError> {
+    reply(&daemon, &caller, &id, request, Said::Rejected).await
+}
+
+async fn reply(
+    daemon: &Arc<Daemon>,
+    caller: &Caller,
+    id: &str,
+    request: Result<Json<ReplyRequest>, JsonRejection>,
+    said: Said,
+) -> Result<Json<AgreementApplied>, ApiError> {
     let Json(request) = request?;
     let by = caller.name();
-    let rejected = daemon.reply_to_agreement(&id, &request, Said::Rejected, &by);
-    Ok(Json(rejected.await?))
+    let replied = daemon.reply_to_agreement(id, &request, said, &by);
+    Ok(Json(replied.await?))
 }
 
 /// `POST /v1/agreements/{id}/end`

@@ -466,7 +466,7 @@ fn plausible(token: &Token, at: Seconds) -> Result<(), Reason> {
 #[cfg(test)]
 pub(crate) mod tests {
     use alliance_core::agreement::{Agreement, Projects};
-    use alliance_core::terms::{Quota, Retirement, Terms};
+    use alliance_core::terms::Terms;
 
     use super::*;
     use crate::config::InvalidBudget;
@@ -499,19 +499,7 @@ pub(crate) mod tests {
             project_name: None,
             project_domain: None,
             version: Some(1),
-            terms: Terms {
-                roles: ["member".to_owned()].into(),
-                services: None,
-                transitive: false,
-                allow: BTreeSet::new(),
-                regions: None,
-                flavors: None,
-                quota: Quota::default(),
-                since: 0,
-                till: None,
-                prices: None,
-                retirement: Retirement::default(),
-            },
+            terms: Terms::granting(["member".to_owned()], 0),
             ended_at: None,
         }
     }
