@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use alliance_cloud::bus;
-use alliance_cloud::metering::Access;
+use alliance_cloud::services::Access;
 use alliance_store::{Lease, Store};
 use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};

@@ -6,7 +6,8 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alliance_cloud::metering::{Access, MeteringError, Reader, Sighting};
+use alliance_cloud::metering::{self, Sighting};
+use alliance_cloud::services::{Access, ServiceError, Session};
 use alliance_core::usage::Kind;
 use alliance_store::Error;
 use jiff::{SignedDuration, Timestamp};
@@ -46,8 +47,8 @@ pub(super) async fn run(
     loop {
         ticks.tick().await;
         let began = Timestamp::now();
-        let reader = match access.log_in().await {
-            Ok(reader) => reader,
+        let session = match access.log_in().await {
+            Ok(session) => session,
             Err(error) => {
                 tracing::warn!(
                     error = format!("{:#}", anyhow::Error::from(error)),
@@ -57,7 +58,7 @@ pub(super) async fn run(
             }
         };
         for kind in KINDS {
-            match list(&reader, &ledger, kind, last_look - OVERLAP).await {
+            match list(&session, &ledger, kind, last_look - OVERLAP).await {
                 Ok(changed) => {
                     if failing.remove(&kind) || changed > 0 {
                         tracing::info!(%kind, changed, "listed");
@@ -83,28 +84,28 @@ pub(super) async fn run(
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
-    Service(#[from] MeteringError),
+    Service(#[from] ServiceError),
     #[error(transparent)]
     Database(#[from] Error),
 }
 
 async fn list(
-    reader: &Reader,
+    session: &Session,
     ledger: &Ledger,
     kind: Kind,
     since: Timestamp,
 ) -> Result<usize, Failure> {
     let began = Timestamp::now().as_millisecond();
-    let Some(mut seen) = reader.list(kind, began).await? else {
+    let Some(mut seen) = metering::list(session, kind, began).await? else {
         return Ok(0);
     };
     if kind == Kind::Server {
         // After the listing: what was deleted in between is in one of the two.
-        seen.extend(reader.deleted_servers(since, began).await?);
+        seen.extend(metering::deleted_servers(session, since, began).await?);
     }
     let said: Vec<_> = seen.into_iter().map(said).collect();
     for user_id in ledger.strangers(&said).await {
-        let home_id = reader.home_user(&user_id).await?;
+        let home_id = metering::home_user(session, &user_id).await?;
         ledger.is_at_home(user_id, home_id);
     }
     Ok(ledger.list(kind, began, said).await?)
