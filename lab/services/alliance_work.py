@@ -51,5 +51,5 @@ class AllianceWork(Service):
         if not self.process() or not database.exists():
             return False
         with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
-            held = "SELECT COUNT(*) FROM leases WHERE name = 'metering' AND till > ?"
+            held = "SELECT COUNT(*) FROM leases WHERE name = 'work' AND till > ?"
             return connection.execute(held, (time.time(),)).fetchone()[0] == 1

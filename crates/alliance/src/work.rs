@@ -25,8 +25,8 @@ use self::ledger::Ledger;
 use crate::config::{Config, read_secret};
 use crate::daemon::{logging, now};
 
-/// What the lease is for.
-const METERING: &str = "metering";
+/// The name of the lease of all that this process does.
+const WORK: &str = "work";
 /// How long a process that says nothing more is taken for alive, in seconds.
 const LEASE: i64 = 15;
 /// How often it says so, and how often another looks.
@@ -57,7 +57,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             notifications = bus.is_some(),
             listings = access.is_some(),
             version = env!("CARGO_PKG_VERSION"),
-            "metering"
+            "working"
         );
         let region = config.work.region.clone();
         let ledger = Arc::new(Ledger::new(store.clone(), lease.clone(), region));
@@ -89,11 +89,11 @@ async fn wait_for_lease(store: &Store) -> anyhow::Result<Lease> {
     let mut is_told = false;
     loop {
         let (from, till) = (now(), now() + LEASE);
-        if let Some(lease) = store.leases().take(METERING, &holder, from, till).await? {
+        if let Some(lease) = store.leases().take(WORK, &holder, from, till).await? {
             return Ok(lease);
         }
         if !is_told {
-            tracing::info!("another process is metering; this one waits until that one ends");
+            tracing::info!("another process works; this one waits until that one ends");
             is_told = true;
         }
         sleep(BEAT).await;
@@ -112,7 +112,7 @@ async fn keep_lease(store: &Store, lease: &Lease) -> anyhow::Result<()> {
             .await
         {
             Ok(Some(_)) => {}
-            Ok(None) => bail!("another process has taken over metering"),
+            Ok(None) => bail!("another process has taken over"),
             Err(error) => {
                 tracing::warn!(%error, "the database was not told that this process lives")
             }
