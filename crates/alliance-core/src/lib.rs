@@ -16,6 +16,7 @@ pub mod explanation;
 pub mod invitation;
 pub mod keystone_id;
 pub mod label;
+pub mod limits;
 pub mod partner;
 pub mod refusal;
 pub mod region_name;

@@ -19,6 +19,7 @@ mod leases;
 mod meta;
 mod pairing;
 mod partners;
+mod project_limits;
 mod seen_tokens;
 mod sign_outs;
 mod token_keys;
@@ -44,6 +45,7 @@ pub use self::partners::change::{Change, Transition};
 pub use self::partners::facts::{Facts, StoredDescriptor};
 pub use self::partners::removal::Removal;
 pub use self::partners::{PartnerRecord, Partners};
+pub use self::project_limits::{ProjectLimits, ProjectsLimits};
 pub use self::seen_tokens::{SeenToken, SeenTokens};
 pub use self::sign_outs::{NewSignOut, NotedSignOut, SignOuts};
 pub use self::token_keys::{OwnTokenKey, TokenKeys};
@@ -135,6 +137,11 @@ impl Store {
     /// Projects of partners whose users were let in here.
     pub fn guest_projects(&self) -> GuestProjects<'_> {
         GuestProjects(&self.database)
+    }
+
+    /// What services allow those projects.
+    pub fn project_limits(&self) -> ProjectsLimits<'_> {
+        ProjectsLimits(&self.database)
     }
 
     /// Login passports that were used here.

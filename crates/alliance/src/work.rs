@@ -2,9 +2,10 @@
 //!
 //! It meters what partners' projects use here: from the services' notifications as they come, and from
 //! their listings from time to time. What it finds it writes into the database; the daemon signs it and
-//! tells the projects' homes.
+//! tells the projects' homes. And it sets at the services what agreements allow.
 
 mod ledger;
+mod limits;
 mod listening;
 mod listings;
 
@@ -64,6 +65,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         tokio::select! {
             ended = keep_lease(&store, lease) => ended,
             ended = listening::run(bus, Arc::clone(&ledger)) => ended,
+            ended = limits::run(access.clone(), config.work.poll, &store, lease) => ended,
             ended = listings::run(access, config.work.poll, ledger) => ended,
         }
     };

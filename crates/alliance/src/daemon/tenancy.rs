@@ -6,13 +6,14 @@ use std::sync::Arc;
 use alliance_core::agreement::{Agreement, Projects, covering};
 use alliance_core::cloud::CloudId;
 use alliance_core::keystone_id;
+use alliance_core::limits::Standing;
 use alliance_core::session::Session;
 use alliance_store::GuestProject;
 
 use super::Daemon;
 use super::clock::now;
 use super::directory::Known;
-use crate::wire::ProjectView;
+use crate::wire::{LimitView, ProjectView};
 
 impl Daemon {
     /// The projects of partners that were here, and those that may come.
@@ -51,6 +52,56 @@ impl Daemon {
             }));
         }
         views
+    }
+
+    /// What the services allow partners' projects, as `alliance work` last saw it.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn guest_limits(&self) -> anyhow::Result<Vec<LimitView>> {
+        let seen = self.store.project_limits().list().await?;
+        let partners = self.directory.partners();
+        let projects = self.host.projects();
+        let mut views = Vec::new();
+        for one in seen {
+            let Some(known) = partners.by_cloud(&one.cloud_id) else {
+                continue;
+            };
+            // Without an agreement nobody looks any more.
+            let mut given = covering(&known.given, &one.project_id, now());
+            if given.next().is_none() {
+                continue;
+            }
+            let named = projects.iter().find(|project| {
+                project.cloud_id == one.cloud_id && project.project_id == one.project_id
+            });
+            let nothing = LimitView {
+                partner: known.partner.name.clone(),
+                project_id: one.project_id.clone(),
+                project_name: named.and_then(|project| project.name.clone()),
+                region: one.region.clone(),
+                resource: None,
+                agreed: None,
+                limit: None,
+                used: 0,
+                standing: Standing::Pending,
+                problem: one.problem.clone(),
+                at: one.at,
+            };
+            if one.limits.is_empty() {
+                views.push(nothing);
+                continue;
+            }
+            views.extend(one.limits.into_iter().map(|(resource, held)| LimitView {
+                resource: Some(resource),
+                agreed: held.agreed,
+                limit: held.found.limit,
+                used: held.found.used,
+                standing: held.standing(),
+                ..nothing.clone()
+            }));
+        }
+        Ok(views)
     }
 }
 

@@ -6,8 +6,10 @@ use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::descriptor::{ApiVersion, Region, SignatureFamily};
 use alliance_core::explanation::Condition;
+use alliance_core::limits::Standing;
 use alliance_core::partner::{KeystoneAccess, Partner, Role, Status};
 use alliance_core::skew::Skew;
+use alliance_core::terms::Resource;
 use alliance_core::token::{Login, Mode, TokenFormat};
 use alliance_core::usage::{Kind, Part, Record, Size};
 use serde::{Deserialize, Serialize};
@@ -91,6 +93,34 @@ pub(crate) struct SessionView {
     /// Whether it is one of our users there, instead of one of theirs here.
     #[serde(default)]
     pub abroad: bool,
+}
+
+/// What this cloud's services allow a partner's project of one resource: an item of
+/// `GET /v1/projects/limits`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LimitView {
+    /// What the partner is called here.
+    pub partner: String,
+    /// The project's id at its home.
+    pub project_id: String,
+    /// Its name there, as last heard.
+    pub project_name: Option<String>,
+    /// This cloud's region.
+    pub region: String,
+    /// What; `None` if nothing is known yet.
+    pub resource: Option<Resource>,
+    /// What agreements allow; `None`: no limit.
+    pub agreed: Option<u32>,
+    /// What the service allows; -1: no limit. `None`: it has no limits for projects.
+    pub limit: Option<i64>,
+    /// How much is used.
+    pub used: i64,
+    /// How that is to be understood.
+    pub standing: Standing,
+    /// Why the services were not asked or told.
+    pub problem: Option<String>,
+    /// When this was seen.
+    pub at: Seconds,
 }
 
 /// A partner's project that has, or had, something to do with this cloud: an item of

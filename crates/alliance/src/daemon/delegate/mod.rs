@@ -71,6 +71,7 @@ pub(crate) fn router(daemon: Arc<Daemon>, admins: AdminUids) -> Router {
         .route("/v1/agreements/{id}/reject", post(agreements::reject))
         .route("/v1/agreements/{id}/end", post(agreements::end_by_id))
         .route("/v1/projects", get(projects::list))
+        .route("/v1/projects/limits", get(projects::limits))
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/usage", get(usage::sums))
         .route("/v1/usage/records", get(usage::records))
