@@ -40,11 +40,15 @@ def now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
-def servers(cloud) -> list[dict]:
-    """The rows about servers in this month's FOCUS report."""
+def rows(cloud) -> list[dict]:
+    """This month's FOCUS report."""
     words = ("--format", "focus", "usage", "report", "--month", now().strftime("%Y-%m"))
-    rows = csv.DictReader(io.StringIO(cloud.alliance(*words).stdout))
-    return [row for row in rows if row["ResourceType"] == "server"]
+    return list(csv.DictReader(io.StringIO(cloud.alliance(*words).stdout)))
+
+
+def servers(cloud) -> list[dict]:
+    """Its rows about servers."""
+    return [row for row in rows(cloud) if row["ResourceType"] == "server"]
 
 
 def charges(cloud, server: str) -> list[dict]:

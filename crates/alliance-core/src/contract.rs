@@ -59,6 +59,17 @@ pub struct Reply {
     pub sha256: String,
     /// What.
     pub said: Said,
+    /// When that was decided: a word that was not heard is signed again. A version before this field means
+    /// `iat`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_at: Option<Seconds>,
+}
+
+impl Reply {
+    /// When that was decided, not later than it was signed.
+    pub fn decided_at(&self) -> Seconds {
+        self.decided_at.unwrap_or(self.iat).min(self.iat)
+    }
 }
 
 said_to_one!(Reply, "alliance-agreement-reply+jwt");

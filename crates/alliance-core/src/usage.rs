@@ -12,6 +12,7 @@ mod notification;
 mod reconciliation;
 mod record;
 mod resource;
+mod tariff;
 
 pub use batch::{BATCH, CloudEvent, NotABatch, Numbered, UsageBatch};
 pub use focus::{COLUMNS, Charge, Cost, Party, focus};
@@ -21,6 +22,7 @@ pub use notification::{Malformed, Notice, read as read_notification, time};
 pub use reconciliation::{Difference, reconcile};
 pub use record::{Owner, Part, Record, Unsound, parts};
 pub use resource::{Kind, Resource, Size};
+pub use tariff::{Exact, Priced, Segment, Tariff, per_hour};
 
 /// Milliseconds since the Unix epoch, UTC.
 pub type Millis = i64;

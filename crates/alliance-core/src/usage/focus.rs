@@ -1,5 +1,7 @@
 //! Usage as rows of FOCUS 1.2, the FinOps Open Cost and Usage Specification.
 
+use std::fmt;
+
 use jiff::Timestamp;
 
 use super::{Kind, Millis, Month, Record};
@@ -52,11 +54,17 @@ pub struct Party {
     pub name: String,
 }
 
-/// What was used by one resource in one month.
+/// What was used by one resource in one month at one price.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charge<'r> {
     /// The record.
     pub record: &'r Record,
+    /// From when.
+    pub from: Millis,
+    /// Until when.
+    pub to: Millis,
+    /// What it costs.
+    pub cost: Cost,
     /// Who provided it.
     pub host: Party,
     /// Who is billed.
@@ -72,35 +80,29 @@ pub struct Cost {
     pub currency: String,
 }
 
-/// One row for each charge that lasted some time of the month until `now`, each a value for every one of
-/// [`COLUMNS`]; what is null is empty. `cost` says what a charge costs for so many milliseconds.
-pub fn focus(
-    charges: &[Charge<'_>],
-    month: Month,
-    now: Millis,
-    cost: impl Fn(&Charge<'_>, Millis) -> Cost,
-) -> Vec<[String; 32]> {
-    let to = month.to().min(now);
-    let rows = charges.iter().filter_map(|charge| {
-        let millis = charge.record.within(month.from(), to);
-        (millis > 0).then(|| row(charge, month, to, millis, &cost(charge, millis)))
-    });
-    rows.collect()
+impl fmt::Display for Cost {
+    /// To the millionth, without the currency.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.micros < 0 { "-" } else { "" };
+        let amount = self.micros.unsigned_abs();
+        write!(f, "{sign}{}.{:06}", amount / 1_000_000, amount % 1_000_000)
+    }
 }
 
-fn row(charge: &Charge<'_>, month: Month, to: Millis, millis: Millis, cost: &Cost) -> [String; 32] {
+/// The row of a charge in a month: a value for every one of [`COLUMNS`]; what is null is empty.
+pub fn focus(charge: &Charge<'_>, month: Month) -> [String; 32] {
     let record = charge.record;
     let kind = record.kind();
     let (category, subcategory, service) = service(kind);
-    let begin = record.from.max(month.from());
-    let end = record.to.unwrap_or(to).min(to);
+    let (begin, end) = (charge.from, charge.to);
+    let millis = (end - begin).max(0);
     // The specification knows whole seconds; the row holds all of the time.
     let (begin, end) = (
         begin.div_euclid(1000),
         end.div_euclid(1000) + i64::from(end % 1000 != 0),
     );
     let quantity = format!("{}.{:03}", millis / 1000, millis % 1000);
-    let amount = decimal(cost.micros);
+    let amount = charge.cost.to_string();
     let flavor = record.size.flavor.clone().unwrap_or_default();
     let sku = if flavor.is_empty() {
         kind.to_string()
@@ -111,7 +113,7 @@ fn row(charge: &Charge<'_>, month: Month, to: Millis, millis: Millis, cost: &Cos
         amount.clone(),
         charge.home.id.clone(),
         charge.home.name.clone(),
-        cost.currency.clone(),
+        charge.cost.currency.clone(),
         second(month.to().div_euclid(1000)),
         second(month.from().div_euclid(1000)),
         "Usage".to_owned(),
@@ -156,12 +158,6 @@ fn service(kind: Kind) -> (&'static str, &'static str, &'static str) {
 
 fn second(second: i64) -> String {
     Timestamp::from_second(second).map_or_else(|_| second.to_string(), |time| time.to_string())
-}
-
-fn decimal(micros: i64) -> String {
-    let sign = if micros < 0 { "-" } else { "" };
-    let amount = micros.unsigned_abs();
-    format!("{sign}{}.{:06}", amount / 1_000_000, amount % 1_000_000)
 }
 
 #[cfg(test)]
@@ -226,25 +222,25 @@ mod tests {
         }
     }
 
-    fn rows(records: &[Record]) -> Result<Vec<[String; 32]>, NotAMonth> {
-        let month: Month = "2026-11".parse()?;
+    /// A millionth for each millisecond.
+    fn row(record: &Record, month: Month) -> [String; 32] {
         let party = |name: &str| Party {
             id: format!("id of {name}"),
             name: name.to_owned(),
         };
-        let charges: Vec<_> = records
-            .iter()
-            .map(|record| Charge {
-                record,
-                host: party("east"),
-                home: party("west"),
-            })
-            .collect();
-        // A millionth for each millisecond.
-        Ok(focus(&charges, month, Millis::MAX, |_, millis| Cost {
-            micros: millis,
-            currency: "EUR".to_owned(),
-        }))
+        let (from, to) = (record.from, record.to.unwrap_or(record.from));
+        let charge = Charge {
+            record,
+            from,
+            to,
+            cost: Cost {
+                micros: to - from,
+                currency: "EUR".to_owned(),
+            },
+            host: party("east"),
+            home: party("west"),
+        };
+        focus(&charge, month)
     }
 
     fn is_date(text: &str) -> bool {
@@ -269,7 +265,8 @@ mod tests {
         {
             assert!(COLUMNS.contains(&column.name.as_str()), "{}", column.name);
         }
-        let from = "2026-11".parse::<Month>()?.from();
+        let month: Month = "2026-11".parse()?;
+        let from = month.from();
         let kinds = [
             Kind::Server,
             Kind::Volume,
@@ -278,10 +275,8 @@ mod tests {
             Kind::FloatingIp,
         ];
         let records = kinds.map(|kind| record(kind, from + 1_500, Some(from + 4_750)));
-        let rows = rows(&records)?;
-        assert_eq!(rows.len(), kinds.len());
-        for row in &rows {
-            for (name, value) in COLUMNS.iter().zip(row) {
+        for row in records.iter().map(|record| row(record, month)) {
+            for (name, value) in COLUMNS.iter().zip(&row) {
                 let column = published.iter().find(|column| column.name == *name);
                 let Some(column) = column else {
                     unreachable!("{name} is no column of FOCUS 1.2");
@@ -306,46 +301,18 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_over_the_months_is_billed_for_this_one() -> Result<(), NotAMonth> {
+    fn a_row_has_whole_seconds_around_the_exact_time() -> Result<(), NotAMonth> {
         let month: Month = "2026-11".parse()?;
-        let day = 86_400_000;
-        let records = [
-            record(Kind::Server, month.from() - day, Some(month.to() + day)),
-            record(Kind::Server, month.from() - day, Some(month.from())),
-            record(
-                Kind::Server,
-                month.from() + 1_500,
-                Some(month.from() + 4_750),
-            ),
-        ];
-        let rows = rows(&records)?;
-        let value = |row: &[String; 32], name: &str| {
+        let (from, to) = (month.from() + 1_500, month.from() + 4_750);
+        let row = row(&record(Kind::Server, from, Some(to)), month);
+        let value = |name: &str| {
             let place = COLUMNS.iter().position(|column| *column == name);
-            place.and_then(|place| row.get(place)).cloned()
+            place.and_then(|place| row.get(place)).map(String::as_str)
         };
-        let quantities: Vec<_> = rows
-            .iter()
-            .filter_map(|row| value(row, "ConsumedQuantity"))
-            .collect();
-        assert_eq!(quantities, ["2592000.000", "3.250"]);
-        let costs: Vec<_> = rows
-            .iter()
-            .filter_map(|row| value(row, "BilledCost"))
-            .collect();
-        assert_eq!(costs, ["2592.000000", "0.003250"]);
-        let last = rows.last().map(|row| {
-            (
-                value(row, "ChargePeriodStart"),
-                value(row, "ChargePeriodEnd"),
-            )
-        });
-        assert_eq!(
-            last,
-            Some((
-                Some("2026-11-01T00:00:01Z".to_owned()),
-                Some("2026-11-01T00:00:05Z".to_owned())
-            ))
-        );
+        assert_eq!(value("ConsumedQuantity"), Some("3.250"));
+        assert_eq!(value("BilledCost"), Some("0.003250"));
+        assert_eq!(value("ChargePeriodStart"), Some("2026-11-01T00:00:01Z"));
+        assert_eq!(value("ChargePeriodEnd"), Some("2026-11-01T00:00:05Z"));
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use super::output::{AnyFormat, Format};
 use super::socket::Daemon;
 use super::table::listing;
 use super::{Failure, Output};
-use crate::wire::{StatusView, UsageDifference, UsageLine, UsageRecordView};
+use crate::wire::{CostView, StatusView, UsageDifference, UsageLine, UsageRecordView};
 
 /// ISO 4217's code for no currency.
 const NO_CURRENCY: &str = "XXX";
@@ -111,6 +111,7 @@ fn print(lines: &[UsageLine], format: AnyFormat, out: &mut Output) -> Result<(),
                 "bytes",
                 "resources",
                 "milliseconds",
+                "cost",
             ]));
             for line in lines {
                 let size = &line.size;
@@ -126,6 +127,7 @@ fn print(lines: &[UsageLine], format: AnyFormat, out: &mut Output) -> Result<(),
                     &size.bytes.to_string(),
                     &line.resources.to_string(),
                     &line.milliseconds.to_string(),
+                    &money(&line.costs),
                 ]));
             }
         }
@@ -143,6 +145,7 @@ fn print(lines: &[UsageLine], format: AnyFormat, out: &mut Output) -> Result<(),
                     size_text(&line.size),
                     line.resources.to_string(),
                     hours(line.milliseconds),
+                    money(&line.costs),
                 ]
             });
             out.line(listing(
@@ -155,6 +158,7 @@ fn print(lines: &[UsageLine], format: AnyFormat, out: &mut Output) -> Result<(),
                     "SIZE",
                     "RESOURCES",
                     "HOURS",
+                    "COST",
                 ],
                 rows,
             ));
@@ -175,34 +179,33 @@ async fn focus_report(report: &Report, daemon: &Daemon, out: &mut Output) -> Res
         .patiently();
     let mut views: Vec<UsageRecordView> = question.send().await?;
     views.retain(|view| report.wants(view.here, &view.partner, &view.record.owner.project_id));
-    let charges: Vec<_> = views
-        .iter()
-        .map(|view| {
-            let them = Party {
-                id: view.partner_id.to_string(),
-                name: view.partner.clone(),
-            };
-            let (host, home) = if view.here {
-                (us.clone(), them)
-            } else {
-                (them, us.clone())
-            };
-            Charge {
-                record: &view.record,
-                host,
-                home,
-            }
-        })
-        .collect();
     out.line(csv(COLUMNS));
-    // No agreement has prices yet.
-    let free = |_: &Charge<'_>, _| Cost {
-        micros: 0,
-        currency: NO_CURRENCY.to_owned(),
-    };
-    let now = Timestamp::now().as_millisecond();
-    for row in focus(&charges, report.month, now, free) {
-        out.line(csv(row.iter().map(String::as_str)));
+    for view in &views {
+        let them = Party {
+            id: view.partner_id.to_string(),
+            name: view.partner.clone(),
+        };
+        let (host, home) = if view.here {
+            (us.clone(), them)
+        } else {
+            (them, us.clone())
+        };
+        for charge in &view.charges {
+            let currency = charge.currency.as_deref().unwrap_or(NO_CURRENCY);
+            let charge = Charge {
+                record: &view.record,
+                from: charge.from,
+                to: charge.to,
+                cost: Cost {
+                    micros: charge.micros,
+                    currency: currency.to_owned(),
+                },
+                host: host.clone(),
+                home: home.clone(),
+            };
+            let row = focus(&charge, report.month);
+            out.line(csv(row.iter().map(String::as_str)));
+        }
     }
     Ok(())
 }
@@ -272,6 +275,14 @@ fn size_text(size: &Size) -> String {
         (None, bytes) if bytes % (1 << 30) == 0 => format!("{} GiB", bytes >> 30),
         (None, bytes) => format!("{bytes} B"),
     }
+}
+
+/// In each currency; nothing where the agreement has no prices.
+fn money(costs: &[CostView]) -> String {
+    let costs = costs
+        .iter()
+        .map(|cost| format!("{} {}", cost.amount, cost.currency));
+    costs.collect::<Vec<_>>().join(" + ")
 }
 
 /// Hours to the hundredth, rounded; JSON and CSV are exact.

@@ -4,6 +4,7 @@ mod adding;
 mod agreeing;
 #[cfg(test)]
 mod bed;
+mod billing;
 mod border;
 mod budgets;
 mod clock;

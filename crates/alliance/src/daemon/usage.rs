@@ -9,22 +9,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alliance_core::usage::{
-    BATCH, CloudEvent, Difference, Millis, Month, Part, Record, UsageBatch, reconcile,
+    BATCH, CloudEvent, Difference, Month, Part, Record, UsageBatch, reconcile,
 };
 use alliance_peer::client::{PeerClient, PeerError};
 use alliance_peer::error::ApiError;
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement;
 use alliance_peer::wire::UsageAnswer;
-use alliance_store::Span;
 use anyhow::{Context, ensure};
 use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::Daemon;
+use super::billing::span;
 use super::clock::now;
 use super::directory::{Known, Way};
-use crate::wire::{UsageLine, UsageRecordView};
 
 /// How long one partner's news may take to be fetched.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -136,46 +135,6 @@ impl Daemon {
         Ok((batch, answer.more))
     }
 
-    /// What was used in a month, here and at partners: what lasts is counted until now.
-    pub(crate) async fn usage(&self, month: Month) -> anyhow::Result<Vec<UsageLine>> {
-        let sums = self.store.usage().sums(span(month)).await?;
-        let own = self.identity.cloud_id();
-        let lines = sums.into_iter().map(|sum| {
-            let here = sum.host == *own;
-            UsageLine {
-                here,
-                partner: self.name_of(if here { &sum.home } else { &sum.host }),
-                project_id: sum.project_id,
-                region: sum.region,
-                kind: sum.kind,
-                size: sum.size,
-                resources: sum.resources,
-                milliseconds: sum.millis,
-            }
-        });
-        Ok(lines.collect())
-    }
-
-    /// Each record of a month between this cloud and a partner.
-    pub(crate) async fn usage_records(
-        &self,
-        known: &Known,
-        month: Month,
-    ) -> anyhow::Result<Vec<UsageRecordView>> {
-        let (own, partner) = (self.identity.cloud_id(), &known.partner.cloud_id);
-        let mut views = Vec::new();
-        for (host, home, here) in [(own, partner, true), (partner, own, false)] {
-            let records = self.store.usage().records(host, home, span(month)).await?;
-            views.extend(records.into_iter().map(|record| UsageRecordView {
-                here,
-                partner: known.partner.name.clone(),
-                partner_id: partner.clone(),
-                record,
-            }));
-        }
-        Ok(views)
-    }
-
     /// What this cloud and a host count differently in a month, of what our projects used there.
     pub(crate) async fn reconcile_usage(
         &self,
@@ -209,19 +168,10 @@ impl Daemon {
         ))
     }
 
-    fn name_of(&self, cloud_id: &alliance_core::cloud::CloudId) -> String {
+    pub(super) fn name_of(&self, cloud_id: &alliance_core::cloud::CloudId) -> String {
         let partners = self.directory.partners();
         partners
             .by_cloud(cloud_id)
             .map_or_else(|| cloud_id.to_string(), |known| known.partner.name.clone())
-    }
-}
-
-/// A month, as far as it is over.
-fn span(month: Month) -> Span {
-    let now: Millis = Timestamp::now().as_millisecond();
-    Span {
-        from: month.from(),
-        to: month.to().min(now).max(month.from()),
     }
 }

@@ -11,7 +11,7 @@ use alliance_core::partner::{KeystoneAccess, Partner, Role, Status};
 use alliance_core::skew::Skew;
 use alliance_core::terms::Resource;
 use alliance_core::token::{Login, Mode, TokenFormat};
-use alliance_core::usage::{Kind, Part, Record, Size};
+use alliance_core::usage::{Kind, Millis, Part, Record, Size};
 use serde::{Deserialize, Serialize};
 
 use super::double_option;
@@ -45,6 +45,31 @@ pub(crate) struct UsageLine {
     pub resources: u64,
     /// For how long, all together.
     pub milliseconds: u64,
+    /// What that costs by the agreements' prices, in each currency; nothing if they have none.
+    #[serde(default)]
+    pub costs: Vec<CostView>,
+}
+
+/// A sum of money
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CostView {
+    /// A decimal to the millionth.
+    pub amount: String,
+    /// Its currency (ISO 4217).
+    pub currency: String,
+}
+
+/// What a record costs in a part of the month in which the same prices hold
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ChargeView {
+    /// From when, milliseconds.
+    pub from: Millis,
+    /// Until when, milliseconds.
+    pub to: Millis,
+    /// In millionths of the currency.
+    pub micros: i64,
+    /// The currency (ISO 4217); `None`: the agreement has no prices.
+    pub currency: Option<String>,
 }
 
 /// One record: an item of `GET /v1/usage/records`
@@ -58,6 +83,8 @@ pub(crate) struct UsageRecordView {
     pub partner_id: CloudId,
     /// The record.
     pub record: Record,
+    /// What it costs in this month.
+    pub charges: Vec<ChargeView>,
 }
 
 /// A record that host and home count differently: an item of `GET /v1/usage/differences`

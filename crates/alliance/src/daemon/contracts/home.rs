@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use alliance_core::Seconds;
 use alliance_core::agreement::Projects;
 use alliance_core::contract::{Break, Link, MAX_VERSIONS, Proposal, Reply, Said};
 use alliance_core::terms::{BadTerms, Terms};
@@ -242,7 +243,7 @@ impl Daemon {
         let word = match held.newest() {
             Some(newest) => {
                 let version = (newest.number, newest.sha256.as_str());
-                Some(self.sign_word(partner, id, version, Said::Ended)?)
+                Some(self.sign_word(partner, id, version, (Said::Ended, now()))?)
             }
             None => None,
         };
@@ -309,11 +310,12 @@ impl Daemon {
     ) -> anyhow::Result<StoredReply> {
         let partner = &known.partner.cloud_id;
         let named = (version.number, version.sha256.as_str());
+        let at = now();
         let reply = StoredReply {
             said,
-            at: now(),
+            at,
             by: by.to_owned(),
-            jws: self.sign_word(partner, id, named, said)?,
+            jws: self.sign_word(partner, id, named, (said, at))?,
         };
         let contracts = self.store.contracts();
         contracts.say(partner, id, version.number, &reply).await?;
@@ -539,7 +541,7 @@ impl Visit<'_> {
                 continue;
             }
             let named = (version.number, version.sha256.as_str());
-            if self.send(named, reply.said).await? {
+            if self.send(named, (reply.said, reply.at)).await? {
                 let contracts = self.daemon.store.contracts();
                 let partner = &self.known.partner.cloud_id;
                 contracts
@@ -557,7 +559,7 @@ impl Visit<'_> {
         let is_heard = match held.newest().filter(|_| !self.state.ended) {
             Some(newest) => {
                 let named = (newest.number, newest.sha256.as_str());
-                self.send(named, Said::Ended).await?
+                self.send(named, (Said::Ended, now())).await?
             }
             None => true,
         };
@@ -587,7 +589,7 @@ impl Visit<'_> {
     }
 
     /// Signs a word and sends it; true if the host has it, or wants none.
-    async fn send(&self, version: (u32, &str), said: Said) -> anyhow::Result<bool> {
+    async fn send(&self, version: (u32, &str), said: (Said, Seconds)) -> anyhow::Result<bool> {
         let partner = &self.known.partner.cloud_id;
         let id = self.id.to_string();
         let word = self.daemon.sign_word(partner, &id, version, said)?;

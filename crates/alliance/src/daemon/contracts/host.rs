@@ -330,7 +330,7 @@ impl Daemon {
         }
         let said = StoredReply {
             said: reply.said,
-            at: reply.iat,
+            at: reply.decided_at(),
             by: name.clone(),
             jws,
         };
@@ -396,7 +396,7 @@ impl Daemon {
         let versions = contracts.versions_of(Side::Given, partner, id).await?;
         if let Some(last) = versions.last() {
             let version = (last.number, last.sha256.as_str());
-            let word = self.sign_word(partner, id, version, Said::Ended)?;
+            let word = self.sign_word(partner, id, version, (Said::Ended, now()))?;
             contracts.note_ending(id, by, &word).await?;
         }
         Ok(())

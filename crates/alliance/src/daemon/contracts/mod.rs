@@ -8,6 +8,7 @@ mod host;
 mod tests;
 mod view;
 
+use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::contract::{Reply, Said};
 use alliance_peer::statement;
@@ -27,13 +28,13 @@ const MAX_CONTRACTS: usize = 256;
 const DAEMON: &str = "daemon";
 
 impl Daemon {
-    /// This cloud's word about a version, signed now.
+    /// This cloud's word about a version, decided at that time and signed now.
     fn sign_word(
         &self,
         partner: &CloudId,
         agreement: &str,
         (version, sha256): (u32, &str),
-        said: Said,
+        (said, decided_at): (Said, Seconds),
     ) -> anyhow::Result<String> {
         let word = Reply {
             iss: self.identity.cloud_id().clone(),
@@ -43,6 +44,7 @@ impl Daemon {
             version,
             sha256: sha256.to_owned(),
             said,
+            decided_at: Some(decided_at),
         };
         statement::sign(&word, self.identity.signing_key())
             .context("signing what is said of an agreement")
