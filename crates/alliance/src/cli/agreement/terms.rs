@@ -33,9 +33,9 @@ pub(super) struct Limits {
     #[arg(long, value_name = "CODE")]
     currency: Option<String>,
 
-    /// What something costs for an hour, of the resources above or flavor:NAME: cores=0.01; may be
-    /// repeated. The agreement is in force when the partner's operator has accepted it
-    #[arg(long = "price", value_name = "RESOURCE=AMOUNT", value_parser = price)]
+    /// What something costs for an hour, of the resources above or flavor:NAME: cores=0.01,servers=0.02. The
+    /// agreement is in force when the partner's operator has accepted it
+    #[arg(long = "price", value_name = "RESOURCE=AMOUNT", value_delimiter = ',', value_parser = price)]
     prices: Vec<(String, Option<String>)>,
 
     /// How long after the agreement's end servers are shut off [default: at once]

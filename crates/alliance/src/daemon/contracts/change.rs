@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use alliance_core::terms::{Amount, Currency, PriceList, Terms};
+use alliance_core::terms::{Amount, Currency, PriceList, Resource, Terms};
 
 use crate::daemon::clock::now;
 use crate::daemon::delegate::ApiError;
@@ -96,6 +96,13 @@ fn prices(old: Option<&PriceList>, request: &LimitsRequest) -> Result<Option<Pri
         let amount = amount
             .parse()
             .map_err(|error| ApiError::invalid(format!("prices.per_hour.{resource}: {error}")))?;
+        let is_known = resource.parse::<Resource>().is_ok() || resource.starts_with("flavor:");
+        if !is_known {
+            let known = Resource::ALL.map(Resource::as_str).join(", ");
+            return Err(ApiError::invalid(format!(
+                "prices.per_hour.{resource}: expected one of {known}, or flavor:NAME"
+            )));
+        }
         per_hour.insert(resource.clone(), amount);
     }
     if per_hour.is_empty() {

@@ -466,6 +466,10 @@ async fn a_change_that_is_none_or_wrong_makes_no_version() -> Result<(), Failure
     refused(ChangeRequest::default(), "nothing would change").await?;
     refused(cores(-1), "quota.cores").await?;
     refused(price("-1"), "prices.per_hour.cores").await?;
+    let mut misspelt = price("1");
+    let prices = &mut misspelt.limits.prices;
+    prices.insert("core".into(), Some("1".into()));
+    refused(misspelt, "prices.per_hour.core: expected one of cores").await?;
     let mut no_currency = price("1");
     no_currency.limits.currency = None;
     refused(no_currency, "prices.currency").await?;
