@@ -1,5 +1,6 @@
 use super::*;
 use crate::cloud::CloudId;
+use crate::descriptor::{Endpoint, Service};
 use crate::endpoint_url::NotARange;
 use crate::partner::{Kind, Role};
 use crate::terms::tests::member;
