@@ -17,6 +17,7 @@ mod heard;
 mod hearing;
 mod home;
 mod host;
+mod housekeeping;
 mod key_files;
 pub(crate) mod logging;
 mod metrics;

@@ -1,6 +1,8 @@
 //! What this cloud itself offers, as last read from its Keystone. Kept in a file, so that a daemon that
 //! starts while Keystone is away goes on telling what it told before.
 
+mod following;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};

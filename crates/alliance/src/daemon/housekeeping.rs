@@ -1,0 +1,50 @@
+//! What ends by itself, and what is forgotten in time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alliance_core::{LONGEST_TOKEN_LIFE, Seconds};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Daemon;
+use super::clock::now;
+
+/// How long before its start a daemon looks for agreements that ended while it was away: services
+/// remember tokens for less. Seconds.
+const LOOK_BACK: Seconds = 900;
+
+impl Daemon {
+    /// Ends what has ended by itself, once a second. Runs for ever.
+    pub(crate) async fn follow_clock(self: Arc<Self>) {
+        let mut ticks = interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut seen_to = now() - LOOK_BACK;
+        loop {
+            ticks.tick().await;
+            let at = now();
+            match self.expire_due(seen_to, at).await {
+                Ok(()) => seen_to = at,
+                Err(error) => tracing::error!(
+                    error = format!("{error:#}"),
+                    "what is due to expire was not stored; it counts as expired all the same"
+                ),
+            }
+            if let Err(error) = self.host.write_projects().await {
+                tracing::warn!(%error, "which projects of partners were here is not in the database yet");
+            }
+            if let Err(error) = self.store.used_passports().forget_expired(now()).await {
+                tracing::warn!(%error, "used login passports that have expired stay in the database for now");
+            }
+            if let Err(error) = self.store.ended_sessions().forget_expired(now()).await {
+                tracing::error!(%error, "expired entries were not deleted");
+            }
+            let too_old = now() - LONGEST_TOKEN_LIFE;
+            if let Err(error) = self.store.sign_outs().forget_before(too_old).await {
+                tracing::error!(%error, "old sign-outs were not deleted");
+            }
+            if let Err(error) = self.store.seen_tokens().forget_expired(now()).await {
+                tracing::error!(%error, "expired entries were not deleted");
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use alliance_core::descriptor::{Descriptor, Endpoint, Region, Service};
+use alliance_peer::identity::Identity;
+
+use super::*;
+use crate::daemon::bed::fake_home::FakeHome;
+use crate::daemon::bed::{Bed, Failure, Served};
+
+/// East, a host, and west, a partner that says of itself what the test wants.
+struct Stage {
+    east: Bed,
+    west: Arc<FakeHome>,
+    _served: Served,
+}
+
+impl Stage {
+    async fn new() -> Result<Self, Failure> {
+        let (east, west, served) = Bed::with_home().await?;
+        Ok(Self {
+            east,
+            west,
+            _served: served,
+        })
+    }
+
+    async fn pull(&self) -> anyhow::Result<StoredDescriptor> {
+        let daemon = &self.east.daemon;
+        let partners = daemon.directory.partners();
+        let known = partners.by_cloud(self.west.identity.cloud_id());
+        let known = known.context("west is no partner")?;
+        daemon.pull_facts(known, RequestId::random()).await?;
+        self.stored().await
+    }
+
+    async fn stored(&self) -> anyhow::Result<StoredDescriptor> {
+        let daemon = &self.east.daemon;
+        daemon.directory.reload().await?;
+        let partners = daemon.directory.partners();
+        let known = partners.by_cloud(self.west.identity.cloud_id());
+        let facts = known.map(|known| known.facts.descriptor.clone());
+        facts.flatten().context("west has no descriptor")
+    }
+
+    /// What west says from now on: its descriptor with a change, signed by itself.
+    fn says(&self, change: impl Fn(&mut Descriptor) + Send + 'static) {
+        self.west.does(|script| script.describe = Box::new(change));
+    }
+}
+
+#[tokio::test]
+async fn a_descriptor_that_says_the_same_is_not_pulled_again() -> Result<(), Failure> {
+    let stage = Stage::new().await?;
+    let first = stage.pull().await?;
+    // Signed anew, a second later.
+    stage.says(|descriptor| descriptor.iat += 1);
+    assert_eq!(stage.pull().await?.jws, first.jws);
+    stage.says(|descriptor| descriptor.name = "another".into());
+    assert_eq!(stage.pull().await?.claims.name, "another");
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_answer_measures_the_way_and_only_one_that_says_something_new_is_a_change()
+-> Result<(), Failure> {
+    let stage = Stage::new().await?;
+    let shown = async || -> anyhow::Result<_> {
+        stage.pull().await?;
+        let daemon = &stage.east.daemon;
+        let partners = daemon.directory.partners();
+        let known = partners.by_cloud(stage.west.identity.cloud_id());
+        let view = daemon
+            .border
+            .view(known.context("west is no partner")?, now());
+        let measured = view.round_trips.map(|measured| measured.count);
+        Ok((measured, view.version.is_some(), view.last_change.is_some()))
+    };
+    assert_eq!(shown().await?, (Some(1), true, false), "told");
+    assert_eq!(shown().await?, (Some(2), true, false), "the same");
+    stage.says(|descriptor| descriptor.name = "another".into());
+    assert_eq!(shown().await?, (Some(3), true, true), "something new");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_descriptor_that_is_older_than_the_one_known_is_refused() -> Result<(), Failure> {
+    let stage = Stage::new().await?;
+    stage.pull().await?;
+    stage.says(|descriptor| {
+        descriptor.iat -= SET_BACK + 60;
+        descriptor.name = "yesterday".into();
+    });
+    let error = stage.pull().await.err().ok_or("set back")?;
+    assert!(error.to_string().contains("older than the one"), "{error}");
+    assert_eq!(stage.stored().await?.claims.name, "test");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_descriptor_of_another_cloud_or_by_another_key_is_refused() -> Result<(), Failure> {
+    let stage = Stage::new().await?;
+    let thief = Identity::ephemeral()?;
+    let (id, key) = (thief.cloud_id().clone(), thief.identity_key().public());
+    let jwk = key.to_jwk();
+    stage.says(move |descriptor| {
+        descriptor.iss = id.clone();
+        descriptor.name = "thief".into();
+    });
+    assert!(stage.pull().await.is_err());
+    stage.says(move |descriptor| {
+        descriptor.identity_key = jwk.clone();
+        descriptor.name = "thief".into();
+    });
+    assert!(stage.pull().await.is_err());
+    assert_eq!(stage.stored().await?.claims.name, "test");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_descriptor_that_is_too_long_is_refused_and_the_last_one_stays() -> Result<(), Failure> {
+    let stage = Stage::new().await?;
+    stage.says(|descriptor| {
+        let endpoint = Endpoint {
+            interface: "public".into(),
+            url: "https://west.example".into(),
+        };
+        descriptor.regions = vec![Region {
+            id: "west".into(),
+            services: vec![Service {
+                kind: "image".into(),
+                name: "glance".into(),
+                endpoints: vec![endpoint; 2000],
+                versions: Vec::new(),
+            }],
+        }];
+    });
+    let error = stage.pull().await.err().ok_or("too much")?;
+    assert!(format!("{error:#}").contains("bytes"), "{error:#}");
+    assert_eq!(stage.stored().await?.claims.regions, []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_partner_that_pokes_without_end_is_pulled_from_twice_a_second() {
+    let (pulls, pulled) = (Arc::new(Pulls::default()), Arc::new(AtomicUsize::new(0)));
+    let west = CloudId::from_spki(b"west");
+    let poke = || {
+        let (pulls, pulled, west) = (Arc::clone(&pulls), Arc::clone(&pulled), west.clone());
+        tokio::spawn(async move {
+            let pull = || async {
+                pulled.fetch_add(1, Ordering::SeqCst);
+            };
+            pulls.one_by_one(&west, pull).await;
+        })
+    };
+    let first = poke();
+    while pulled.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..1000 {
+        assert!(poke().await.is_ok());
+    }
+    assert_eq!(pulled.load(Ordering::SeqCst), 1);
+    // The pokes meanwhile are heard too, all at once.
+    assert!(first.await.is_ok());
+    assert_eq!(pulled.load(Ordering::SeqCst), 2);
+    assert!(pulls.lock().is_empty());
+}
