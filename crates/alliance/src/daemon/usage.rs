@@ -4,10 +4,11 @@
 //! home asks. A home names the last number that it has counted, and so acknowledges, notices gaps, and
 //! asks again, all in one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use alliance_core::cloud::CloudId;
 use alliance_core::usage::{
     BATCH, CloudEvent, Difference, Month, Part, Record, UsageBatch, reconcile,
 };
@@ -17,6 +18,7 @@ use alliance_peer::request_id::RequestId;
 use alliance_peer::statement;
 use alliance_peer::wire::UsageAnswer;
 use anyhow::{Context, ensure};
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -74,31 +76,41 @@ impl Daemon {
     pub(crate) async fn follow_usage(self: Arc<Self>, refresh: Duration) {
         let mut ticks = interval(refresh);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Those whose silence is in the log.
+        let mut silent: HashSet<CloudId> = HashSet::new();
         loop {
             ticks.tick().await;
             let partners = self.directory.partners();
             let hosts = partners.all().into_iter().filter(|known| {
                 known.peer().is_some() && known.partner.require_host(now()).is_ok()
             });
-            for known in hosts {
-                let error = match timeout(PATIENCE, self.count_usage(known)).await {
-                    Ok(Ok(0)) => continue,
-                    Ok(Ok(new)) => {
-                        tracing::info!(partner = known.partner.name, new, "usage records counted");
-                        continue;
+            // Side by side: one that hangs holds up nobody else's.
+            let daemon = &self;
+            let counts = hosts.map(|known| async move {
+                let counted = timeout(PATIENCE, daemon.count_usage(known)).await;
+                let counted = counted.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer in time")));
+                (&known.partner, counted)
+            });
+            for (partner, counted) in join_all(counts).await {
+                let name = &partner.name;
+                match counted {
+                    Ok(new) => {
+                        if silent.remove(&partner.cloud_id) || new > 0 {
+                            tracing::info!(partner = name, new, "usage records counted");
+                        }
                     }
-                    Ok(Err(error)) => error,
-                    Err(_) => anyhow::anyhow!("no answer in time"),
-                };
-                let is_older = error
-                    .downcast_ref()
-                    .is_some_and(PeerError::is_of_an_older_version);
-                if !is_older {
-                    tracing::warn!(
-                        partner = known.partner.name,
-                        error = format!("{error:#}"),
-                        "what our projects use at the partner was not counted; it is asked again"
-                    );
+                    Err(error) => {
+                        let is_older = error
+                            .downcast_ref()
+                            .is_some_and(PeerError::is_of_an_older_version);
+                        if !is_older && silent.insert(partner.cloud_id.clone()) {
+                            tracing::warn!(
+                                partner = name,
+                                error = format!("{error:#}"),
+                                "what our projects use at the partner was not counted; it is asked again, and this is said once"
+                            );
+                        }
+                    }
                 }
             }
         }
@@ -168,7 +180,7 @@ impl Daemon {
         ))
     }
 
-    pub(super) fn name_of(&self, cloud_id: &alliance_core::cloud::CloudId) -> String {
+    pub(super) fn name_of(&self, cloud_id: &CloudId) -> String {
         let partners = self.directory.partners();
         partners
             .by_cloud(cloud_id)
