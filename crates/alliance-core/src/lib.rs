@@ -19,6 +19,7 @@ pub mod label;
 pub mod partner;
 pub mod refusal;
 pub mod region_name;
+pub mod retirement;
 pub mod revocation;
 pub mod session;
 pub mod sign_out;
