@@ -16,6 +16,7 @@ mod meta;
 mod opening;
 mod partners;
 mod refusals;
+mod retirements;
 mod seen_tokens;
 mod sign_outs;
 mod token_keys;
