@@ -2,11 +2,12 @@
 //!
 //! It meters what partners' projects use here: from the services' notifications as they come, and from
 //! their listings from time to time. What it finds it writes into the database; the daemon signs it and
-//! tells the projects' homes.
+//! tells the projects' homes. What the daemon has decided to retire it stops, deletes or starts again.
 
 mod ledger;
 mod listening;
 mod listings;
+mod retiring;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -64,6 +65,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         tokio::select! {
             ended = keep_lease(&store, lease) => ended,
             ended = listening::run(bus, Arc::clone(&ledger)) => ended,
+            ended = retiring::run(access.clone(), store.clone(), lease) => ended,
             ended = listings::run(access, config.work.poll, ledger) => ended,
         }
     };

@@ -46,8 +46,8 @@ impl Retirements<'_> {
         Ok(keeps.is_none())
     }
 
-    /// The services were asked for all of it; `remainder` things did not come to pass. If there are none,
-    /// or `is_final`, the phase is done as well as it can be.
+    /// The services were asked for all of it; `remainder` things did not come to pass, if that is known.
+    /// If there are none, or `is_final`, the phase is done as well as it can be.
     ///
     /// # Errors
     /// [`Error::LeaseLost`](crate::Error::LeaseLost) if another process works.
@@ -55,7 +55,7 @@ impl Retirements<'_> {
         self,
         lease: &Lease,
         order: &Retirement,
-        remainder: u32,
+        remainder: Option<u32>,
         is_final: bool,
         try_at: Seconds,
         now: Seconds,
@@ -70,13 +70,15 @@ impl Retirements<'_> {
             if found.plan.phase != phase || found.ended_at.is_some() {
                 return Ok(());
             }
-            let is_done = remainder == 0 || is_final;
+            let is_clear = remainder == Some(0);
+            let told = remainder.filter(|_| is_final || is_clear);
+            let is_done = told.is_some();
             let quarantined_at = match phase {
                 Phase::Quarantine if is_done => found.plan.quarantined_at.or(Some(now)),
                 _ => found.plan.quarantined_at,
             };
             let over = match phase {
-                Phase::Deletion if remainder == 0 => Some(Phase::Deleted),
+                Phase::Deletion if is_clear => Some(Phase::Deleted),
                 Phase::Restoration if is_done => Some(Phase::Restored),
                 _ => None,
             };
@@ -84,10 +86,9 @@ impl Retirements<'_> {
             // … and of what was deleted before it was called off.
             let to_report = found.to_report
                 || phase == Phase::Deletion
-                    && (remainder == 0 || is_final && remainder != found.remainder)
+                    && (is_clear || told.is_some_and(|told| told != found.remainder))
                 || over == Some(Phase::Restored)
                     && has_deleted(&mut transaction, &order.id).await?;
-            let is_counted = is_final || remainder == 0;
             sqlx::query(
                 "UPDATE retirements SET phase = ?, quarantined_at = ?, remainder = ?, attempts = ?,
                     try_at = ?, to_report = ?, ended_at = ?,
@@ -95,11 +96,7 @@ impl Retirements<'_> {
             )
             .bind(over.unwrap_or(phase).as_str())
             .bind(quarantined_at)
-            .bind(i64::from(if is_counted {
-                remainder
-            } else {
-                found.remainder
-            }))
+            .bind(i64::from(told.unwrap_or(found.remainder)))
             .bind(i64::from(found.attempts) + 1)
             .bind(try_at)
             .bind(i64::from(to_report))

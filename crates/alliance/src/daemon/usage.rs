@@ -209,7 +209,8 @@ impl Daemon {
         ))
     }
 
-    fn name_of(&self, cloud_id: &alliance_core::cloud::CloudId) -> String {
+    /// What a cloud is called here; its id, if it is no partner.
+    pub(crate) fn name_of(&self, cloud_id: &alliance_core::cloud::CloudId) -> String {
         let partners = self.directory.partners();
         partners
             .by_cloud(cloud_id)
