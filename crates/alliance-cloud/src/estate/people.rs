@@ -31,6 +31,31 @@ impl Site<'_> {
         Ok(ours)
     }
 
+    /// All users of the partner, if it has no other project here: whose roles were taken away before are
+    /// among them.
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub async fn last_users(&self) -> Result<Vec<String>, ServiceError> {
+        let of_domain = [("domain_id", self.domain.as_str())];
+        let list = |what| {
+            self.session
+                .list(Service::Keystone, what, what[0], &of_domain)
+        };
+        let others = list(&["projects"]).await?;
+        let is_other = |project: &Value| {
+            let id = project.get("id").and_then(Value::as_str);
+            id != Some(self.project.as_str())
+        };
+        if others.iter().any(is_other) {
+            return Ok(Vec::new());
+        }
+        let users = list(&["users"]).await?.into_iter();
+        Ok(users
+            .filter_map(|user| Some(user.get("id")?.as_str()?.to_owned()))
+            .collect())
+    }
+
     /// Deletes the project, and what services keep about it though it has nothing: its quotas.
     ///
     /// # Errors

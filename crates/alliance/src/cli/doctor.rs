@@ -13,10 +13,12 @@ use super::output::Format;
 use super::socket::Daemon;
 use super::{Failure, Output, agreement, configuration, init, partner, when};
 use crate::config::Config;
-use crate::wire::{AgreementView, Health, PartnerView, Standing, StatusView};
+use crate::wire::{AgreementView, Health, PartnerView, RetirementView, Standing, StatusView};
 
 /// How long before its end an agreement is mentioned, in seconds.
 const ENDS_SOON: Seconds = 7 * 86_400;
+/// How long home's word may be waited for before that is mentioned, in seconds.
+const SILENCE: Seconds = 3600;
 
 /// Check everything that pairing and foreign tokens need, and say what to do
 ///
@@ -118,9 +120,10 @@ impl Findings {
             let status: StatusView = daemon.get(&["status"]).send().await?;
             let partners: Vec<PartnerView> = daemon.get(&["partners"]).send().await?;
             let agreements: Vec<AgreementView> = daemon.get(&["agreements"]).send().await?;
-            Ok((status, partners, agreements))
+            let retirements: Vec<RetirementView> = daemon.get(&["retirements"]).send().await?;
+            Ok((status, partners, agreements, retirements))
         };
-        let (status, partners, agreements) = match asked.await {
+        let (status, partners, agreements, retirements) = match asked.await {
             Ok(answers) => answers,
             Err(error) => {
                 let error: super::socket::SocketError = error;
@@ -153,6 +156,9 @@ impl Findings {
         }
         for view in &agreements {
             self.agreement(view);
+        }
+        for view in retirements.iter().filter(|view| view.here) {
+            self.retirement(view);
         }
         None
     }
@@ -195,6 +201,35 @@ impl Findings {
         if let Some(till) = view.agreement.terms.till.filter(|till| *till <= soon) {
             let till = when::rfc3339(till);
             self.note(State::Warn, &what, format_args!("{id} ends at {till}"));
+        }
+    }
+
+    /// What does not come to its end by itself.
+    fn retirement(&mut self, view: &RetirementView) {
+        let what = format!("retirement {}", view.id);
+        let project = format!(
+            "project {} of {}",
+            clean(&view.project_id, 64),
+            view.partner
+        );
+        if view.ended_at.is_none() && view.remainder > 0 {
+            let detail = format!(
+                "{} things of {project} could not be stopped or deleted; alliance retirement show says why",
+                view.remainder
+            );
+            self.note(State::Warn, &what, detail);
+        }
+        let long_ago = when::now() - SILENCE;
+        if let Some(since) = view.waits_since.filter(|since| *since < long_ago) {
+            let detail = format!(
+                "home has not said since {} how {project} is; nothing is stopped or deleted until then",
+                when::rfc3339(since)
+            );
+            self.note(State::Warn, &what, detail);
+        }
+        if let Some(refusal) = view.receipt.as_ref().and_then(|one| one.refusal.as_ref()) {
+            let detail = format!("home refuses the receipt: {}", clean(refusal, 300));
+            self.note(State::Warn, &what, detail);
         }
     }
 

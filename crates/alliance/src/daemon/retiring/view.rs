@@ -11,6 +11,7 @@ use super::{Books, Key};
 use crate::daemon::Daemon;
 use crate::daemon::clock::now;
 use crate::daemon::delegate::ApiError;
+use crate::daemon::metrics::RetirementLabels;
 use crate::wire::{OrphanView, ReceiptView, RetiredItem, RetirementOrder, RetirementView};
 
 impl Daemon {
@@ -23,6 +24,21 @@ impl Daemon {
         }
         views.extend(self.retirements_there(&receipts));
         Ok(views)
+    }
+
+    /// How many of those that run here are in each state. Without the database: none.
+    pub(crate) async fn count_retirements(&self) -> BTreeMap<RetirementLabels, i64> {
+        let mut counts = BTreeMap::new();
+        let all = self.store.retirements().list().await.unwrap_or_default();
+        for one in all.iter().filter(|one| one.ended_at.is_none()) {
+            let state = match one.plan.phase {
+                _ if one.remainder > 0 => "remainder",
+                _ if one.waits_since.is_some() => "waiting",
+                phase => phase.as_str(),
+            };
+            *counts.entry(RetirementLabels { state }).or_default() += 1;
+        }
+        counts
     }
 
     /// One, with its resources.

@@ -143,6 +143,11 @@ async fn forget(site: &Site<'_>, journal: &mut Journal<'_>) -> Result<Option<usi
     journal.note(vec![project(ItemState::Deleting)]).await?;
     site.delete_project().await?;
     journal.note(vec![project(ItemState::Deleted)]).await?;
+    for user in site.last_users().await? {
+        if journal.state("user", &user).is_none() {
+            journal.note(vec![found_user(user)]).await?;
+        }
+    }
     let users: Vec<RetirementItem> = journal
         .items()
         .filter(|item| item.kind == "user" && item.state != ItemState::Deleted)
