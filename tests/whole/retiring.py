@@ -95,11 +95,13 @@ class Estate:
             return "GONE"
         return answer.json()["server"]["status"]
 
-    def image(self, variables: dict[str, str], image_file) -> None:
+    def image(self, west: Cloud, image_file) -> None:
         """An image that nobody can delete before its protection is taken away."""
+        project = self.person.project.id
+        until(lambda: project in str(west.told("region", "list")), "west sees east's region", DONE)
         shell = Shell(
             {
-                **variables,
+                **west.variables(),
                 "OS_USERNAME": self.person.name,
                 "OS_PASSWORD": self.person.password,
                 "OS_PROJECT_NAME": self.person.project.name,

@@ -14,13 +14,12 @@ def estate(west, east, flavor):
     ann = west.person(roles=ROLES)
     graces = ("--quarantine-after", "0s", "--delete-after", "5s")
     east.agree("west", ann.project, ROLES, *graces)
-    until(lambda: ann.project.id in str(west.told("region", "list")), "west sees east's region")
     return Estate(east, ann)
 
 
 @pytest.fixture(scope="module")
 def server(west, estate, image_file):
-    estate.image(west.variables(), image_file)
+    estate.image(west, image_file)
     estate.network()
     return estate.server("web")
 

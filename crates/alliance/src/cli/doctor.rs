@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use alliance_core::Seconds;
 use alliance_core::label::clean;
 use alliance_core::partner::Status;
+use alliance_core::retirement::Phase;
 use alliance_peer::identity::Identity;
 use clap::Args;
 use serde::Serialize;
@@ -17,7 +18,7 @@ use crate::wire::{AgreementView, Health, PartnerView, RetirementView, Standing, 
 
 /// How long before its end an agreement is mentioned, in seconds.
 const ENDS_SOON: Seconds = 7 * 86_400;
-/// How long home's word may be waited for before that is mentioned, in seconds.
+/// How long home's word, or `alliance work`, may be waited for before that is mentioned, in seconds.
 const SILENCE: Seconds = 3600;
 
 /// Check everything that pairing and foreign tokens need, and say what to do
@@ -120,7 +121,9 @@ impl Findings {
             let status: StatusView = daemon.get(&["status"]).send().await?;
             let partners: Vec<PartnerView> = daemon.get(&["partners"]).send().await?;
             let agreements: Vec<AgreementView> = daemon.get(&["agreements"]).send().await?;
-            let retirements: Vec<RetirementView> = daemon.get(&["retirements"]).send().await?;
+            // A daemon of an earlier version knows of none.
+            let retirements = daemon.get(&["retirements"]).send().await;
+            let retirements: Vec<RetirementView> = retirements.unwrap_or_default();
             Ok((status, partners, agreements, retirements))
         };
         let (status, partners, agreements, retirements) = match asked.await {
@@ -214,12 +217,20 @@ impl Findings {
         );
         if view.ended_at.is_none() && view.remainder > 0 {
             let detail = format!(
-                "{} things of {project} could not be stopped or deleted; alliance retirement show says why",
+                "of {project} some is left that could not be stopped or deleted ({}); alliance retirement show says why",
                 view.remainder
             );
             self.note(State::Warn, &what, detail);
         }
         let long_ago = when::now() - SILENCE;
+        let is_due = view.quarantine_at.is_some_and(|at| at < long_ago);
+        if view.phase == Phase::Quarantine && view.quarantined_at.is_none() && is_due && !view.held
+        {
+            let detail = format!(
+                "{project} was to be stopped, and is not: does `alliance work` run, with [work] credential_id?"
+            );
+            self.note(State::Warn, &what, detail);
+        }
         if let Some(since) = view.waits_since.filter(|since| *since < long_ago) {
             let detail = format!(
                 "home has not said since {} how {project} is; nothing is stopped or deleted until then",

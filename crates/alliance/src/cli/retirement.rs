@@ -182,7 +182,7 @@ fn list(views: &[RetirementView], out: &mut Output) -> Result<(), Failure> {
                 view.id.clone(),
                 view.partner.clone(),
                 place(view).to_owned(),
-                clean(&view.project_id, 64),
+                view.project_id.clone(),
                 view.cause.to_string(),
                 state(view),
                 when::rfc3339_or(view.quarantine_at, "-"),
@@ -215,17 +215,21 @@ fn show(view: &RetirementView, out: &mut Output) -> Result<(), Failure> {
         ("receipt", receipt(view)),
     ]));
     out.line(listing(
-        ["KIND", "ID", "NAME", "STATE", "DETAIL"],
+        ["KIND", "ID", "NAME", "STATE"],
         view.items.iter().map(|item| {
             [
-                clean(&item.kind, 32),
-                clean(&item.id, 64),
-                clean(item.name.as_deref().unwrap_or_default(), 64),
+                item.kind.clone(),
+                item.id.clone(),
+                item.name.clone().unwrap_or_default(),
                 item.state.clone(),
-                clean(item.detail.as_deref().unwrap_or_default(), 400),
             ]
         }),
     ));
+    let left = view.items.iter().filter(|item| item.state == "left");
+    for (item, why) in left.filter_map(|item| Some((item, item.detail.as_ref()?))) {
+        let (kind, id) = (clean(&item.kind, 32), clean(&item.id, 64));
+        out.line(format_args!("{kind} {id}: {}", clean(why, 400)));
+    }
     Ok(())
 }
 
@@ -279,7 +283,7 @@ fn orphans(found: Vec<OrphanView>, out: &mut Output) -> Result<(), Failure> {
                 view.host_project_id,
                 view.partner,
                 view.name.unwrap_or_default(),
-                clean(&view.project_id, 64),
+                view.project_id,
                 view.resources.to_string(),
                 when::rfc3339_or(view.last_seen, "never"),
             ]
