@@ -39,7 +39,7 @@ def lab():
 
     run("up", "west", "east")
     yield Lab(folder)
-    pass  # run("down")
+    run("down")
 
 
 @pytest.fixture(scope="package")

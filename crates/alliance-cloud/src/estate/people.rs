@@ -3,23 +3,29 @@
 use reqwest::Method;
 use serde_json::Value;
 
-use super::Site;
+use super::{Kind, Site};
 use crate::services::{Service, ServiceError};
 
 impl Site<'_> {
-    /// The partner's users who have a role in the project.
+    /// The partner's users who have a role in the project, or a server or volume there: their roles may
+    /// have been taken away already.
     ///
     /// # Errors
     /// See [`ServiceError`].
     pub async fn users(&self) -> Result<Vec<String>, ServiceError> {
-        if !self.is_in_keystone {
-            return Ok(Vec::new());
+        let mut users = Vec::new();
+        if self.is_in_keystone {
+            let grants = self.grants(("scope.project.id", &self.project)).await?;
+            let ids = grants
+                .iter()
+                .filter_map(|grant| grant.pointer("/user/id")?.as_str());
+            users.extend(ids.map(str::to_owned));
         }
-        let grants = self.grants(("scope.project.id", &self.project)).await?;
-        let mut users: Vec<String> = grants
-            .iter()
-            .filter_map(|grant| Some(grant.pointer("/user/id")?.as_str()?.to_owned()))
-            .collect();
+        for kind in [Kind::Server, Kind::Volume] {
+            let things = self.things(kind).await?;
+            let ids = things.iter().filter_map(|thing| thing.text("user_id"));
+            users.extend(ids.map(str::to_owned));
+        }
         users.sort_unstable();
         users.dedup();
         let mut ours = Vec::new();

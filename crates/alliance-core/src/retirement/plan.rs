@@ -291,9 +291,10 @@ mod tests {
     }
 
     fn became(next: Next) -> Plan {
+        assert!(matches!(next, Next::Become(_)), "{next:?}");
         match next {
             Next::Become(plan) => plan,
-            other => panic!("{other:?}"),
+            Next::Stay | Next::AskHome => begun(Cause::Orphaned),
         }
     }
 
