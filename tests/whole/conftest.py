@@ -15,7 +15,7 @@ from tests.kit.cloud import Cloud
 from tests.kit.waiting import until
 
 #: What takes long runs with `make nightly` only.
-LONG = ["test_tempest.py", "test_usage_faults.py"]
+LONG = ["test_retirement_faults.py", "test_tempest.py", "test_usage_faults.py"]
 collect_ignore = [] if os.environ.get("ALLIANCE_NIGHTLY") else LONG
 #: A flavor of this run's.
 FLAVOR = {"name": f"f-{secrets.token_hex(4)}", "ram": 64, "disk": 1, "vcpus": 1}
@@ -53,10 +53,16 @@ def east(lab):
 
 
 @pytest.fixture(scope="package")
-def ann(west, east):
-    """A west user whose project may do everything at east that a member may."""
+def flavor(west, east):
+    """FLAVOR is there, at each cloud."""
     for cloud in (west, east):
         cloud.make("nova", "/v2.1/flavors", {"flavor": FLAVOR})
+    return FLAVOR["name"]
+
+
+@pytest.fixture(scope="package")
+def ann(west, east, flavor):
+    """A west user whose project may do everything at east that a member may."""
     person = west.person(roles=("member", "reader"))
     east.agree("west", person.project, ("member", "reader"))
     until(lambda: person.project.id in str(west.told("region", "list")), "west sees east's region")

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
@@ -21,6 +22,7 @@ const MOST_PAGES: usize = 10_000;
 const MOST_SAID: usize = 300;
 /// From this version on Nova tells a server's flavor itself.
 const COMPUTE: &str = "compute 2.47";
+const IMAGE_PATCH: &str = "application/openstack-images-v2.1-json-patch";
 
 /// One of OpenStack's services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -119,6 +121,11 @@ fn said(message: &str) -> String {
 }
 
 impl ServiceError {
+    /// Whether the service has understood and refuses: what is the matter it says itself.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Status { status, .. } if status.is_client_error())
+    }
+
     /// Whether what was asked for is not there.
     pub fn is_not_found(&self) -> bool {
         let status = match self {
@@ -256,7 +263,10 @@ impl Session {
             let mut page = self.send(&asked, url, None).await?;
             match page.get_mut(list).map(Value::take) {
                 // No page but an empty one is surely the last: a service may list fewer than asked for.
-                Some(Value::Array(next)) if next.is_empty() => return Ok(items),
+                // One that knows no pages says the same again.
+                Some(Value::Array(next)) if next.is_empty() || next.first() == items.first() => {
+                    return Ok(items);
+                }
                 Some(Value::Array(next)) => items.extend(next),
                 _ => return Err(asked.unexpected(format!("no list of {list}"))),
             }
@@ -275,7 +285,25 @@ impl Session {
         path: &[&str],
         body: Option<&Value>,
     ) -> Result<Value, ServiceError> {
-        let url = below(self.base(service)?, path);
+        self.ask_about(service, method, path, &[], body).await
+    }
+
+    /// One request with a query.
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub async fn ask_about(
+        &self,
+        service: Service,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Value, ServiceError> {
+        let mut url = below(self.base(service)?, path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
         let asked = Asked {
             service,
             method,
@@ -330,6 +358,10 @@ impl Session {
             .request(asked.method.clone(), url)
             .header("x-auth-token", self.token.expose_secret());
         if let Some(body) = body {
+            // Glance takes changes as JSON patches of its own type.
+            if asked.method == Method::PATCH && service == Service::Glance {
+                request = request.header(CONTENT_TYPE, IMAGE_PATCH);
+            }
             request = request.json(body);
         }
         // Cinder refuses a request that names another service's version.

@@ -20,6 +20,7 @@ pub mod limits;
 pub mod partner;
 pub mod refusal;
 pub mod region_name;
+pub mod retirement;
 pub mod revocation;
 pub mod session;
 pub mod sign_out;

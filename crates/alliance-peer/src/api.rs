@@ -10,7 +10,7 @@ use http::StatusCode;
 
 use crate::error::ApiError;
 use crate::service::PeerService;
-use crate::wire::{SIGN_OUTS, USAGE};
+use crate::wire::{RETIREMENTS, SIGN_OUTS, STANDING, USAGE};
 
 pub(crate) mod agreements;
 pub(crate) mod contract;
@@ -24,8 +24,10 @@ pub(crate) mod pairing_withdraw;
 pub(crate) mod poke;
 pub(crate) mod projects;
 pub(crate) mod reports;
+pub(crate) mod retirements;
 pub(crate) mod revocations;
 pub(crate) mod sign_outs;
+pub(crate) mod standing;
 pub(crate) mod usage;
 
 mod admission;
@@ -47,6 +49,8 @@ pub(crate) fn router<S: PeerService>(service: Arc<S>) -> Router {
         .route("/v1/revocations", get(revocations::revocations::<S>))
         .route(SIGN_OUTS, post(sign_outs::poll::<S>))
         .route(USAGE, post(usage::poll::<S>))
+        .route(STANDING, post(standing::standing::<S>))
+        .route(RETIREMENTS, post(retirements::poll::<S>))
         .route("/v1/poke", post(poke::poke::<S>))
         .route("/v1/reports", post(reports::reports::<S>))
         .route_layer(from_fn_with_state(

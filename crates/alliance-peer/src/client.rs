@@ -19,8 +19,9 @@ use crate::tls;
 use crate::wire::{
     AgreementsAnswer, ContractAnswer, ContractReply, DescriptorAnswer, GrantsAnswer,
     GrantsQuestion, IntrospectQuestion, Introspection, MAX_WAIT, PairingAcceptance, PairingView,
-    Poke, Poll, PollAnswer, ProjectQuery, ProjectsAnswer, RevocationsAnswer, RevocationsQuery,
-    SIGN_OUTS, TokenReport, Topic, USAGE, UsageAnswer, UsagePoll, VersionsQuery,
+    Poke, Poll, PollAnswer, ProjectQuery, ProjectsAnswer, RETIREMENTS, ReceiptAnswer, ReceiptPoll,
+    RevocationsAnswer, RevocationsQuery, SIGN_OUTS, STANDING, StandingAnswer, StandingQuestion,
+    TokenReport, Topic, USAGE, UsageAnswer, UsagePoll, VersionsQuery,
 };
 use alliance_token::Token;
 
@@ -259,6 +260,34 @@ impl PeerClient {
         let request = self
             .post(id, USAGE)
             .json(&UsagePoll { after })
+            .timeout(self.deadlines.errand);
+        transport::send_for_list(request).await
+    }
+
+    /// How projects of its are there now.
+    ///
+    /// # Errors
+    /// See [`PeerError`]. Nothing may be concluded then.
+    pub async fn standing(
+        &self,
+        id: RequestId,
+        question: &StandingQuestion,
+    ) -> Result<StandingAnswer, PeerError> {
+        self.errand(self.post(id, STANDING).json(question)).await
+    }
+
+    /// The next receipt about projects of ours that were retired there.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn receipts(
+        &self,
+        id: RequestId,
+        poll: &ReceiptPoll,
+    ) -> Result<ReceiptAnswer, PeerError> {
+        let request = self
+            .post(id, RETIREMENTS)
+            .json(poll)
             .timeout(self.deadlines.errand);
         transport::send_for_list(request).await
     }

@@ -4,7 +4,8 @@ use utoipa::OpenApi;
 
 use crate::api::{
     agreements, contract, contract_reply, descriptor, grants, introspect, pairing_accept,
-    pairing_look, pairing_withdraw, poke, projects, reports, revocations, sign_outs, usage,
+    pairing_look, pairing_withdraw, poke, projects, reports, retirements, revocations, sign_outs,
+    standing, usage,
 };
 use crate::wire::{NamedSchema, ProjectSchema};
 
@@ -29,6 +30,8 @@ use crate::wire::{NamedSchema, ProjectSchema};
         revocations::revocations,
         sign_outs::poll,
         usage::poll,
+        standing::standing,
+        retirements::poll,
         pairing_look::pairing_look,
         pairing_accept::pairing_accept,
         pairing_withdraw::pairing_withdraw,
@@ -97,7 +100,9 @@ mod tests {
                 "/v1/pairings/{id}/withdraw",
                 "/v1/poke",
                 "/v1/projects",
+                "/v1/projects/standing",
                 "/v1/reports",
+                "/v1/retirements/poll",
                 "/v1/revocations",
                 "/v1/sign-outs/poll",
                 "/v1/usage/poll",

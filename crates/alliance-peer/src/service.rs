@@ -15,8 +15,8 @@ use crate::pairing::PairingSecret;
 use crate::request_id::RequestId;
 use crate::wire::{
     AgreementsAnswer, ContractAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion,
-    Introspection, PairingView, Poll, PollAnswer, ProjectQuery, RevocationsAnswer, Topic,
-    UsageAnswer, UsagePoll,
+    Introspection, PairingView, Poll, PollAnswer, ProjectQuery, ReceiptAnswer, ReceiptPoll,
+    RevocationsAnswer, StandingAnswer, StandingQuestion, Topic, UsageAnswer, UsagePoll,
 };
 
 /// Who asks, and under which id.
@@ -98,6 +98,20 @@ pub trait PeerService: Send + Sync + 'static {
         call: &Call,
         poll: UsagePoll,
     ) -> impl Future<Output = Result<UsageAnswer, ApiError>> + Send;
+
+    /// `POST /v1/projects/standing`: whether projects of ours are enabled, disabled or gone.
+    fn standing(
+        &self,
+        call: &Call,
+        question: StandingQuestion,
+    ) -> impl Future<Output = Result<StandingAnswer, ApiError>> + Send;
+
+    /// `POST /v1/retirements/poll`: what was deleted here of the caller's projects.
+    fn receipts(
+        &self,
+        call: &Call,
+        poll: ReceiptPoll,
+    ) -> impl Future<Output = Result<ReceiptAnswer, ApiError>> + Send;
 
     /// `GET /v1/agreements`: what we grant the caller.
     fn agreements(

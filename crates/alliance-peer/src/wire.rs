@@ -118,6 +118,8 @@ pub struct PollAnswer {
 }
 
 /// Where homes poll for usage records.
+pub(crate) const RETIREMENTS: &str = "/v1/retirements/poll";
+pub(crate) const STANDING: &str = "/v1/projects/standing";
 pub(crate) const USAGE: &str = "/v1/usage/poll";
 
 /// `POST /v1/usage/poll`
@@ -135,6 +137,39 @@ pub struct UsageAnswer {
     pub usage: String,
     /// Whether there are more.
     pub more: bool,
+}
+
+/// `POST /v1/projects/standing`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StandingQuestion {
+    /// The ids of projects of the answering cloud; at most 100.
+    #[schema(max_items = 100)]
+    pub project_ids: Vec<String>,
+}
+
+/// The answer to `POST /v1/projects/standing`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StandingAnswer {
+    /// How the projects are now (JWS, `alliance-project-standing+jwt`).
+    pub standing: String,
+}
+
+/// `POST /v1/retirements/poll`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReceiptPoll {
+    /// The number of the last receipt that the caller has taken in: all up to it are acknowledged.
+    #[serde(default)]
+    pub after: u64,
+    /// Why the caller does not take in the next one; it is told again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
+}
+
+/// The answer to `POST /v1/retirements/poll`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReceiptAnswer {
+    /// The next receipt, if there is one (JWS, `alliance-retirement-receipt+jwt`).
+    pub receipt: String,
 }
 
 /// `GET /v1/projects`: by `id`, or by `name` and perhaps `domain` (its id or name).

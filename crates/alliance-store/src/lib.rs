@@ -15,11 +15,13 @@ mod database;
 mod ended_sessions;
 mod error;
 mod guest_projects;
+mod guest_standings;
 mod leases;
 mod meta;
 mod pairing;
 mod partners;
 mod project_limits;
+mod retirements;
 mod seen_tokens;
 mod sign_outs;
 mod token_keys;
@@ -36,6 +38,7 @@ pub use self::contracts::{AgreementVersion, Contracts, ReceivedAgreement, Side, 
 pub use self::ended_sessions::{EndedSession, EndedSessions};
 pub use self::error::{Error, Holder, OpenError, Result};
 pub use self::guest_projects::{GuestProject, GuestProjects};
+pub use self::guest_standings::{GuestStanding, GuestStandings};
 pub use self::leases::{Lease, Leases};
 pub use self::meta::Meta;
 pub use self::pairing::acceptances::{Acceptance, Acceptances, NewAcceptance};
@@ -46,6 +49,7 @@ pub use self::partners::facts::{Facts, StoredDescriptor};
 pub use self::partners::removal::Removal;
 pub use self::partners::{PartnerRecord, Partners};
 pub use self::project_limits::{ProjectLimits, ProjectsLimits};
+pub use self::retirements::{ItemState, Retirement, RetirementItem, Retirements, StoredReceipt};
 pub use self::seen_tokens::{SeenToken, SeenTokens};
 pub use self::sign_outs::{NewSignOut, NotedSignOut, SignOuts};
 pub use self::token_keys::{OwnTokenKey, TokenKeys};
@@ -144,6 +148,16 @@ impl Store {
         ProjectsLimits(&self.database)
     }
 
+    /// How those projects stood when they were last looked at.
+    pub fn guest_standings(&self) -> GuestStandings<'_> {
+        GuestStandings(&self.database)
+    }
+
+    /// Partners' projects that are being retired here, and receipts.
+    pub fn retirements(&self) -> Retirements<'_> {
+        Retirements(&self.database)
+    }
+
     /// Login passports that were used here.
     pub fn used_passports(&self) -> UsedPassports<'_> {
         UsedPassports(&self.database)
@@ -228,6 +242,9 @@ mod tests {
             require_send(store.seen_tokens().forget_expired(0));
             require_send(store.seen_tokens().origins(0));
             require_send(store.guest_projects().note(&[]));
+            require_send(store.guest_standings().note(&[]));
+            require_send(store.retirements().list());
+            require_send(store.retirements().received(cloud));
             require_send(store.ended_sessions().add(&[]));
             require_send(store.sign_outs().append(&[], 0));
             require_send(store.sign_outs().hears(cloud, 0));

@@ -17,6 +17,7 @@ mod partner;
 mod project;
 mod reason;
 mod region;
+mod retirement;
 mod serve;
 mod session;
 mod socket;
@@ -107,6 +108,12 @@ enum Command {
     /// What partners' projects use here, and ours there
     #[command(subcommand)]
     Usage(usage::UsageCommand),
+    /// Partners' projects that are stopped and deleted, for nobody answers for them any more
+    #[command(subcommand)]
+    Retirement(retirement::RetirementCommand),
+    /// Partners' projects here that no agreement covers
+    #[command(subcommand)]
+    Orphan(retirement::OrphanCommand),
     Explain(explain::Explain),
     /// How the daemon is
     Status,
@@ -163,6 +170,8 @@ impl Cli {
             Command::Session(command) => attend(command.run(&daemon, out)),
             Command::Region(command) => attend(command.run(&daemon, out)),
             Command::Usage(command) => attend(command.run(&daemon, self.format, out)),
+            Command::Retirement(command) => attend(command.run(&daemon, out)),
+            Command::Orphan(command) => attend(command.run(&daemon, out)),
             Command::Explain(explain) => attend(explain.run(&daemon, out)),
             Command::Status => attend(status::run(&daemon, out)),
             Command::Doctor(doctor) => attend(doctor.run(&daemon, out)),

@@ -2,12 +2,14 @@
 //!
 //! It meters what partners' projects use here: from the services' notifications as they come, and from
 //! their listings from time to time. What it finds it writes into the database; the daemon signs it and
-//! tells the projects' homes. And it sets at the services what agreements allow.
+//! tells the projects' homes. It sets at the services what agreements allow, and what the daemon has
+//! decided to retire it stops, deletes or starts again.
 
 mod ledger;
 mod limits;
 mod listening;
 mod listings;
+mod retiring;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -66,6 +68,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             ended = keep_lease(&store, lease) => ended,
             ended = listening::run(bus, Arc::clone(&ledger)) => ended,
             ended = limits::run(access.clone(), config.work.poll, &store, lease) => ended,
+            ended = retiring::run(access.clone(), store.clone(), lease) => ended,
             ended = listings::run(access, config.work.poll, ledger) => ended,
         }
     };

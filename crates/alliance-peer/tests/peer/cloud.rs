@@ -22,8 +22,9 @@ use alliance_peer::service::{Acceptor, Call, PeerService, Report};
 use alliance_peer::statement::sign;
 use alliance_peer::wire::{
     AgreementsAnswer, ContractAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion,
-    Introspection, Offer, PairingState, PairingView, Poll, PollAnswer, ProjectQuery,
-    RevocationsAnswer, Topic, UsageAnswer, UsagePoll,
+    Introspection, Offer, PairingState, PairingView, Poll, PollAnswer, ProjectQuery, ReceiptAnswer,
+    ReceiptPoll, RevocationsAnswer, StandingAnswer, StandingQuestion, Topic, UsageAnswer,
+    UsagePoll,
 };
 use alliance_token::Token;
 use tokio::net::TcpListener;
@@ -246,6 +247,24 @@ impl PeerService for Daemon {
         // As long as the longest that a daemon may send.
         let revocations = known.unwrap_or_else(|| "a".repeat(RevocationList::MAX_LEN));
         Ok(RevocationsAnswer { revocations })
+    }
+
+    async fn standing(
+        &self,
+        call: &Call,
+        question: StandingQuestion,
+    ) -> Result<StandingAnswer, ApiError> {
+        self.note(call);
+        Ok(StandingAnswer {
+            standing: format!("of {}", question.project_ids.join(", ")),
+        })
+    }
+
+    async fn receipts(&self, call: &Call, poll: ReceiptPoll) -> Result<ReceiptAnswer, ApiError> {
+        self.note(call);
+        Ok(ReceiptAnswer {
+            receipt: format!("after {}, {:?}", poll.after, poll.refusal),
+        })
     }
 
     async fn usage(&self, call: &Call, poll: UsagePoll) -> Result<UsageAnswer, ApiError> {

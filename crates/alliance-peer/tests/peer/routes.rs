@@ -9,7 +9,8 @@ use alliance_peer::request_id::RequestId;
 use alliance_peer::service::Report;
 use alliance_peer::statement::{verify, verify_descriptor};
 use alliance_peer::wire::{
-    GrantsAnswer, GrantsQuestion, Introspection, PairingState, Poll, ProjectQuery, Topic,
+    GrantsAnswer, GrantsQuestion, Introspection, PairingState, Poll, ProjectQuery, ReceiptPoll,
+    StandingQuestion, Topic,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -137,6 +138,17 @@ async fn every_route_answers_a_partner() {
         ..Poll::default()
     };
     assert_eq!(client.usage(id, 7).await.unwrap().usage, "after 7");
+    let question = StandingQuestion {
+        project_ids: vec!["p".into(), "q".into()],
+    };
+    let answer = client.standing(id, &question).await.unwrap();
+    assert_eq!(answer.standing, "of p, q");
+    let poll_of_receipts = ReceiptPoll {
+        after: 7,
+        refusal: Some("no".into()),
+    };
+    let answer = client.receipts(id, &poll_of_receipts).await.unwrap();
+    assert_eq!(answer.receipt, "after 7, Some(\"no\")");
     let answer = client.sign_outs(id, &poll).await.unwrap();
     assert!(answer.more_available);
     assert_eq!(answer.sets.get("7").map(String::as_str), Some("set"));
@@ -210,6 +222,19 @@ async fn two_clouds_that_do_not_know_each_other_can_pair_and_nothing_else() {
         client.revocations(id, None).await.map(|_| ()),
         client.sign_outs(id, &Poll::default()).await.map(|_| ()),
         client.usage(id, 0).await.map(|_| ()),
+        client
+            .standing(
+                id,
+                &StandingQuestion {
+                    project_ids: Vec::new(),
+                },
+            )
+            .await
+            .map(|_| ()),
+        client
+            .receipts(id, &ReceiptPoll::default())
+            .await
+            .map(|_| ()),
         client.agreements(id).await.map(|_| ()),
         client.contract(id, Uuid::new_v4(), 0).await.map(|_| ()),
         client.reply(id, Uuid::new_v4(), String::new()).await,

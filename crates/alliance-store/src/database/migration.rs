@@ -24,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0010_contracts.sql"),
     include_str!("../../migrations/0011_usage.sql"),
     include_str!("../../migrations/0012_project_limits.sql"),
+    include_str!("../../migrations/0013_retirement.sql"),
 ];
 
 /// The schema of this version.

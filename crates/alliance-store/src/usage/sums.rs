@@ -82,6 +82,25 @@ impl Usage<'_> {
             .collect()
     }
 
+    /// How many resources of each partner's project are there now, as far as they are metered.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn lasting(self) -> Result<Vec<(CloudId, String, u64)>> {
+        let rows = sqlx::query(
+            "SELECT cloud_id, project_id, COUNT(*) AS resources FROM metered_resources
+                WHERE is_open = 1 GROUP BY cloud_id, project_id",
+        )
+        .fetch_all(self.0.pool())
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let resources = row.int("resources")?.unsigned_abs();
+                Ok((row.word("cloud_id")?, row.text("project_id")?, resources))
+            })
+            .collect()
+    }
+
     /// The records of a span between one host and one home, in the order of their parts.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ mod opening;
 mod partners;
 mod project_limits;
 mod refusals;
+mod retirements;
 mod seen_tokens;
 mod sign_outs;
 mod token_keys;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use alliance_core::Seconds;
 use alliance_core::label::clean;
 use alliance_core::partner::Status;
+use alliance_core::retirement::Phase;
 use alliance_peer::identity::Identity;
 use clap::Args;
 use serde::Serialize;
@@ -13,10 +14,12 @@ use super::output::Format;
 use super::socket::Daemon;
 use super::{Failure, Output, agreement, configuration, init, partner, when};
 use crate::config::Config;
-use crate::wire::{AgreementView, Health, PartnerView, Standing, StatusView};
+use crate::wire::{AgreementView, Health, PartnerView, RetirementView, Standing, StatusView};
 
 /// How long before its end an agreement is mentioned, in seconds.
 const ENDS_SOON: Seconds = 7 * 86_400;
+/// How long home's word, or `alliance work`, may be waited for before that is mentioned, in seconds.
+const SILENCE: Seconds = 3600;
 
 /// Check everything that pairing and foreign tokens need, and say what to do
 ///
@@ -118,9 +121,12 @@ impl Findings {
             let status: StatusView = daemon.get(&["status"]).send().await?;
             let partners: Vec<PartnerView> = daemon.get(&["partners"]).send().await?;
             let agreements: Vec<AgreementView> = daemon.get(&["agreements"]).send().await?;
-            Ok((status, partners, agreements))
+            // A daemon of an earlier version knows of none.
+            let retirements = daemon.get(&["retirements"]).send().await;
+            let retirements: Vec<RetirementView> = retirements.unwrap_or_default();
+            Ok((status, partners, agreements, retirements))
         };
-        let (status, partners, agreements) = match asked.await {
+        let (status, partners, agreements, retirements) = match asked.await {
             Ok(answers) => answers,
             Err(error) => {
                 let error: super::socket::SocketError = error;
@@ -153,6 +159,9 @@ impl Findings {
         }
         for view in &agreements {
             self.agreement(view);
+        }
+        for view in retirements.iter().filter(|view| view.here) {
+            self.retirement(view);
         }
         None
     }
@@ -195,6 +204,43 @@ impl Findings {
         if let Some(till) = view.agreement.terms.till.filter(|till| *till <= soon) {
             let till = when::rfc3339(till);
             self.note(State::Warn, &what, format_args!("{id} ends at {till}"));
+        }
+    }
+
+    /// What does not come to its end by itself.
+    fn retirement(&mut self, view: &RetirementView) {
+        let what = format!("retirement {}", view.id);
+        let project = format!(
+            "project {} of {}",
+            clean(&view.project_id, 64),
+            view.partner
+        );
+        if view.ended_at.is_none() && view.remainder > 0 {
+            let detail = format!(
+                "of {project} some is left that could not be stopped or deleted ({}); alliance retirement show says why",
+                view.remainder
+            );
+            self.note(State::Warn, &what, detail);
+        }
+        let long_ago = when::now() - SILENCE;
+        let is_due = view.quarantine_at.is_some_and(|at| at < long_ago);
+        if view.phase == Phase::Quarantine && view.quarantined_at.is_none() && is_due && !view.held
+        {
+            let detail = format!(
+                "{project} was to be stopped, and is not: does `alliance work` run, with [work] credential_id?"
+            );
+            self.note(State::Warn, &what, detail);
+        }
+        if let Some(since) = view.waits_since.filter(|since| *since < long_ago) {
+            let detail = format!(
+                "home has not said since {} how {project} is; nothing is stopped or deleted until then",
+                when::rfc3339(since)
+            );
+            self.note(State::Warn, &what, detail);
+        }
+        if let Some(refusal) = view.receipt.as_ref().and_then(|one| one.refusal.as_ref()) {
+            let detail = format!("home refuses the receipt: {}", clean(refusal, 300));
+            self.note(State::Warn, &what, detail);
         }
     }
 

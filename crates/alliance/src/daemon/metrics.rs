@@ -60,6 +60,13 @@ pub(crate) struct AgreementLabels {
     pub state: String,
 }
 
+/// Labels of the count of retirements.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+pub(crate) struct RetirementLabels {
+    /// The phase; `waiting` for home's word, `remainder` where something is left.
+    pub state: &'static str,
+}
+
 /// All of them, and the registry that prints them.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -79,6 +86,7 @@ pub(crate) struct Metrics {
     pub rings: Family<RingLabels, Counter>,
     border: Border,
     agreements: Family<AgreementLabels, Gauge>,
+    retirements: Family<RetirementLabels, Gauge>,
     /// Held while those that are set are printed.
     printing: Mutex<()>,
 }
@@ -156,6 +164,12 @@ impl Metrics {
             "Agreements that have not ended, by how they stand",
             agreements.clone(),
         );
+        let retirements = Family::<RetirementLabels, Gauge>::default();
+        registry.register(
+            "retirements",
+            "Partners' projects that are being retired, by how far that is",
+            retirements.clone(),
+        );
         Self {
             registry,
             verdicts,
@@ -167,21 +181,27 @@ impl Metrics {
             rings,
             border,
             agreements,
+            retirements,
             printing: Mutex::default(),
         }
     }
 
-    /// The text of `/metrics`, with these partners and so many agreements.
+    /// The text of `/metrics`, with these partners and so many agreements and retirements.
     pub(crate) fn text(
         &self,
         partners: &[PartnerMetrics],
         agreements: &BTreeMap<AgreementLabels, i64>,
+        retirements: &BTreeMap<RetirementLabels, i64>,
     ) -> Result<String, std::fmt::Error> {
         let _printing = self.printing.lock().unwrap_or_else(PoisonError::into_inner);
         self.border.set(partners);
         self.agreements.clear();
         for (labels, count) in agreements {
             self.agreements.get_or_create(labels).set(*count);
+        }
+        self.retirements.clear();
+        for (labels, count) in retirements {
+            self.retirements.get_or_create(labels).set(*count);
         }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
@@ -313,18 +333,23 @@ mod tests {
             direction: "given",
             state: "live".into(),
         };
-        let text = metrics.text(&[west], &BTreeMap::from([(given, 2)]))?;
+        let text = metrics.text(
+            &[west],
+            &BTreeMap::from([(given, 2)]),
+            &BTreeMap::from([(RetirementLabels { state: "remainder" }, 3)]),
+        )?;
         for line in [
             r#"alliance_partner_reachable{partner="west"} 0"#,
             r#"alliance_partner_hidden{partner="west"} 1"#,
             r#"alliance_partner_last_seen_seconds{partner="west"} 1000"#,
             r#"alliance_partner_descriptor_till_seconds{partner="west"} 2000"#,
             r#"alliance_agreements{direction="given",state="live"} 2"#,
+            r#"alliance_retirements{state="remainder"} 3"#,
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
         assert!(!text.contains("partner_trust_till_seconds{"));
-        let text = metrics.text(&[], &BTreeMap::new())?;
+        let text = metrics.text(&[], &BTreeMap::new(), &BTreeMap::new())?;
         assert!(!text.contains("west") && !text.contains("agreements{"));
         Ok(())
     }

@@ -27,6 +27,7 @@ mod pairing;
 mod plain;
 mod pokes;
 mod publish;
+mod retiring;
 mod revalidation;
 mod revocations;
 mod rings;
@@ -65,6 +66,7 @@ use self::metrics::Metrics;
 use self::own_catalog::{OWN_CATALOG, OwnCatalog};
 use self::pokes::Pokes;
 use self::publish::{Publisher, SNAPSHOT};
+use self::retiring::Doubts;
 use self::sync::Pulls;
 use crate::config::Config;
 
@@ -92,6 +94,7 @@ pub(crate) struct Daemon {
     strangers: Noise,
     tasks: TaskTracker,
     noticing: Noticing,
+    doubts: Doubts,
     /// Whether the daemon is about to end.
     stop: watch::Sender<bool>,
 }
@@ -259,6 +262,7 @@ impl Daemon {
             strangers: Noise::new(),
             tasks: TaskTracker::new(),
             noticing: Noticing::default(),
+            doubts: Doubts::default(),
             stop: watch::Sender::default(),
         }))
     }
@@ -292,6 +296,8 @@ impl Daemon {
             Arc::clone(&self).follow_guests(),
             Arc::clone(&self).note_sign_outs(),
             Arc::clone(&self).follow_usage(refresh),
+            Arc::clone(&self).follow_retirements(),
+            Arc::clone(&self).follow_receipts(refresh),
             Arc::clone(&self).heed_pokes(pokes),
         );
     }

@@ -82,7 +82,10 @@ async fn metrics(State(daemon): State<Arc<Daemon>>) -> Response {
             .entry(AgreementLabels { direction, state })
             .or_default() += 1;
     }
-    match daemon.metrics.text(&partners, &counts) {
+    match daemon
+        .metrics
+        .text(&partners, &counts, &daemon.count_retirements().await)
+    {
         Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

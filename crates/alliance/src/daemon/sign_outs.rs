@@ -31,6 +31,7 @@ impl Daemon {
         changes: Vec<Change>,
     ) -> anyhow::Result<()> {
         let ending = self.host.apply_changes(known, &changes).await?;
+        self.doubts.heed(&known.partner.cloud_id, &changes);
         if ending.concerned.is_empty() {
             return Ok(());
         }

@@ -180,7 +180,8 @@ impl Daemon {
         ))
     }
 
-    pub(super) fn name_of(&self, cloud_id: &CloudId) -> String {
+    /// What a cloud is called here; its id, if it is no partner.
+    pub(crate) fn name_of(&self, cloud_id: &CloudId) -> String {
         let partners = self.directory.partners();
         partners
             .by_cloud(cloud_id)

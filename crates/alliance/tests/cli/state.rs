@@ -6,7 +6,7 @@ use crate::daemon::FakeDaemon;
 use crate::partners::{north, west, west_id, with};
 use crate::run::{alliance, command, run};
 
-fn status() -> Value {
+pub(crate) fn status() -> Value {
     json!({
         "cloud_id": west_id(), "name": "west", "peer_url": "https://west.example:5443", "version": "0.1.0",
         "keystone": {"ok": true, "detail": "answers"}, "doorbell": {"ok": true, "detail": "told of the newest state"},

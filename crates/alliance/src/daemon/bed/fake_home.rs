@@ -1,6 +1,6 @@
 //! A home that says what a test tells it to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use alliance_core::cloud::CloudId;
 use alliance_core::descriptor::Descriptor;
 use alliance_core::partner::Status;
 use alliance_core::refusal::Reason;
+use alliance_core::retirement::{ProjectStandings, Standing};
 use alliance_core::revocation::{RevocationEvent, RevocationList, Revoked};
 use alliance_core::sign_out::{Change, SignOut};
 use alliance_core::statement::{GrantStatement, Grants, HomeUser, Named, Project};
@@ -19,8 +20,9 @@ use alliance_peer::service::{Acceptor, Call, PeerService, Report};
 use alliance_peer::statement::sign;
 use alliance_peer::wire::{
     AgreementsAnswer, ContractAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion,
-    Introspection, MAX_SIGN_OUTS, PairingView, Poll, PollAnswer, ProjectQuery, RevocationsAnswer,
-    Topic, UsageAnswer, UsagePoll,
+    Introspection, MAX_SIGN_OUTS, PairingView, Poll, PollAnswer, ProjectQuery, ReceiptAnswer,
+    ReceiptPoll, RevocationsAnswer, StandingAnswer, StandingQuestion, Topic, UsageAnswer,
+    UsagePoll,
 };
 use alliance_token::Token;
 use uuid::Uuid;
@@ -62,6 +64,8 @@ pub(crate) struct Script {
     pub(crate) grants: Option<Option<BTreeSet<String>>>,
     /// The users that were asked about.
     pub(crate) questions: Vec<String>,
+    /// How its projects are, if it says.
+    pub(crate) standings: Option<BTreeMap<String, Standing>>,
     /// What it grants, as a host, if it says anything.
     pub(crate) grants_us: Option<AgreementsAnswer>,
     /// What it shows of each agreement that it granted.
@@ -87,6 +91,7 @@ impl FakeHome {
             polls: Vec::new(),
             grants: None,
             questions: Vec::new(),
+            standings: None,
             grants_us: None,
             contract: ContractAnswer::default(),
             replies: Vec::new(),
@@ -217,6 +222,32 @@ impl PeerService for FakeHome {
         };
         let revocations = sign(&list, signer.signing_key()).map_err(ApiError::internal)?;
         Ok(RevocationsAnswer { revocations })
+    }
+
+    async fn standing(
+        &self,
+        call: &Call,
+        question: StandingQuestion,
+    ) -> Result<StandingAnswer, ApiError> {
+        self.does(|script| {
+            let told = script.standings.clone();
+            let mut projects = told.ok_or_else(|| ApiError::unavailable(Reason::HomeError))?;
+            projects.retain(|id, _| question.project_ids.contains(id));
+            let said = ProjectStandings {
+                iss: self.identity.cloud_id().clone(),
+                aud: call.caller.clone(),
+                iat: now() + script.ahead,
+                projects,
+            };
+            let standing = sign(&said, script.signer.signing_key());
+            Ok(StandingAnswer {
+                standing: standing.map_err(ApiError::internal)?,
+            })
+        })
+    }
+
+    async fn receipts(&self, _: &Call, _: ReceiptPoll) -> Result<ReceiptAnswer, ApiError> {
+        Err(ApiError::internal("no receipts here"))
     }
 
     async fn usage(&self, _: &Call, _: UsagePoll) -> Result<UsageAnswer, ApiError> {

@@ -11,6 +11,7 @@ mod partners;
 mod problem;
 mod projects;
 mod regions;
+mod retirements;
 mod sessions;
 mod socket;
 mod status;
@@ -76,6 +77,13 @@ pub(crate) fn router(daemon: Arc<Daemon>, admins: AdminUids) -> Router {
         .route("/v1/usage", get(usage::sums))
         .route("/v1/usage/records", get(usage::records))
         .route("/v1/usage/differences", get(usage::differences))
+        .route("/v1/retirements", get(retirements::list))
+        .route("/v1/retirements/{id}", get(retirements::show))
+        .route("/v1/retirements/{id}/hold", post(retirements::hold))
+        .route("/v1/retirements/{id}/resume", post(retirements::resume))
+        .route("/v1/retirements/{id}/now", post(retirements::hurry))
+        .route("/v1/orphans", get(retirements::orphans))
+        .route("/v1/orphans/retire", post(retirements::retire))
         .route("/v1/tokens/revoke", post(sessions::revoke))
         .route("/v1/sessions/{id}/end", post(sessions::end))
         .route_layer(from_fn_with_state(admins, guard::operators_only));

@@ -6,6 +6,7 @@ mod revocations;
 mod service;
 mod shares;
 mod sign_outs;
+mod standing;
 mod token_keys;
 
 pub(crate) use self::service::PeerSide;

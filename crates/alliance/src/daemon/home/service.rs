@@ -12,8 +12,8 @@ use alliance_peer::pairing::PairingSecret;
 use alliance_peer::service::{Acceptor, Call, PeerService, Report};
 use alliance_peer::wire::{
     AgreementsAnswer, ContractAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion,
-    Introspection, Offer, PairingView, Poll, PollAnswer, ProjectQuery, RevocationsAnswer, Topic,
-    UsageAnswer, UsagePoll,
+    Introspection, Offer, PairingView, Poll, PollAnswer, ProjectQuery, ReceiptAnswer, ReceiptPoll,
+    RevocationsAnswer, StandingAnswer, StandingQuestion, Topic, UsageAnswer, UsagePoll,
 };
 use alliance_token::Token;
 use data_encoding::HEXLOWER;
@@ -119,6 +119,26 @@ impl PeerService for PeerSide {
             return Err(ApiError::refused(Reason::NotAGuest));
         }
         self.0.tell_usage(&known, poll.after, call.request_id).await
+    }
+
+    async fn standing(
+        &self,
+        call: &Call,
+        question: StandingQuestion,
+    ) -> Result<StandingAnswer, ApiError> {
+        let host = self.host(call)?;
+        self.0
+            .home
+            .standing(&host, &question.project_ids, call.request_id)
+            .await
+    }
+
+    async fn receipts(&self, call: &Call, poll: ReceiptPoll) -> Result<ReceiptAnswer, ApiError> {
+        let known = self.known(call)?;
+        if !known.partner.role.is_guest() {
+            return Err(ApiError::refused(Reason::NotAGuest));
+        }
+        self.0.tell_receipts(&known, &poll, call.request_id).await
     }
 
     async fn agreements(&self, call: &Call) -> Result<AgreementsAnswer, ApiError> {

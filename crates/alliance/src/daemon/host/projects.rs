@@ -38,6 +38,8 @@ struct Labels {
 struct Seen {
     project: GuestProject,
     is_written: bool,
+    /// Whether the next visit is noted however short the time since the last.
+    is_awaited: bool,
 }
 
 impl Default for Projects {
@@ -77,8 +79,10 @@ impl Projects {
                 last_seen: now,
             },
             is_written: false,
+            is_awaited: false,
         });
-        if known.project.last_seen + EXACTNESS <= now {
+        if known.is_awaited || known.project.last_seen + EXACTNESS <= now {
+            known.is_awaited = false;
             known.project.last_seen = now;
             known.is_written = false;
         }
@@ -98,12 +102,13 @@ impl Projects {
     pub(super) fn read(&self, projects: Vec<GuestProject>) {
         self.lock().extend(projects.into_iter().map(|project| {
             let key = (project.cloud_id.clone(), project.project_id.clone());
-            let is_written = true;
+            let (is_written, is_awaited) = (true, false);
             (
                 key,
                 Seen {
                     project,
                     is_written,
+                    is_awaited,
                 },
             )
         }));
@@ -129,6 +134,14 @@ impl Projects {
             if let Some(seen) = seen.get_mut(&key) {
                 seen.is_written = false;
             }
+        }
+    }
+
+    /// The project was retired: whoever comes next comes to a new one.
+    pub(super) fn note_next(&self, cloud_id: &CloudId, project_id: &str) {
+        let key = (cloud_id.clone(), project_id.to_owned());
+        if let Some(seen) = self.lock().get_mut(&key) {
+            seen.is_awaited = true;
         }
     }
 

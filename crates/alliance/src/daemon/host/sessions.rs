@@ -254,6 +254,11 @@ impl Host {
         self.book.projects.list()
     }
 
+    /// A partner's project was retired: whoever comes next comes to a new one.
+    pub(crate) fn note_next_visit(&self, cloud_id: &CloudId, project_id: &str) {
+        self.book.projects.note_next(cloud_id, project_id);
+    }
+
     /// Writes what is new of them.
     ///
     /// # Errors
