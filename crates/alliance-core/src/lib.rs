@@ -17,6 +17,7 @@ pub mod invitation;
 pub mod keystone_id;
 pub mod label;
 pub mod partner;
+pub mod provision;
 pub mod refusal;
 pub mod region_name;
 pub mod revocation;
