@@ -19,6 +19,7 @@ mod leases;
 mod meta;
 mod pairing;
 mod partners;
+mod provisions;
 mod seen_tokens;
 mod sign_outs;
 mod token_keys;
@@ -44,6 +45,7 @@ pub use self::partners::change::{Change, Transition};
 pub use self::partners::facts::{Facts, StoredDescriptor};
 pub use self::partners::removal::Removal;
 pub use self::partners::{PartnerRecord, Partners};
+pub use self::provisions::{GivenOrder, Provisions, Stack, Step, StepState, Taken, TakenOrder};
 pub use self::seen_tokens::{SeenToken, SeenTokens};
 pub use self::sign_outs::{NewSignOut, NotedSignOut, SignOuts};
 pub use self::token_keys::{OwnTokenKey, TokenKeys};
@@ -152,6 +154,11 @@ impl Store {
         Usage(&self.database)
     }
 
+    /// What projects want to have at partners, and what partners' projects have here.
+    pub fn provisions(&self) -> Provisions<'_> {
+        Provisions(&self.database)
+    }
+
     /// What only one process may do at a time.
     pub fn leases(&self) -> Leases<'_> {
         Leases(&self.database)
@@ -228,6 +235,8 @@ mod tests {
             require_send(store.usage().received(cloud));
             require_send(store.usage().receive(cloud, &[]));
             require_send(store.usage().outgoing(cloud, 0, 1));
+            require_send(store.provisions().unheard());
+            require_send(store.provisions().stacks(None, None));
             require_send(store.leases().take("", "", 0, 0));
             require_send(store.meta().next_generation());
             require_send(store.audit().list(1));

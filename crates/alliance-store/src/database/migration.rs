@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0009_pairings.sql"),
     include_str!("../../migrations/0010_contracts.sql"),
     include_str!("../../migrations/0011_usage.sql"),
+    include_str!("../../migrations/0012_provisioning.sql"),
 ];
 
 /// The schema of this version.

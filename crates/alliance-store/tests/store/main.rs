@@ -15,6 +15,7 @@ mod keystones;
 mod meta;
 mod opening;
 mod partners;
+mod provisions;
 mod refusals;
 mod seen_tokens;
 mod sign_outs;
