@@ -23,6 +23,7 @@ pub(crate) mod pairing_look;
 pub(crate) mod pairing_withdraw;
 pub(crate) mod poke;
 pub(crate) mod projects;
+pub(crate) mod provisions;
 pub(crate) mod reports;
 pub(crate) mod revocations;
 pub(crate) mod sign_outs;
@@ -47,6 +48,11 @@ pub(crate) fn router<S: PeerService>(service: Arc<S>) -> Router {
         .route("/v1/revocations", get(revocations::revocations::<S>))
         .route(SIGN_OUTS, post(sign_outs::poll::<S>))
         .route(USAGE, post(usage::poll::<S>))
+        .route(
+            "/v1/provisions",
+            get(provisions::stacks::<S>).post(provisions::order::<S>),
+        )
+        .route("/v1/provisions/plan", post(provisions::plan::<S>))
         .route("/v1/poke", post(poke::poke::<S>))
         .route("/v1/reports", post(reports::reports::<S>))
         .route_layer(from_fn_with_state(

@@ -4,7 +4,8 @@ use utoipa::OpenApi;
 
 use crate::api::{
     agreements, contract, contract_reply, descriptor, grants, introspect, pairing_accept,
-    pairing_look, pairing_withdraw, poke, projects, reports, revocations, sign_outs, usage,
+    pairing_look, pairing_withdraw, poke, projects, provisions, reports, revocations, sign_outs,
+    usage,
 };
 use crate::wire::{NamedSchema, ProjectSchema};
 
@@ -24,6 +25,9 @@ use crate::wire::{NamedSchema, ProjectSchema};
         agreements::agreements,
         contract::contract,
         contract_reply::contract_reply,
+        provisions::order,
+        provisions::plan,
+        provisions::stacks,
         poke::poke,
         reports::reports,
         revocations::revocations,
@@ -97,6 +101,8 @@ mod tests {
                 "/v1/pairings/{id}/withdraw",
                 "/v1/poke",
                 "/v1/projects",
+                "/v1/provisions",
+                "/v1/provisions/plan",
                 "/v1/reports",
                 "/v1/revocations",
                 "/v1/sign-outs/poll",

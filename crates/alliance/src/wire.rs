@@ -6,10 +6,12 @@ mod agreements;
 mod double_option;
 mod operators;
 mod plugin;
+mod provisions;
 
 pub(crate) use self::agreements::*;
 pub(crate) use self::operators::*;
 pub(crate) use self::plugin::*;
+pub(crate) use self::provisions::*;
 
 use serde::{Deserialize, Serialize};
 

@@ -9,7 +9,8 @@ use alliance_peer::request_id::RequestId;
 use alliance_peer::service::Report;
 use alliance_peer::statement::{verify, verify_descriptor};
 use alliance_peer::wire::{
-    GrantsAnswer, GrantsQuestion, Introspection, PairingState, Poll, ProjectQuery, Topic,
+    GrantsAnswer, GrantsQuestion, Introspection, PairingState, PlanQuestion, Poll, ProjectQuery,
+    StacksQuery, Topic,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -137,6 +138,28 @@ async fn every_route_answers_a_partner() {
         ..Poll::default()
     };
     assert_eq!(client.usage(id, 7).await.unwrap().usage, "after 7");
+    let ordered = client.provision(id, "order".into()).await.unwrap();
+    assert_eq!(ordered.stack, None);
+    let busy = client.provision(id, "busy".into()).await.unwrap_err();
+    assert!(
+        matches!(&busy, PeerError::Refused(p) if p.status == 409 && p.code() == "order_conflict"),
+        "{busy}"
+    );
+    let plan = json!({"resources": {"net": {"type": "OS::Neutron::Net"}}});
+    let question = PlanQuestion {
+        project_id: "p1".into(),
+        stack: "web".into(),
+        plan: serde_json::from_value(plan).unwrap(),
+        replace: false,
+    };
+    let planned = client.provision_plan(id, &question).await.unwrap();
+    assert_eq!(planned.changes[0].resource, "net");
+    let query = StacksQuery {
+        project: Some("p1".into()),
+        stack: Some("web".into()),
+    };
+    let stacks = client.stacks(id, &query).await.unwrap().stacks;
+    assert_eq!((&*stacks[0].project_id, &*stacks[0].name), ("p1", "web"));
     let answer = client.sign_outs(id, &poll).await.unwrap();
     assert!(answer.more_available);
     assert_eq!(answer.sets.get("7").map(String::as_str), Some("set"));

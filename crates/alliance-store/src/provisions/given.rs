@@ -106,6 +106,7 @@ fn order(row: &AnyRow) -> Result<GivenOrder> {
         signed: row.text("signed")?,
         at: row.int("given_at")?,
         by: row.text("given_by")?,
+        heard_at: row.maybe_int("heard_at")?,
         refused: row.maybe_text("refused")?,
     })
 }

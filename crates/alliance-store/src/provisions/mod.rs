@@ -38,6 +38,8 @@ pub struct GivenOrder {
     pub at: Seconds,
     /// By whom.
     pub by: String,
+    /// When the host answered.
+    pub heard_at: Option<Seconds>,
     /// Why the host does not carry it out.
     pub refused: Option<String>,
 }

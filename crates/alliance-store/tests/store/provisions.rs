@@ -28,6 +28,7 @@ fn given(id: &str, number: u64) -> GivenOrder {
         signed: "signed".into(),
         at: 5,
         by: "root".into(),
+        heard_at: None,
         refused: None,
     }
 }
@@ -70,8 +71,11 @@ async fn an_order_waits_until_the_host_has_answered(bed: &Bed) -> Outcome {
     provisions.heard("a", Some("no"), 9).await?;
     provisions.heard("a", None, 10).await?;
     assert_eq!(provisions.unheard().await?, [given("b", 8)]);
-    let refused = provisions.given("a").await?.and_then(|one| one.refused);
-    assert_eq!(refused.as_deref(), Some("no"));
+    let given = provisions.given("a").await?.ok_or("no order")?;
+    assert_eq!(
+        (given.heard_at, given.refused.as_deref()),
+        (Some(9), Some("no"))
+    );
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 
 use alliance_core::Seconds;
+use alliance_core::provision::StackState;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -60,6 +61,13 @@ pub(crate) struct AgreementLabels {
     pub state: String,
 }
 
+/// Labels of the count of stacks.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StackLabel {
+    /// As `alliance provision status` names it.
+    state: &'static str,
+}
+
 /// All of them, and the registry that prints them.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -79,6 +87,7 @@ pub(crate) struct Metrics {
     pub rings: Family<RingLabels, Counter>,
     border: Border,
     agreements: Family<AgreementLabels, Gauge>,
+    stacks: Family<StackLabel, Gauge>,
     /// Held while those that are set are printed.
     printing: Mutex<()>,
 }
@@ -156,6 +165,12 @@ impl Metrics {
             "Agreements that have not ended, by how they stand",
             agreements.clone(),
         );
+        let stacks = Family::<StackLabel, Gauge>::default();
+        registry.register(
+            "stacks",
+            "What partners' projects have ordered here, by how it stands",
+            stacks.clone(),
+        );
         Self {
             registry,
             verdicts,
@@ -167,21 +182,29 @@ impl Metrics {
             rings,
             border,
             agreements,
+            stacks,
             printing: Mutex::default(),
         }
     }
 
-    /// The text of `/metrics`, with these partners and so many agreements.
+    /// The text of `/metrics`, with these partners and so many agreements and stacks.
     pub(crate) fn text(
         &self,
         partners: &[PartnerMetrics],
         agreements: &BTreeMap<AgreementLabels, i64>,
+        stacks: &[(StackState, u64)],
     ) -> Result<String, std::fmt::Error> {
         let _printing = self.printing.lock().unwrap_or_else(PoisonError::into_inner);
         self.border.set(partners);
         self.agreements.clear();
         for (labels, count) in agreements {
             self.agreements.get_or_create(labels).set(*count);
+        }
+        self.stacks.clear();
+        for (state, count) in stacks {
+            let state = state.as_str();
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            self.stacks.get_or_create(&StackLabel { state }).set(count);
         }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
@@ -313,18 +336,23 @@ mod tests {
             direction: "given",
             state: "live".into(),
         };
-        let text = metrics.text(&[west], &BTreeMap::from([(given, 2)]))?;
+        let text = metrics.text(
+            &[west],
+            &BTreeMap::from([(given, 2)]),
+            &[(StackState::Running, 3)],
+        )?;
         for line in [
             r#"alliance_partner_reachable{partner="west"} 0"#,
             r#"alliance_partner_hidden{partner="west"} 1"#,
             r#"alliance_partner_last_seen_seconds{partner="west"} 1000"#,
             r#"alliance_partner_descriptor_till_seconds{partner="west"} 2000"#,
             r#"alliance_agreements{direction="given",state="live"} 2"#,
+            r#"alliance_stacks{state="running"} 3"#,
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
         assert!(!text.contains("partner_trust_till_seconds{"));
-        let text = metrics.text(&[], &BTreeMap::new())?;
+        let text = metrics.text(&[], &BTreeMap::new(), &[])?;
         assert!(!text.contains("west") && !text.contains("agreements{"));
         Ok(())
     }

@@ -24,6 +24,7 @@ mod own_catalog;
 mod pairing;
 mod plain;
 mod pokes;
+mod provisioning;
 mod publish;
 mod revalidation;
 mod revocations;
@@ -290,6 +291,7 @@ impl Daemon {
             Arc::clone(&self).follow_guests(),
             Arc::clone(&self).note_sign_outs(),
             Arc::clone(&self).follow_usage(refresh),
+            Arc::clone(&self).follow_orders(),
             Arc::clone(&self).heed_pokes(pokes),
         );
     }

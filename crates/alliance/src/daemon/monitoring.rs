@@ -82,7 +82,9 @@ async fn metrics(State(daemon): State<Arc<Daemon>>) -> Response {
             .entry(AgreementLabels { direction, state })
             .or_default() += 1;
     }
-    match daemon.metrics.text(&partners, &counts) {
+    let stacks = daemon.store.provisions().counts().await;
+    let stacks = stacks.unwrap_or_default();
+    match daemon.metrics.text(&partners, &counts, &stacks) {
         Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

@@ -19,8 +19,9 @@ use alliance_peer::service::{Acceptor, Call, PeerService, Report};
 use alliance_peer::statement::sign;
 use alliance_peer::wire::{
     AgreementsAnswer, ContractAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion,
-    Introspection, MAX_SIGN_OUTS, PairingView, Poll, PollAnswer, ProjectQuery, RevocationsAnswer,
-    Topic, UsageAnswer, UsagePoll,
+    Introspection, MAX_SIGN_OUTS, PairingView, PlanAnswer, PlanQuestion, Poll, PollAnswer,
+    ProjectQuery, ProvisionAnswer, RevocationsAnswer, StacksAnswer, StacksQuery, Topic,
+    UsageAnswer, UsagePoll,
 };
 use alliance_token::Token;
 use uuid::Uuid;
@@ -217,6 +218,18 @@ impl PeerService for FakeHome {
         };
         let revocations = sign(&list, signer.signing_key()).map_err(ApiError::internal)?;
         Ok(RevocationsAnswer { revocations })
+    }
+
+    async fn provision(&self, _: &Call, _: String) -> Result<ProvisionAnswer, ApiError> {
+        Err(ApiError::internal("no orders here"))
+    }
+
+    async fn provision_plan(&self, _: &Call, _: PlanQuestion) -> Result<PlanAnswer, ApiError> {
+        Err(ApiError::internal("no orders here"))
+    }
+
+    async fn stacks(&self, _: &Call, _: StacksQuery) -> Result<StacksAnswer, ApiError> {
+        Err(ApiError::internal("no orders here"))
     }
 
     async fn usage(&self, _: &Call, _: UsagePoll) -> Result<UsageAnswer, ApiError> {
