@@ -116,7 +116,7 @@ fn neutron(kind: Kind) -> Option<(&'static str, &'static str)> {
 }
 
 /// The two ids of what connects two things: its own id is both.
-fn pair<'i>(service: Service, id: &'i str) -> Result<(&'i str, &'i str), ServiceError> {
+fn pair(service: Service, id: &str) -> Result<(&str, &str), ServiceError> {
     id.split_once(':').ok_or_else(|| ServiceError::Unexpected {
         service,
         request: "the journal".to_owned(),

@@ -35,7 +35,8 @@ pub async fn find(session: &Session, wish: &Wish) -> Result<Vec<String>, Service
         }
         Kind::WebImage => {
             let path = ["v2", "images"];
-            let found = session.list(Service::Glance, &path, "images", &[(MARKER, marker)]);
+            let query = [(MARKER, marker)];
+            let found = session.list(Service::Glance, &path, "images", &query);
             Ok(ids(&found.await?, |item| {
                 text(item, MARKER) == Some(marker)
             }))
