@@ -3,7 +3,7 @@
 mod adding;
 mod agreeing;
 #[cfg(test)]
-mod bed;
+pub(crate) mod bed;
 mod border;
 mod budgets;
 mod clock;

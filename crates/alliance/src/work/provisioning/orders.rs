@@ -98,3 +98,96 @@ pub(super) fn require_room(
     let only = asked.into_iter().collect();
     require_within(&only, terms).map_err(|why| why.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use alliance_core::provision::{ORDER_LIFETIME, StackState};
+    use alliance_peer::identity::Identity;
+
+    use super::*;
+    use crate::daemon::bed::{Bed, Failure};
+
+    fn order(home: &CloudId, host: &CloudId, stack: &str) -> ProvisionOrder {
+        ProvisionOrder {
+            iss: home.clone(),
+            aud: host.clone(),
+            iat: now(),
+            exp: now() + ORDER_LIFETIME,
+            jti: "o".into(),
+            number: 1,
+            project: "science".into(),
+            stack: stack.into(),
+            action: Action::Destroy,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_partner_did_not_sign_is_not_carried_out() -> Result<(), Failure> {
+        let [(east, _a), (west, _b)] = Bed::host_and_home().await?;
+        let stack = Stack {
+            id: stack_id(east.id(), west.id(), "science", "web"),
+            home: west.id().clone(),
+            project_id: "science".into(),
+            name: "web".into(),
+            order_id: "o".into(),
+            action: "destroy".into(),
+            signed: String::new(),
+            ordered_at: now(),
+            cancel: None,
+            state: StackState::Ordered,
+            ends_as: None,
+            detail: None,
+            changed_at: now(),
+        };
+        let store = east.store();
+        let wests = order(west.id(), east.id(), "web");
+        let found = verified(
+            store,
+            &stack,
+            &statement::sign(&wests, west.identity().signing_key())?,
+        )
+        .await;
+        assert!(found.is_ok_and(|found| found == wests));
+        let stranger = Identity::ephemeral()?;
+        let other = |stack| order(west.id(), east.id(), stack);
+        for (signed, expected) in [
+            (
+                statement::sign(&wests, east.identity().signing_key())?,
+                "the order is not the partner's",
+            ),
+            (
+                statement::sign(&wests, stranger.signing_key())?,
+                "the order is not the partner's",
+            ),
+            (
+                statement::sign(
+                    &order(west.id(), west.id(), "web"),
+                    west.identity().signing_key(),
+                )?,
+                "the order is not the partner's",
+            ),
+            (
+                statement::sign(&other("db"), west.identity().signing_key())?,
+                "the order is about another stack",
+            ),
+            ("junk".to_owned(), "the order is not the partner's"),
+        ] {
+            let refused = verified(store, &stack, &signed)
+                .await
+                .map_err(|e| e.to_string());
+            assert!(
+                refused.is_err_and(|why| why.starts_with(expected)),
+                "{expected}"
+            );
+        }
+        let unknown = Stack {
+            home: CloudId::from_spki(b"nobody"),
+            ..stack
+        };
+        let refused = verified(store, &unknown, "junk")
+            .await
+            .map_err(|e| e.to_string());
+        assert!(refused.is_err_and(|why| why.contains("no partner any more")));
+        Ok(())
+    }
+}
