@@ -10,14 +10,16 @@ mod orders;
 mod saga;
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
 
 use alliance_cloud::services::Access;
-use alliance_store::{Error, Lease, Store};
+use alliance_store::{Error, Lease, Stack, Store};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use secrecy::SecretString;
+use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::hand::Hands;
@@ -49,25 +51,48 @@ pub(super) async fn run(
         return pending().await;
     };
     let hands = Hands::new(settings);
+    let (found, stacks) = mpsc::channel(1);
+    // Both are always polled: one that waits for the database keeps none of the other's connections.
+    tokio::select! {
+        never = look(store, found) => match never {},
+        ended = act(store, lease, &hands, stacks) => ended,
+    }
+}
+
+/// Looks for orders, and hands over those that there is something to do for, again and again.
+async fn look(store: &Store, found: mpsc::Sender<Stack>) -> Infallible {
     let mut ticks = interval(BEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match store.provisions().open().await {
+            Ok(open) => {
+                for stack in open {
+                    // Who does not take it ends with this.
+                    let _ = found.send(stack).await;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "orders were not looked for; they are at the next beat");
+            }
+        }
+    }
+}
+
+/// Carries orders out, several at once.
+async fn act(
+    store: &Store,
+    lease: &Lease,
+    hands: &Hands,
+    mut stacks: mpsc::Receiver<Stack>,
+) -> anyhow::Result<()> {
     let mut under_way: HashSet<String> = HashSet::new();
     let mut sagas = FuturesUnordered::new();
     loop {
         tokio::select! {
-            _ = ticks.tick() => {
-                let open = match store.provisions().open().await {
-                    Ok(open) => open,
-                    Err(error) => {
-                        tracing::warn!(%error, "orders were not looked for; they are at the next beat");
-                        continue;
-                    }
-                };
-                for stack in open {
-                    if under_way.len() < AT_ONCE && under_way.insert(stack.id.clone()) {
-                        let saga = Saga::new(store, lease, &hands, stack);
-                        sagas.push(saga.carry_out());
-                    }
+            Some(stack) = stacks.recv() => {
+                if under_way.len() < AT_ONCE && under_way.insert(stack.id.clone()) {
+                    sagas.push(Saga::new(store, lease, hands, stack).carry_out());
                 }
             }
             Some((stack_id, ended)) = sagas.next() => {

@@ -180,10 +180,19 @@ async fn grant(
     project_id: &str,
     user_id: &str,
 ) -> Result<(), ServiceError> {
-    let query = [("name", MEMBER)];
-    let roles = admin.list(Service::Keystone, &["roles"], "roles", &query);
-    let roles = roles.await?;
-    let role = roles.first().and_then(|role| role.get("id")?.as_str());
+    // Keystone has no pages.
+    let found = admin.ask(Service::Keystone, Method::GET, &["roles"], None);
+    let found = found.await?;
+    let mut roles = found
+        .get("roles")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let role = roles.find(|role| {
+        role.get("name").and_then(Value::as_str) == Some(MEMBER)
+            && role.get("domain_id").is_none_or(Value::is_null)
+    });
+    let role = role.and_then(|role| role.get("id")?.as_str());
     let role = role.unwrap_or_default();
     let path = ["projects", project_id, "users", user_id, "roles", role];
     let done: Result<Value, _> = admin.ask(Service::Keystone, method, &path, None).await;

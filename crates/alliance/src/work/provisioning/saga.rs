@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
 use alliance_cloud::provisioning::{
@@ -291,8 +292,7 @@ impl<'w> Saga<'w> {
         waiting.retain(|name| !ids.contains_key(*name));
         let mut under_way = FuturesUnordered::new();
         let mut end = None;
-        let mut beats = interval(BEAT);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut fallen = pin!(self.falls(plan));
         loop {
             while end.is_none() && under_way.len() < PARALLEL {
                 let is_free = |name: &&String| {
@@ -321,12 +321,24 @@ impl<'w> Saga<'w> {
                         end = end.or(Some(why));
                     }
                 },
-                _ = beats.tick() => {
-                    if end.is_none() && let Err(why) = self.stands(plan).await {
-                        self.is_over.set(true);
-                        end = Some(why);
-                    }
+                why = &mut fallen, if end.is_none() => {
+                    self.is_over.set(true);
+                    end = Some(why);
                 }
+            }
+        }
+    }
+
+    /// Ends when the order does not stand any more, and says why.
+    async fn falls(&self, plan: &Plan) -> End {
+        let mut beats = interval(BEAT);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            beats.tick().await;
+            match self.stands(plan).await {
+                // A database that is away for a moment says nothing about the order.
+                Ok(()) | Err(End::Database(_)) => {}
+                Err(why) => return why,
             }
         }
     }
