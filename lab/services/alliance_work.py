@@ -1,4 +1,4 @@
-"""`alliance work` of a cloud: what meters the use of its services, and makes what partners order."""
+"""`alliance work` of a cloud: meters the use of its services, and makes what partners order."""
 
 import sqlite3
 import time

@@ -19,6 +19,9 @@ const MEMBER: &str = "member";
 const AGAIN: Duration = Duration::from_secs(2);
 /// How often another login is tried where the last one does not count any more.
 const LOGINS: usize = 5;
+/// How often is asked again what is forbidden: a Neutron that was just started forbids what comes while
+/// it reads its policies.
+const FORBIDDEN: usize = 2;
 
 /// The logins of this process, one for each project that it acts in.
 pub(super) struct Hands {
@@ -111,7 +114,7 @@ impl Hand<'_> {
         deadline: Instant,
         question: impl AsyncFn(&Session) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let mut logins = 0;
+        let (mut logins, mut forbidden) = (0, 0);
         loop {
             let session = Arc::clone(&*self.session.lock().await);
             let fault = match question(&session).await {
@@ -124,6 +127,8 @@ impl Hand<'_> {
             if error.status() == Some(StatusCode::UNAUTHORIZED) && logins < LOGINS {
                 logins += 1;
                 self.log_in_again(&session).await;
+            } else if error.status() == Some(StatusCode::FORBIDDEN) && forbidden < FORBIDDEN {
+                forbidden += 1;
             } else if !error.is_passing() || Instant::now() >= deadline {
                 return Err(fault);
             } else {
