@@ -34,9 +34,9 @@ WHOLE = {
 
 
 @pytest.fixture
-def stack(west, east, ann, shell, tmp_path):
-    """Named after nothing that is there; removed afterwards."""
-    stack = Stack(west, east, ann, tmp_path, "show")
+def stack(west, east, ann, tmp_path, request):
+    """One of the test's own; removed afterwards."""
+    stack = Stack(west, east, ann, tmp_path, request.node.name[-40:])
     yield stack
     stack.does("destroy", status=None)
 

@@ -16,9 +16,9 @@ WHOLE = {"networks": ["net"], "subnets": ["net-subnet"], "servers": ["web"], "vo
 
 
 @pytest.fixture
-def stack(west, east, ann, shell, tmp_path, request):
-    name = f"s{abs(hash(request.node.name)) % 10**8}"
-    stack = Stack(west, east, ann, tmp_path, name)
+def stack(west, east, ann, tmp_path, request):
+    name = request.node.name.translate(str.maketrans("[]", "--"))
+    stack = Stack(west, east, ann, tmp_path, name[-40:])
     stack.plan(**SMALL)
     yield stack
     stack.does("destroy", status=None)
