@@ -85,7 +85,7 @@ resources:
         for (text, part) in [
             ("a: [1", "line"),
             ("a: 1\na: 2", "duplicate"),
-            ("\ta: 1", ""),
+            ("a: {b", ""),
         ] {
             let why = parse(text).err().unwrap_or_default();
             assert!(!why.is_empty() && why.contains(part), "{text:?}: {why}");
