@@ -1,4 +1,4 @@
-"""`alliance work` of a cloud: what meters the use of its services."""
+"""`alliance work` of a cloud: meters the use of its services, and makes what partners order."""
 
 import sqlite3
 import time
@@ -23,7 +23,9 @@ class AllianceWork(Service):
 
     def prepare(self) -> None:
         """Its application credential is made once and kept."""
-        bus, known, secret = (self.folder / name for name in ("bus", "credential", "secret"))
+        names = ("bus", "credential", "secret", "password")
+        bus, known, secret, password = (self.folder / name for name in names)
+        write_secret(password, self.cloud.passwords[self.user] + "\n")
         write_secret(bus, rabbitmq.url(self.cloud) + "\n")
         if not secret.exists():
             made = credentials.application_credential(self.cloud, self.user)
@@ -33,6 +35,7 @@ class AllianceWork(Service):
             "amqp_url_file": str(bus),
             "credential_id": known.read_text(),
             "credential_secret_file": str(secret),
+            "password_file": str(password),
             "region": self.cloud.name,
             "poll": 5,
             **self.cloud.settings.get(self.name, {}).get("work", {}),

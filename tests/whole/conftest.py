@@ -15,7 +15,12 @@ from tests.kit.cloud import Cloud
 from tests.kit.waiting import until
 
 #: What takes long runs with `make nightly` only.
-LONG = ["test_retirement_faults.py", "test_tempest.py", "test_usage_faults.py"]
+LONG = [
+    "test_provisioning_faults.py",
+    "test_retirement_faults.py",
+    "test_tempest.py",
+    "test_usage_faults.py",
+]
 collect_ignore = [] if os.environ.get("ALLIANCE_NIGHTLY") else LONG
 #: A flavor of this run's.
 FLAVOR = {"name": f"f-{secrets.token_hex(4)}", "ram": 64, "disk": 1, "vcpus": 1}

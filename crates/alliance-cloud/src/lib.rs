@@ -8,6 +8,7 @@
 //! - [`operator`]: what the operator's command line makes, with the operator's own rights.
 //! - [`probe`]: whether anything answers at an endpoint.
 //! - [`quotas`]: what its services allow a project.
+//! - [`provisioning`]: what is made, found and removed there for a partner's project.
 //! - [`services`]: its services, as `alliance work` uses them.
 //! - [`token_cache`]: dropping tokens that keystonemiddleware has cached.
 //! - [`versions`]: what versions of their APIs its services have.
@@ -21,6 +22,7 @@ pub mod keystone;
 pub mod metering;
 pub mod operator;
 pub mod probe;
+pub mod provisioning;
 pub mod quotas;
 pub mod services;
 pub mod token_cache;

@@ -128,11 +128,27 @@ impl ServiceError {
 
     /// Whether what was asked for is not there.
     pub fn is_not_found(&self) -> bool {
-        let status = match self {
-            Self::Status { status, .. } => *status,
-            _ => return false,
-        };
-        status == StatusCode::NOT_FOUND
+        self.status() == Some(StatusCode::NOT_FOUND)
+    }
+
+    /// What it answered, if that was a refusal.
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// Whether the same question may be answered later: the service is not reached, fails, or has too
+    /// much to do.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Status { status, .. } => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::Unexpected { .. } | Self::Absent(_) => false,
+        }
     }
 }
 
@@ -142,6 +158,7 @@ pub struct Session {
     http: Client,
     keystone: Url,
     token: SecretString,
+    user_id: String,
     catalog: Vec<(String, Url)>,
 }
 
@@ -152,8 +169,14 @@ struct Login {
 
 #[derive(Deserialize)]
 struct LoginToken {
+    user: LoginUser,
     #[serde(default)]
     catalog: Vec<CatalogService>,
+}
+
+#[derive(Deserialize)]
+struct LoginUser {
+    id: String,
 }
 
 #[derive(Deserialize)]
@@ -176,6 +199,37 @@ impl Access {
     /// # Errors
     /// See [`ServiceError`].
     pub async fn log_in(&self) -> Result<Session, ServiceError> {
+        let body = json!({"auth": {"identity": {
+            "methods": ["application_credential"],
+            "application_credential": {
+                "id": self.credential_id,
+                "secret": self.credential_secret.expose_secret(),
+            },
+        }}});
+        self.log_in_by(&body).await
+    }
+
+    /// Logs the credential's user in to another project, by its password.
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub async fn log_in_to(
+        &self,
+        project_id: &str,
+        user_id: &str,
+        password: &SecretString,
+    ) -> Result<Session, ServiceError> {
+        let body = json!({"auth": {
+            "identity": {
+                "methods": ["password"],
+                "password": {"user": {"id": user_id, "password": password.expose_secret()}},
+            },
+            "scope": {"project": {"id": project_id}},
+        }});
+        self.log_in_by(&body).await
+    }
+
+    async fn log_in_by(&self, body: &Value) -> Result<Session, ServiceError> {
         let service = Service::Keystone;
         let unreachable = |source| ServiceError::Unreachable { service, source };
         // An error means that another part of this program has installed one.
@@ -187,19 +241,12 @@ impl Access {
             .user_agent(concat!("alliance/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(unreachable)?;
-        let body = json!({"auth": {"identity": {
-            "methods": ["application_credential"],
-            "application_credential": {
-                "id": self.credential_id,
-                "secret": self.credential_secret.expose_secret(),
-            },
-        }}});
         let asked = Asked {
             service,
             method: Method::POST,
             path: &["auth", "tokens"],
         };
-        let request = http.post(below(&self.auth_url, asked.path)).json(&body);
+        let request = http.post(below(&self.auth_url, asked.path)).json(body);
         let response = asked.answer(request).await?;
         let token = response.headers().get("x-subject-token");
         let token = token.and_then(|value| value.to_str().ok().map(str::to_owned));
@@ -222,12 +269,18 @@ impl Access {
             http,
             keystone: self.auth_url.clone(),
             token: SecretString::from(token),
+            user_id: login.token.user.id,
             catalog,
         })
     }
 }
 
 impl Session {
+    /// Who is logged in.
+    pub fn user_id(&self) -> &str {
+        &self.user_id
+    }
+
     /// Whether this region has such a service.
     pub fn has(&self, service: Service) -> bool {
         self.base(service).is_ok()

@@ -18,6 +18,7 @@ pub mod keystone_id;
 pub mod label;
 pub mod limits;
 pub mod partner;
+pub mod provision;
 pub mod refusal;
 pub mod region_name;
 pub mod retirement;

@@ -23,6 +23,7 @@ pub(crate) mod pairing_look;
 pub(crate) mod pairing_withdraw;
 pub(crate) mod poke;
 pub(crate) mod projects;
+pub(crate) mod provisions;
 pub(crate) mod reports;
 pub(crate) mod retirements;
 pub(crate) mod revocations;
@@ -51,6 +52,11 @@ pub(crate) fn router<S: PeerService>(service: Arc<S>) -> Router {
         .route(USAGE, post(usage::poll::<S>))
         .route(STANDING, post(standing::standing::<S>))
         .route(RETIREMENTS, post(retirements::poll::<S>))
+        .route(
+            "/v1/provisions",
+            get(provisions::stacks::<S>).post(provisions::order::<S>),
+        )
+        .route("/v1/provisions/plan", post(provisions::plan::<S>))
         .route("/v1/poke", post(poke::poke::<S>))
         .route("/v1/reports", post(reports::reports::<S>))
         .route_layer(from_fn_with_state(

@@ -19,9 +19,10 @@ use crate::tls;
 use crate::wire::{
     AgreementsAnswer, ContractAnswer, ContractReply, DescriptorAnswer, GrantsAnswer,
     GrantsQuestion, IntrospectQuestion, Introspection, MAX_WAIT, PairingAcceptance, PairingView,
-    Poke, Poll, PollAnswer, ProjectQuery, ProjectsAnswer, RETIREMENTS, ReceiptAnswer, ReceiptPoll,
-    RevocationsAnswer, RevocationsQuery, SIGN_OUTS, STANDING, StandingAnswer, StandingQuestion,
-    TokenReport, Topic, USAGE, UsageAnswer, UsagePoll, VersionsQuery,
+    PlanAnswer, PlanQuestion, Poke, Poll, PollAnswer, ProjectQuery, ProjectsAnswer,
+    ProvisionAnswer, ProvisionRequest, RETIREMENTS, ReceiptAnswer, ReceiptPoll, RevocationsAnswer,
+    RevocationsQuery, SIGN_OUTS, STANDING, StacksAnswer, StacksQuery, StandingAnswer,
+    StandingQuestion, TokenReport, Topic, USAGE, UsageAnswer, UsagePoll, VersionsQuery,
 };
 use alliance_token::Token;
 
@@ -331,6 +332,45 @@ impl PeerClient {
             .watch(transport::send_for_nothing(
                 request.timeout(self.deadlines.errand),
             ))
+            .await
+    }
+
+    /// Orders what a project of ours is to have there.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn provision(
+        &self,
+        id: RequestId,
+        order: String,
+    ) -> Result<ProvisionAnswer, PeerError> {
+        let request = self.post(id, "/v1/provisions");
+        self.errand(request.json(&ProvisionRequest { order })).await
+    }
+
+    /// What it would do for a plan.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn provision_plan(
+        &self,
+        id: RequestId,
+        question: &PlanQuestion,
+    ) -> Result<PlanAnswer, PeerError> {
+        let request = self.post(id, "/v1/provisions/plan");
+        self.errand(request.json(question)).await
+    }
+
+    /// How the stacks of our projects are there.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn stacks(
+        &self,
+        id: RequestId,
+        query: &StacksQuery,
+    ) -> Result<StacksAnswer, PeerError> {
+        self.errand(self.get(id, "/v1/provisions").query(query))
             .await
     }
 

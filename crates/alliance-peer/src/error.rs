@@ -116,6 +116,16 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, "agreement_changed", detail)
     }
 
+    /// What is ordered is not allowed here: 403.
+    pub fn not_allowed(why: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "not_allowed", why)
+    }
+
+    /// What is ordered cannot be done as things are: 409.
+    pub fn order_conflict(why: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "order_conflict", why)
+    }
+
     /// The pairing was accepted by somebody else, confirmed, rejected or has expired: 409.
     pub fn pairing_closed(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "pairing_closed", detail)

@@ -4,8 +4,8 @@ use utoipa::OpenApi;
 
 use crate::api::{
     agreements, contract, contract_reply, descriptor, grants, introspect, pairing_accept,
-    pairing_look, pairing_withdraw, poke, projects, reports, retirements, revocations, sign_outs,
-    standing, usage,
+    pairing_look, pairing_withdraw, poke, projects, provisions, reports, retirements, revocations,
+    sign_outs, standing, usage,
 };
 use crate::wire::{NamedSchema, ProjectSchema};
 
@@ -25,6 +25,9 @@ use crate::wire::{NamedSchema, ProjectSchema};
         agreements::agreements,
         contract::contract,
         contract_reply::contract_reply,
+        provisions::order,
+        provisions::plan,
+        provisions::stacks,
         poke::poke,
         reports::reports,
         revocations::revocations,
@@ -101,6 +104,8 @@ mod tests {
                 "/v1/poke",
                 "/v1/projects",
                 "/v1/projects/standing",
+                "/v1/provisions",
+                "/v1/provisions/plan",
                 "/v1/reports",
                 "/v1/retirements/poll",
                 "/v1/revocations",

@@ -15,8 +15,9 @@ use crate::pairing::PairingSecret;
 use crate::request_id::RequestId;
 use crate::wire::{
     AgreementsAnswer, ContractAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion,
-    Introspection, PairingView, Poll, PollAnswer, ProjectQuery, ReceiptAnswer, ReceiptPoll,
-    RevocationsAnswer, StandingAnswer, StandingQuestion, Topic, UsageAnswer, UsagePoll,
+    Introspection, PairingView, PlanAnswer, PlanQuestion, Poll, PollAnswer, ProjectQuery,
+    ProvisionAnswer, ReceiptAnswer, ReceiptPoll, RevocationsAnswer, StacksAnswer, StacksQuery,
+    StandingAnswer, StandingQuestion, Topic, UsageAnswer, UsagePoll,
 };
 
 /// Who asks, and under which id.
@@ -136,6 +137,28 @@ pub trait PeerService: Send + Sync + 'static {
         id: Uuid,
         reply: String,
     ) -> impl Future<Output = Result<(), ApiError>> + Send;
+
+    /// `POST /v1/provisions`: what a project of the caller's is to have here. Nothing of it is verified
+    /// yet.
+    fn provision(
+        &self,
+        call: &Call,
+        order: String,
+    ) -> impl Future<Output = Result<ProvisionAnswer, ApiError>> + Send;
+
+    /// `POST /v1/provisions/plan`: what would be done for it.
+    fn provision_plan(
+        &self,
+        call: &Call,
+        question: PlanQuestion,
+    ) -> impl Future<Output = Result<PlanAnswer, ApiError>> + Send;
+
+    /// `GET /v1/provisions`: how far that is.
+    fn stacks(
+        &self,
+        call: &Call,
+        query: StacksQuery,
+    ) -> impl Future<Output = Result<StacksAnswer, ApiError>> + Send;
 
     /// `POST /v1/poke`: the caller says that these have changed over there. Returns at once.
     fn poke(

@@ -13,9 +13,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 mod answer;
+mod provisions;
 
 pub use answer::{GrantsAnswer, Introspection};
 pub(crate) use answer::{GrantsBody, IntrospectionBody};
+pub use provisions::{
+    PlanAnswer, PlanQuestion, ProvisionAnswer, ProvisionRequest, ResourceReport, StackReport,
+    StacksAnswer, StacksQuery,
+};
 
 /// Longest wait for a pairing to change.
 pub const MAX_WAIT: Duration = Duration::from_secs(30);

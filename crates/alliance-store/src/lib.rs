@@ -21,6 +21,7 @@ mod meta;
 mod pairing;
 mod partners;
 mod project_limits;
+mod provisions;
 mod retirements;
 mod seen_tokens;
 mod sign_outs;
@@ -49,6 +50,7 @@ pub use self::partners::facts::{Facts, StoredDescriptor};
 pub use self::partners::removal::Removal;
 pub use self::partners::{PartnerRecord, Partners};
 pub use self::project_limits::{ProjectLimits, ProjectsLimits};
+pub use self::provisions::{GivenOrder, Provisions, Stack, Step, StepState, Taken, TakenOrder};
 pub use self::retirements::{ItemState, Retirement, RetirementItem, Retirements, StoredReceipt};
 pub use self::seen_tokens::{SeenToken, SeenTokens};
 pub use self::sign_outs::{NewSignOut, NotedSignOut, SignOuts};
@@ -173,6 +175,11 @@ impl Store {
         Usage(&self.database)
     }
 
+    /// What projects want to have at partners, and what partners' projects have here.
+    pub fn provisions(&self) -> Provisions<'_> {
+        Provisions(&self.database)
+    }
+
     /// What only one process may do at a time.
     pub fn leases(&self) -> Leases<'_> {
         Leases(&self.database)
@@ -252,6 +259,8 @@ mod tests {
             require_send(store.usage().received(cloud));
             require_send(store.usage().receive(cloud, &[]));
             require_send(store.usage().outgoing(cloud, 0, 1));
+            require_send(store.provisions().unheard());
+            require_send(store.provisions().stacks(None, None));
             require_send(store.leases().take("", "", 0, 0));
             require_send(store.meta().next_generation());
             require_send(store.audit().list(1));

@@ -15,6 +15,7 @@ mod operator;
 mod output;
 mod partner;
 mod project;
+mod provision;
 mod reason;
 mod region;
 mod retirement;
@@ -99,6 +100,9 @@ enum Command {
     /// Partners' projects, as they are here
     #[command(subcommand)]
     Project(project::ProjectCommand),
+    /// What projects of this cloud have at partners: servers, networks, volumes, images
+    #[command(subcommand)]
+    Provision(provision::ProvisionCommand),
     /// Who of the partners' users is here
     #[command(subcommand)]
     Session(session::SessionCommand),
@@ -167,6 +171,7 @@ impl Cli {
             Command::Agreement(command) => attend(command.run(&daemon, out)),
             Command::Token(command) => attend(command.run(&daemon, out)),
             Command::Project(command) => attend(command.run(&daemon, out)),
+            Command::Provision(command) => attend(command.run(&daemon, out)),
             Command::Session(command) => attend(command.run(&daemon, out)),
             Command::Region(command) => attend(command.run(&daemon, out)),
             Command::Usage(command) => attend(command.run(&daemon, self.format, out)),

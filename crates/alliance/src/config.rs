@@ -260,6 +260,10 @@ section! {
         credential_id: Option<String> = optional(value::word, r#""0123456789abcdef0123456789abcdef""#),
         /// A file that holds nothing but its secret.
         credential_secret_file: Option<PathBuf> = optional(value::absolute_path, r#""/etc/alliance/work/credential-secret""#),
+        /// A file that holds nothing but the password of the user that made the credential. With it,
+        /// what partners order for their projects is made here: the user gives itself role 'member' in
+        /// the project for as long as that takes. Without it: nothing is made, and orders wait.
+        password_file: Option<PathBuf> = optional(value::absolute_path, r#""/etc/alliance/work/password""#),
         /// The region whose services are listed.
         region: String = default(value::word, r#""RegionOne""#),
         /// Which of their endpoints are used: "public", "internal" or "admin".

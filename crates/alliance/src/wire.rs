@@ -6,11 +6,13 @@ mod agreements;
 mod double_option;
 mod operators;
 mod plugin;
+mod provisions;
 mod retirements;
 
 pub(crate) use self::agreements::*;
 pub(crate) use self::operators::*;
 pub(crate) use self::plugin::*;
+pub(crate) use self::provisions::*;
 pub(crate) use self::retirements::*;
 
 use serde::{Deserialize, Serialize};

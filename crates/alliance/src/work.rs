@@ -3,12 +3,14 @@
 //! It meters what partners' projects use here: from the services' notifications as they come, and from
 //! their listings from time to time. What it finds it writes into the database; the daemon signs it and
 //! tells the projects' homes. It sets at the services what agreements allow, and what the daemon has
-//! decided to retire it stops, deletes or starts again.
+//! decided to retire it stops, deletes or starts again. And it carries out what homes have ordered, as far
+//! as the orders are signed by them and agreements allow it.
 
 mod ledger;
 mod limits;
 mod listening;
 mod listings;
+mod provisioning;
 mod retiring;
 
 use std::path::Path;
@@ -25,6 +27,7 @@ use tokio::time::{interval, sleep};
 use uuid::Uuid;
 
 use self::ledger::Ledger;
+use self::provisioning::Settings;
 use crate::config::{Config, read_secret};
 use crate::daemon::{logging, now};
 
@@ -43,6 +46,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     logging::start(&config.log);
     let bus = bus_settings(&config)?;
     let access = access(&config)?;
+    let workshop = workshop(&config, access.as_ref())?;
     if bus.is_none() && access.is_none() {
         bail!(
             "nothing to do: [work] names neither amqp_url_file nor credential_id; see `alliance config sample`"
@@ -59,6 +63,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             cloud_id = %store.cloud(),
             notifications = bus.is_some(),
             listings = access.is_some(),
+            provisioning = workshop.is_some(),
             version = env!("CARGO_PKG_VERSION"),
             "working"
         );
@@ -70,6 +75,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             ended = limits::run(access.clone(), config.work.poll, &store, lease) => ended,
             ended = retiring::run(access.clone(), store.clone(), lease) => ended,
             ended = listings::run(access, config.work.poll, ledger) => ended,
+            ended = provisioning::run(workshop, &store, lease) => ended,
         }
     };
     // Nothing has to be finished: what was not acknowledged comes again.
@@ -154,6 +160,20 @@ fn access(config: &Config) -> anyhow::Result<Option<Access>> {
         region: work.region.clone(),
         interface: work.interface.clone(),
         timeout: config.keystone.timeout.max(Duration::from_secs(30)),
+    }))
+}
+
+/// With what partners' orders are carried out, if that is wanted.
+fn workshop(config: &Config, access: Option<&Access>) -> anyhow::Result<Option<Settings>> {
+    let Some(file) = &config.work.password_file else {
+        return Ok(None);
+    };
+    let Some(access) = access else {
+        bail!("[work] password_file is of no use without credential_id");
+    };
+    Ok(Some(Settings {
+        access: access.clone(),
+        password: secret("password_file", file)?,
     }))
 }
 

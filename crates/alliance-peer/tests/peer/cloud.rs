@@ -1,6 +1,6 @@
 //! A cloud whose daemon answers what a test tells it to.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,6 +9,7 @@ use std::time::Duration;
 use alliance_core::cloud::CloudId;
 use alliance_core::descriptor::Descriptor;
 use alliance_core::partner::{Role, Status};
+use alliance_core::provision::{StackState, changes};
 use alliance_core::refusal::Reason;
 use alliance_core::revocation::RevocationList;
 use alliance_core::statement::{Named, Passport, Project, Statement, TokenFacts};
@@ -22,9 +23,9 @@ use alliance_peer::service::{Acceptor, Call, PeerService, Report};
 use alliance_peer::statement::sign;
 use alliance_peer::wire::{
     AgreementsAnswer, ContractAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion,
-    Introspection, Offer, PairingState, PairingView, Poll, PollAnswer, ProjectQuery, ReceiptAnswer,
-    ReceiptPoll, RevocationsAnswer, StandingAnswer, StandingQuestion, Topic, UsageAnswer,
-    UsagePoll,
+    Introspection, Offer, PairingState, PairingView, PlanAnswer, PlanQuestion, Poll, PollAnswer,
+    ProjectQuery, ProvisionAnswer, ReceiptAnswer, ReceiptPoll, RevocationsAnswer, StackReport,
+    StacksAnswer, StacksQuery, StandingAnswer, StandingQuestion, Topic, UsageAnswer, UsagePoll,
 };
 use alliance_token::Token;
 use tokio::net::TcpListener;
@@ -264,6 +265,44 @@ impl PeerService for Daemon {
         self.note(call);
         Ok(ReceiptAnswer {
             receipt: format!("after {}, {:?}", poll.after, poll.refusal),
+        })
+    }
+
+    async fn provision(&self, call: &Call, order: String) -> Result<ProvisionAnswer, ApiError> {
+        self.note(call);
+        match order.as_str() {
+            "busy" => Err(ApiError::order_conflict("another order is carried out")),
+            _ => Ok(ProvisionAnswer { stack: None }),
+        }
+    }
+
+    async fn provision_plan(
+        &self,
+        call: &Call,
+        question: PlanQuestion,
+    ) -> Result<PlanAnswer, ApiError> {
+        self.note(call);
+        let changes = changes(&question.plan, &BTreeMap::new(), question.replace);
+        Ok(PlanAnswer {
+            changes: changes.unwrap(),
+        })
+    }
+
+    async fn stacks(&self, call: &Call, query: StacksQuery) -> Result<StacksAnswer, ApiError> {
+        self.note(call);
+        let stack = StackReport {
+            id: "s".into(),
+            project_id: query.project.unwrap(),
+            name: query.stack.unwrap(),
+            state: StackState::Complete,
+            action: "apply".into(),
+            order_id: "o".into(),
+            detail: None,
+            changed_at: 5,
+            resources: Vec::new(),
+        };
+        Ok(StacksAnswer {
+            stacks: vec![stack],
         })
     }
 

@@ -9,8 +9,8 @@ use alliance_peer::request_id::RequestId;
 use alliance_peer::service::Report;
 use alliance_peer::statement::{verify, verify_descriptor};
 use alliance_peer::wire::{
-    GrantsAnswer, GrantsQuestion, Introspection, PairingState, Poll, ProjectQuery, ReceiptPoll,
-    StandingQuestion, Topic,
+    GrantsAnswer, GrantsQuestion, Introspection, PairingState, PlanQuestion, Poll, ProjectQuery,
+    ReceiptPoll, StacksQuery, StandingQuestion, Topic,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -149,6 +149,28 @@ async fn every_route_answers_a_partner() {
     };
     let answer = client.receipts(id, &poll_of_receipts).await.unwrap();
     assert_eq!(answer.receipt, "after 7, Some(\"no\")");
+    let ordered = client.provision(id, "order".into()).await.unwrap();
+    assert_eq!(ordered.stack, None);
+    let busy = client.provision(id, "busy".into()).await.unwrap_err();
+    assert!(
+        matches!(&busy, PeerError::Refused(p) if p.status == 409 && p.code() == "order_conflict"),
+        "{busy}"
+    );
+    let plan = json!({"resources": {"net": {"type": "OS::Neutron::Net"}}});
+    let question = PlanQuestion {
+        project_id: "p1".into(),
+        stack: "web".into(),
+        plan: serde_json::from_value(plan).unwrap(),
+        replace: false,
+    };
+    let planned = client.provision_plan(id, &question).await.unwrap();
+    assert_eq!(planned.changes[0].resource, "net");
+    let query = StacksQuery {
+        project: Some("p1".into()),
+        stack: Some("web".into()),
+    };
+    let stacks = client.stacks(id, &query).await.unwrap().stacks;
+    assert_eq!((&*stacks[0].project_id, &*stacks[0].name), ("p1", "web"));
     let answer = client.sign_outs(id, &poll).await.unwrap();
     assert!(answer.more_available);
     assert_eq!(answer.sets.get("7").map(String::as_str), Some("set"));

@@ -25,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0011_usage.sql"),
     include_str!("../../migrations/0012_project_limits.sql"),
     include_str!("../../migrations/0013_retirement.sql"),
+    include_str!("../../migrations/0014_provisioning.sql"),
 ];
 
 /// The schema of this version.

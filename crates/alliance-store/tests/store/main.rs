@@ -16,6 +16,7 @@ mod meta;
 mod opening;
 mod partners;
 mod project_limits;
+mod provisions;
 mod refusals;
 mod retirements;
 mod seen_tokens;

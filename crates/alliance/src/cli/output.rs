@@ -70,6 +70,13 @@ impl Output {
         Ok(())
     }
 
+    /// A result for a program that reads one a line.
+    pub(crate) fn json_line(&mut self, value: &impl Serialize) -> Result<(), serde_json::Error> {
+        let text = serde_json::to_string(value)?;
+        self.results.write(&escape(&text));
+        Ok(())
+    }
+
     /// A remark, on standard error.
     pub(crate) fn say(&mut self, text: impl Display) {
         self.remarks.write(&tame(&text.to_string()));

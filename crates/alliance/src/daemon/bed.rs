@@ -14,7 +14,7 @@ use alliance_peer::identity::Identity;
 use alliance_peer::server::{Limits, serve};
 use alliance_peer::service::PeerService;
 use alliance_peer::statement;
-use alliance_store::{NewInvitation, SeenToken, StoredDescriptor};
+use alliance_store::{NewInvitation, SeenToken, Store, StoredDescriptor};
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -164,6 +164,16 @@ impl Bed {
         let mut ended: Vec<_> = all.filter(|id| host.has_ended(id)).collect();
         ended.sort_unstable();
         ended
+    }
+
+    /// Its database.
+    pub(crate) fn store(&self) -> &Store {
+        &self.daemon.store
+    }
+
+    /// Its keys.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.daemon.identity
     }
 
     /// This cloud's id.

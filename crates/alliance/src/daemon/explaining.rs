@@ -33,7 +33,9 @@ impl Daemon {
     /// If the name of the project or user fits several.
     pub(crate) async fn explain(&self, request: &ExplainRequest) -> Result<Explanation, ApiError> {
         let id = RequestId::random().to_string();
-        let project = self.project_found(request, &id).await?;
+        let project = self
+            .project_found(&request.project, request.project_domain.as_deref(), &id)
+            .await?;
         let project_id = match &project {
             ProjectFound::Some { id, .. } => Some(id.clone()),
             ProjectFound::None | ProjectFound::Unknown(_) => None,
@@ -121,18 +123,15 @@ impl Daemon {
     }
 
     /// The project that is meant: the one of that id, else the one of that name.
-    async fn project_found(
+    pub(super) async fn project_found(
         &self,
-        request: &ExplainRequest,
+        name: &str,
+        domain: Option<&str>,
         request_id: &str,
     ) -> Result<ProjectFound, ApiError> {
-        let domain = request.project_domain.as_deref();
-        let by_name = ProjectQuery::Name {
-            name: &request.project,
-            domain,
-        };
+        let by_name = ProjectQuery::Name { name, domain };
         let mut found = Vec::new();
-        let queries = [ProjectQuery::Id(&request.project), by_name];
+        let queries = [ProjectQuery::Id(name), by_name];
         let skipped = usize::from(domain.is_some());
         for query in queries.into_iter().skip(skipped) {
             match self.keystone.project_standings(query, request_id).await {
@@ -155,7 +154,7 @@ impl Daemon {
                 Err(ApiError::conflict(format!(
                     "{} projects are called {:?}: {}; name the id, or add --project-domain",
                     several.len(),
-                    request.project,
+                    name,
                     ids.join(", ")
                 )))
             }

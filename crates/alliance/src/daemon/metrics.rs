@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 
 use alliance_core::Seconds;
+use alliance_core::provision::StackState;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -67,6 +68,13 @@ pub(crate) struct RetirementLabels {
     pub state: &'static str,
 }
 
+/// Labels of the count of stacks.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StackLabel {
+    /// As `alliance provision status` names it.
+    state: &'static str,
+}
+
 /// All of them, and the registry that prints them.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -87,6 +95,7 @@ pub(crate) struct Metrics {
     border: Border,
     agreements: Family<AgreementLabels, Gauge>,
     retirements: Family<RetirementLabels, Gauge>,
+    stacks: Family<StackLabel, Gauge>,
     /// Held while those that are set are printed.
     printing: Mutex<()>,
 }
@@ -170,6 +179,12 @@ impl Metrics {
             "Partners' projects that are being retired, by how far that is",
             retirements.clone(),
         );
+        let stacks = Family::<StackLabel, Gauge>::default();
+        registry.register(
+            "stacks",
+            "What partners' projects have ordered here, by how it stands",
+            stacks.clone(),
+        );
         Self {
             registry,
             verdicts,
@@ -182,16 +197,18 @@ impl Metrics {
             border,
             agreements,
             retirements,
+            stacks,
             printing: Mutex::default(),
         }
     }
 
-    /// The text of `/metrics`, with these partners and so many agreements and retirements.
+    /// The text of `/metrics`, with these partners and so many agreements, retirements and stacks.
     pub(crate) fn text(
         &self,
         partners: &[PartnerMetrics],
         agreements: &BTreeMap<AgreementLabels, i64>,
         retirements: &BTreeMap<RetirementLabels, i64>,
+        stacks: &[(StackState, u64)],
     ) -> Result<String, std::fmt::Error> {
         let _printing = self.printing.lock().unwrap_or_else(PoisonError::into_inner);
         self.border.set(partners);
@@ -202,6 +219,12 @@ impl Metrics {
         self.retirements.clear();
         for (labels, count) in retirements {
             self.retirements.get_or_create(labels).set(*count);
+        }
+        self.stacks.clear();
+        for (state, count) in stacks {
+            let state = state.as_str();
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            self.stacks.get_or_create(&StackLabel { state }).set(count);
         }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
@@ -337,6 +360,7 @@ mod tests {
             &[west],
             &BTreeMap::from([(given, 2)]),
             &BTreeMap::from([(RetirementLabels { state: "remainder" }, 3)]),
+            &[(StackState::Running, 3)],
         )?;
         for line in [
             r#"alliance_partner_reachable{partner="west"} 0"#,
@@ -345,11 +369,12 @@ mod tests {
             r#"alliance_partner_descriptor_till_seconds{partner="west"} 2000"#,
             r#"alliance_agreements{direction="given",state="live"} 2"#,
             r#"alliance_retirements{state="remainder"} 3"#,
+            r#"alliance_stacks{state="running"} 3"#,
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
         assert!(!text.contains("partner_trust_till_seconds{"));
-        let text = metrics.text(&[], &BTreeMap::new(), &BTreeMap::new())?;
+        let text = metrics.text(&[], &BTreeMap::new(), &BTreeMap::new(), &[])?;
         assert!(!text.contains("west") && !text.contains("agreements{"));
         Ok(())
     }

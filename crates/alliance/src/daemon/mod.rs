@@ -3,7 +3,7 @@
 mod adding;
 mod agreeing;
 #[cfg(test)]
-mod bed;
+pub(crate) mod bed;
 mod billing;
 mod border;
 mod budgets;
@@ -26,6 +26,7 @@ mod own_catalog;
 mod pairing;
 mod plain;
 mod pokes;
+mod provisioning;
 mod publish;
 mod retiring;
 mod revalidation;
@@ -298,6 +299,7 @@ impl Daemon {
             Arc::clone(&self).follow_usage(refresh),
             Arc::clone(&self).follow_retirements(),
             Arc::clone(&self).follow_receipts(refresh),
+            Arc::clone(&self).follow_orders(),
             Arc::clone(&self).heed_pokes(pokes),
         );
     }

@@ -82,9 +82,12 @@ async fn metrics(State(daemon): State<Arc<Daemon>>) -> Response {
             .entry(AgreementLabels { direction, state })
             .or_default() += 1;
     }
+    let retirements = daemon.count_retirements().await;
+    let stacks = daemon.store.provisions().counts().await;
+    let stacks = stacks.unwrap_or_default();
     match daemon
         .metrics
-        .text(&partners, &counts, &daemon.count_retirements().await)
+        .text(&partners, &counts, &retirements, &stacks)
     {
         Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

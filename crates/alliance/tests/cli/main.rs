@@ -12,6 +12,7 @@ mod inviting;
 mod keystone;
 mod partners;
 mod projects;
+mod provisioning;
 mod retirements;
 mod run;
 mod state;

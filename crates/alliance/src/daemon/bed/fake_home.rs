@@ -20,9 +20,9 @@ use alliance_peer::service::{Acceptor, Call, PeerService, Report};
 use alliance_peer::statement::sign;
 use alliance_peer::wire::{
     AgreementsAnswer, ContractAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion,
-    Introspection, MAX_SIGN_OUTS, PairingView, Poll, PollAnswer, ProjectQuery, ReceiptAnswer,
-    ReceiptPoll, RevocationsAnswer, StandingAnswer, StandingQuestion, Topic, UsageAnswer,
-    UsagePoll,
+    Introspection, MAX_SIGN_OUTS, PairingView, PlanAnswer, PlanQuestion, Poll, PollAnswer,
+    ProjectQuery, ProvisionAnswer, ReceiptAnswer, ReceiptPoll, RevocationsAnswer, StacksAnswer,
+    StacksQuery, StandingAnswer, StandingQuestion, Topic, UsageAnswer, UsagePoll,
 };
 use alliance_token::Token;
 use uuid::Uuid;
@@ -248,6 +248,18 @@ impl PeerService for FakeHome {
 
     async fn receipts(&self, _: &Call, _: ReceiptPoll) -> Result<ReceiptAnswer, ApiError> {
         Err(ApiError::internal("no receipts here"))
+    }
+
+    async fn provision(&self, _: &Call, _: String) -> Result<ProvisionAnswer, ApiError> {
+        Err(ApiError::internal("no orders here"))
+    }
+
+    async fn provision_plan(&self, _: &Call, _: PlanQuestion) -> Result<PlanAnswer, ApiError> {
+        Err(ApiError::internal("no orders here"))
+    }
+
+    async fn stacks(&self, _: &Call, _: StacksQuery) -> Result<StacksAnswer, ApiError> {
+        Err(ApiError::internal("no orders here"))
     }
 
     async fn usage(&self, _: &Call, _: UsagePoll) -> Result<UsageAnswer, ApiError> {

@@ -264,7 +264,7 @@ impl Daemon {
     }
 
     /// A statement of ours for a partner, by the key that the partner knows now.
-    fn current<T>(
+    pub(crate) fn current<T>(
         &self,
         own: &[Jwk],
         partner: &CloudId,

@@ -10,6 +10,7 @@ mod keystones;
 mod partners;
 mod problem;
 mod projects;
+mod provisions;
 mod regions;
 mod retirements;
 mod sessions;
@@ -73,6 +74,11 @@ pub(crate) fn router(daemon: Arc<Daemon>, admins: AdminUids) -> Router {
         .route("/v1/agreements/{id}/end", post(agreements::end_by_id))
         .route("/v1/projects", get(projects::list))
         .route("/v1/projects/limits", get(projects::limits))
+        .route(
+            "/v1/provisions",
+            get(provisions::stacks).post(provisions::order),
+        )
+        .route("/v1/provisions/plan", post(provisions::plan))
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/usage", get(usage::sums))
         .route("/v1/usage/records", get(usage::records))

@@ -12,8 +12,9 @@ use alliance_peer::pairing::PairingSecret;
 use alliance_peer::service::{Acceptor, Call, PeerService, Report};
 use alliance_peer::wire::{
     AgreementsAnswer, ContractAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion,
-    Introspection, Offer, PairingView, Poll, PollAnswer, ProjectQuery, ReceiptAnswer, ReceiptPoll,
-    RevocationsAnswer, StandingAnswer, StandingQuestion, Topic, UsageAnswer, UsagePoll,
+    Introspection, Offer, PairingView, PlanAnswer, PlanQuestion, Poll, PollAnswer, ProjectQuery,
+    ProvisionAnswer, ReceiptAnswer, ReceiptPoll, RevocationsAnswer, StacksAnswer, StacksQuery,
+    StandingAnswer, StandingQuestion, Topic, UsageAnswer, UsagePoll,
 };
 use alliance_token::Token;
 use data_encoding::HEXLOWER;
@@ -35,6 +36,16 @@ impl PeerSide {
             .by_cloud(&call.caller)
             .map(Arc::clone)
             .ok_or_else(|| ApiError::refused(Reason::UnknownPartner))
+    }
+
+    /// The caller, if its users may come here.
+    fn guest(&self, call: &Call) -> Result<Arc<Known>, ApiError> {
+        let known = self.known(call)?;
+        if known.partner.role.is_guest() {
+            Ok(known)
+        } else {
+            Err(ApiError::refused(Reason::NotAGuest))
+        }
     }
 
     /// The caller, if it may ask about our users.
@@ -114,10 +125,7 @@ impl PeerService for PeerSide {
     }
 
     async fn usage(&self, call: &Call, poll: UsagePoll) -> Result<UsageAnswer, ApiError> {
-        let known = self.known(call)?;
-        if !known.partner.role.is_guest() {
-            return Err(ApiError::refused(Reason::NotAGuest));
-        }
+        let known = self.guest(call)?;
         self.0.tell_usage(&known, poll.after, call.request_id).await
     }
 
@@ -185,6 +193,28 @@ impl PeerService for PeerSide {
         // What was stored must count, also if the caller goes away.
         let heard = tokio::spawn(async move { daemon.hear_reply(&known, id, reply).await });
         heard.await.map_err(ApiError::internal)?
+    }
+
+    async fn provision(&self, call: &Call, order: String) -> Result<ProvisionAnswer, ApiError> {
+        let known = self.guest(call)?;
+        let daemon = Arc::clone(&self.0);
+        // What was stored must be told, also if the caller goes away.
+        let taken = tokio::spawn(async move { daemon.take_order(&known, order).await });
+        taken.await.map_err(ApiError::internal)?
+    }
+
+    async fn provision_plan(
+        &self,
+        call: &Call,
+        question: PlanQuestion,
+    ) -> Result<PlanAnswer, ApiError> {
+        let known = self.guest(call)?;
+        self.0.plan_here(&known, &question).await
+    }
+
+    async fn stacks(&self, call: &Call, query: StacksQuery) -> Result<StacksAnswer, ApiError> {
+        let known = self.guest(call)?;
+        self.0.stacks_here(&known, &query).await
     }
 
     async fn poke(&self, call: &Call, _changed: BTreeSet<Topic>) -> Result<(), ApiError> {

@@ -1,0 +1,172 @@
+//! What home orders of a host.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::plan::Plan;
+use crate::Seconds;
+use crate::cloud::CloudId;
+use crate::statement::said_to_one;
+
+/// How long an order may wait until it is begun. Seconds.
+pub const ORDER_LIFETIME: Seconds = 86_400;
+/// Longest name of a stack, in bytes.
+const MAX_NAME: usize = 64;
+
+/// Home's word that a host is to make, change or remove what a project has there. What one plan makes is
+/// a *stack*, and has a name in its project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProvisionOrder {
+    /// Home.
+    pub iss: CloudId,
+    /// The host.
+    pub aud: CloudId,
+    /// When it was given, seconds.
+    pub iat: Seconds,
+    /// Until when it may be begun, seconds.
+    pub exp: Seconds,
+    /// Unique (UUID): whoever hears it twice has heard it once.
+    pub jti: String,
+    /// Later orders for a stack have greater numbers; milliseconds since the epoch, about.
+    pub number: u64,
+    /// The project's id at home.
+    pub project: String,
+    /// The stack's name.
+    pub stack: String,
+    /// What is ordered.
+    #[serde(flatten)]
+    pub action: Action,
+}
+
+said_to_one!(ProvisionOrder, "alliance-provision+jwt", at most 64 << 10);
+
+/// What is ordered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Action {
+    /// Make the stack as the plan says.
+    Apply {
+        /// What.
+        plan: Plan,
+        /// Whether resources may be deleted and made again where the plan has changed.
+        #[serde(default)]
+        replace: bool,
+    },
+    /// Remove all of it.
+    Destroy,
+    /// Give up the apply that is under way, and remove what it made.
+    Cancel,
+}
+
+impl Action {
+    /// Its name in tables.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Apply { .. } => "apply",
+            Self::Destroy => "destroy",
+            Self::Cancel => "cancel",
+        }
+    }
+}
+
+/// How a stack is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StackState {
+    /// The host has the order, and has not begun.
+    Ordered,
+    /// It is being made, changed or removed.
+    Running,
+    /// What was made is being removed, since something failed or it was cancelled.
+    Undoing,
+    /// It is as the plan says.
+    Complete,
+    /// The order was not carried out; what it made is gone, unless said otherwise.
+    Failed,
+    /// The same, because home wanted it so.
+    Cancelled,
+    /// Nothing is left of it.
+    Destroyed,
+}
+
+impl StackState {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Ordered,
+        Self::Running,
+        Self::Undoing,
+        Self::Complete,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Destroyed,
+    ];
+
+    /// Its name in tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ordered => "ordered",
+            Self::Running => "running",
+            Self::Undoing => "undoing",
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Destroyed => "destroyed",
+        }
+    }
+
+    /// Whether the host still works on it.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Ordered | Self::Running | Self::Undoing)
+    }
+}
+
+impl fmt::Display for StackState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for StackState {
+    type Err = UnknownState;
+
+    fn from_str(text: &str) -> Result<Self, UnknownState> {
+        let found = Self::ALL.into_iter().find(|state| state.as_str() == text);
+        found.ok_or_else(|| UnknownState(text.to_owned()))
+    }
+}
+
+/// No stack is so.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is no state of a stack")]
+pub struct UnknownState(String);
+
+/// The id of a stack, which both sides compute.
+pub fn stack_id(host: &CloudId, home: &CloudId, project_id: &str, name: &str) -> String {
+    let text = format!("stack:{host}:{home}:{project_id}:{name}");
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes()).to_string()
+}
+
+/// What is written at a resource, so that it is found again.
+pub fn marker(stack_id: &str, resource: &str) -> String {
+    format!("alliance:{stack_id}/{resource}")
+}
+
+/// A name that no stack may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected a name of 1 to {MAX_NAME} letters, digits, '-', '_' or '.'")]
+pub struct BadName;
+
+/// Checks the name of a stack.
+///
+/// # Errors
+/// [`BadName`].
+pub fn require_name(name: &str) -> Result<(), BadName> {
+    let is_fine = (1..=MAX_NAME).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    if is_fine { Ok(()) } else { Err(BadName) }
+}

@@ -1,0 +1,155 @@
+"""Orders of west, and what goes wrong at east meanwhile: at the end each stack is whole or gone.
+Takes long: `make nightly`."""
+
+import json
+
+import pytest
+
+from tests.kit.waiting import until
+from tests.whole.conftest import FLAVOR
+from tests.whole.provisioning import LATEST, Stack, network, server, volume
+
+pytestmark = pytest.mark.usefixtures("network")
+
+SMALL = {**network("net", "10.30.0.0/24"), "web": server("net"), "data": volume()}
+WHOLE = {"networks": ["net"], "subnets": ["net-subnet"], "servers": ["web"], "volumes": ["data"]}
+
+
+@pytest.fixture
+def stack(west, east, ann, tmp_path, request):
+    name = request.node.name.translate(str.maketrans("[]", "--"))
+    stack = Stack(west, east, ann, tmp_path, name[-40:])
+    stack.plan(**SMALL)
+    yield stack
+    stack.does("destroy", status=None)
+    assert not stack.there()
+
+
+@pytest.mark.parametrize("resource", SMALL)
+def test_a_kill_at_each_step_leaves_nothing_twice(east, stack, resource):
+    with stack.under_way("apply") as applying:
+        until(lambda: stack.resources().get(resource) in ("started", "done"), "begun", deadline=60)
+        with east.started_after("alliance-work"):
+            east.kill("alliance-work")
+        _, complaints = applying.communicate(timeout=LATEST)
+    assert applying.returncode == 0, complaints
+    assert stack.there() == WHOLE
+    with stack.under_way("destroy") as destroying:
+        until(lambda: "removing" in stack.resources().values(), "begun", deadline=60)
+        with east.started_after("alliance-work"):
+            east.kill("alliance-work")
+        _, complaints = destroying.communicate(timeout=LATEST)
+    assert destroying.returncode == 0, complaints
+    assert not stack.there()
+
+
+def test_a_kill_while_it_is_undone_is_undone_to_the_end(east, stack):
+    stack.plan(**SMALL, bad=server("net", image="no-such-image"))
+    with stack.under_way("apply") as applying:
+        until(lambda: stack.state() == "undoing", "it is being undone", deadline=LATEST)
+        with east.started_after("alliance-work"):
+            east.kill("alliance-work")
+        applying.communicate(timeout=LATEST)
+    assert applying.returncode == 1
+    assert stack.state() == "failed"
+    assert not stack.there()
+
+
+def test_what_cannot_be_made_leaves_what_was_there_before(stack):
+    stack.does("apply")
+    stack.plan(**SMALL, more={"type": "OS::Neutron::Net"}, bad=server("net", image="no-such"))
+    failed = stack.does("apply", status=1)
+    assert 'bad: image "no-such" is not there' in failed.stderr
+    assert stack.there() == WHOLE
+    assert set(stack.resources().values()) == {"done"}
+
+
+def test_more_than_the_agreement_grants_is_refused_before_anything_is_made(west, east, ann, stack):
+    agreed = [one for one in east.told("agreement", "list") if one["projects"] == ann.project.id]
+    agreement = agreed[0]["id"]
+    east.ordered("agreement", "change", agreement, "--quota", "gigabytes=1")
+    try:
+        stack.plan(data=volume(2))
+        refused = stack.does("apply", status=1)
+        assert "asks for 2 gigabytes, the agreement grants 1" in refused.stderr
+        assert stack.report() is None
+    finally:
+        east.ordered("agreement", "change", agreement, "--quota", "gigabytes=none")
+
+
+def test_two_names_that_clash_are_told_apart_by_the_service(shell, stack):
+    shell.openstack("east", "network create twice")
+    shell.openstack("east", "network create twice")
+    web = {"type": "OS::Nova::Server", "properties": {"flavor": FLAVOR["name"], "image": "img"}}
+    web["properties"]["networks"] = [{"network": "twice"}]
+    stack.plan(web=web)
+    failed = stack.does("apply", status=1)
+    assert 'web: several networks are called "twice": name the id' in failed.stderr
+    assert not stack.there()
+
+
+def test_two_applies_at_once_make_one(stack):
+    with stack.under_way("apply") as first, stack.under_way("apply") as second:
+        for applying in (first, second):
+            _, complaints = applying.communicate(timeout=LATEST)
+            assert applying.returncode == 0, complaints
+    assert stack.there() == WHOLE
+
+
+def test_another_plan_waits_for_the_one_under_way(stack):
+    stack.does("apply", "--no-wait")
+    stack.plan(data=volume())
+    refused = stack.does("apply", status=1)
+    assert "another order for the stack is being carried out" in refused.stderr
+    stack.ends("complete")
+    stack.does("apply")
+    assert stack.there() == {"volumes": ["data"]}
+
+
+def test_what_is_cancelled_is_gone(stack):
+    with stack.under_way("apply") as applying:
+        until(lambda: "started" in stack.resources().values(), "it has begun", deadline=60)
+        cancelled = stack.does("cancel", status=None)
+        assert "cancelled" in cancelled.stdout
+        applying.communicate(timeout=LATEST)
+    assert stack.state() == "cancelled"
+    assert not stack.there()
+
+
+def test_a_changed_property_is_replaced_if_that_is_wanted(stack):
+    stack.does("apply")
+    before = {one["resource"]: one["id"] for one in stack.report()["resources"]}
+    stack.plan(**{**SMALL, "data": volume(2)})
+    refused = stack.does("apply", status=1)
+    assert "data: size: has changed" in refused.stderr
+    stack.does("apply", "--replace")
+    after = {one["resource"]: one["id"] for one in stack.report()["resources"]}
+    assert {name for name in before if before[name] != after[name]} == {"data"}
+    assert stack.there() == WHOLE
+
+
+@pytest.mark.parametrize("service", ["nova", "neutron", "cinder", "rabbitmq"])
+def test_a_service_that_is_away_for_a_while_is_waited_for(east, stack, service):
+    with stack.under_way("apply") as applying:
+        with east.stopped(service):
+            until(lambda: stack.state() == "running", "it has begun", deadline=60)
+        said, complaints = applying.communicate(timeout=LATEST)
+    assert applying.returncode in (0, 1), complaints
+    ended = json.loads(said.splitlines()[-1])["state"]
+    # A server that Nova began without its message bus ends in ERROR: then all is taken back.
+    assert stack.there() == (WHOLE if ended == "complete" else {})
+
+
+def test_an_agreement_that_ends_in_the_middle_takes_it_back(west, east, ann, stack):
+    resources = {f"web-{number}": server("net") for number in range(12)}
+    stack.plan(**network("net", "10.30.0.0/24"), **resources)
+    with stack.under_way("apply") as applying:
+        until(lambda: "done" in stack.resources().values(), "it has begun", deadline=60)
+        east.end("west", ann.project.id)
+        try:
+            applying.communicate(timeout=LATEST)
+            assert stack.state() == "failed"
+            assert "no agreement" in stack.report()["detail"]
+            assert not stack.there()
+        finally:
+            east.agree("west", ann.project, ("member", "reader"))
