@@ -5,6 +5,7 @@ use alliance_core::cloud::CloudId;
 use sqlx::any::AnyRow;
 
 use super::{GivenOrder, Provisions};
+use crate::database::fault::Fault;
 use crate::database::retrying;
 use crate::database::row::Columns;
 use crate::error::Result;
@@ -27,13 +28,13 @@ impl Provisions<'_> {
         Ok(last.unsigned_abs() + 1)
     }
 
-    /// Stores an order. Two of one number for a stack are refused.
+    /// Stores an order. `false`: another one for the stack has that number.
     ///
     /// # Errors
     /// The database's.
-    pub async fn give(self, order: &GivenOrder) -> Result<()> {
+    pub async fn give(self, order: &GivenOrder) -> Result<bool> {
         retrying(|| async {
-            sqlx::query(
+            let stored = sqlx::query(
                 "INSERT INTO provision_orders (id, cloud_id, project_id, stack, number, action, signed, given_at, given_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .bind(order.id.as_str())
@@ -46,8 +47,12 @@ impl Provisions<'_> {
             .bind(order.at)
             .bind(order.by.as_str())
             .execute(self.0.pool())
-            .await?;
-            Ok(())
+            .await;
+            match stored {
+                Ok(_) => Ok(true),
+                Err(error) if Fault::of(&error) == Fault::Unique => Ok(false),
+                Err(error) => Err(error.into()),
+            }
         })
         .await
     }

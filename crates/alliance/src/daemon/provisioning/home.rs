@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use alliance_core::cloud::CloudId;
 use alliance_core::explanation::ProjectFound;
 use alliance_core::provision::{Action, ORDER_LIFETIME, Plan, ProvisionOrder, read, require_name};
 use alliance_peer::client::{PeerClient, PeerError};
@@ -61,38 +62,8 @@ impl Daemon {
         let project_id = self
             .own_project(&target.project, target.project_domain.as_deref())
             .await?;
-        let (host, provisions) = (&known.partner.cloud_id, self.store.provisions());
-        let least = provisions
-            .next_number(host, &project_id, &request.name)
-            .await?;
-        let at = Timestamp::now();
-        let millis = u64::try_from(at.as_millisecond()).unwrap_or_default();
-        let order = ProvisionOrder {
-            iss: self.identity.cloud_id().clone(),
-            aud: host.clone(),
-            iat: at.as_second(),
-            exp: at.as_second() + ORDER_LIFETIME,
-            jti: Uuid::new_v4().to_string(),
-            number: least.max(millis),
-            project: project_id.clone(),
-            stack: request.name.clone(),
-            action,
-        };
-        let signed = statement::sign(&order, self.identity.signing_key());
-        let given = GivenOrder {
-            id: order.jti,
-            host: host.clone(),
-            project_id: project_id.clone(),
-            stack: order.stack,
-            number: order.number,
-            action: order.action.as_str().to_owned(),
-            signed: signed.context("signing an order")?,
-            at: order.iat,
-            by: by.to_owned(),
-            heard_at: None,
-            refused: None,
-        };
-        provisions.give(&given).await?;
+        let place = (&known.partner.cloud_id, &*project_id, &*request.name);
+        let given = self.give_order(place, &action, by).await?;
         let name = &known.partner.name;
         let action = format!("provision.{}", given.action);
         let detail = format!("{} of {project_id}: {}", given.stack, given.id);
@@ -112,6 +83,50 @@ impl Daemon {
             Told::Later(why) => view.detail = Some(why),
         }
         Ok(view)
+    }
+
+    /// Signs and stores an order.
+    async fn give_order(
+        &self,
+        (host, project_id, stack): (&CloudId, &str, &str),
+        action: &Action,
+        by: &str,
+    ) -> anyhow::Result<GivenOrder> {
+        let provisions = self.store.provisions();
+        loop {
+            let least = provisions.next_number(host, project_id, stack).await?;
+            let at = Timestamp::now();
+            let millis = u64::try_from(at.as_millisecond()).unwrap_or_default();
+            let order = ProvisionOrder {
+                iss: self.identity.cloud_id().clone(),
+                aud: host.clone(),
+                iat: at.as_second(),
+                exp: at.as_second() + ORDER_LIFETIME,
+                jti: Uuid::new_v4().to_string(),
+                number: least.max(millis),
+                project: project_id.to_owned(),
+                stack: stack.to_owned(),
+                action: action.clone(),
+            };
+            let signed = statement::sign(&order, self.identity.signing_key());
+            let given = GivenOrder {
+                id: order.jti,
+                host: host.clone(),
+                project_id: order.project,
+                stack: order.stack,
+                number: order.number,
+                action: order.action.as_str().to_owned(),
+                signed: signed.context("signing an order")?,
+                at: order.iat,
+                by: by.to_owned(),
+                heard_at: None,
+                refused: None,
+            };
+            // Another one at the same moment has the number.
+            if provisions.give(&given).await? {
+                return Ok(given);
+            }
+        }
     }
 
     /// What a host would do for a plan.

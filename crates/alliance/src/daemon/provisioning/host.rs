@@ -76,9 +76,12 @@ impl Daemon {
             }
             Ok(Taken::Known) => {}
             Ok(Taken::Old) => {
-                return Err(ApiError::order_conflict(
-                    "a later order for the stack was given",
-                ));
+                let last = provisions.stack(&id).await.map_err(ApiError::internal)?;
+                if !last.is_some_and(|last| self.is_the_same(known, &last, &order.action)) {
+                    return Err(ApiError::order_conflict(
+                        "a later order for the stack was given",
+                    ));
+                }
             }
             Ok(Taken::Nothing) => return Ok(ProvisionAnswer { stack: None }),
             Ok(Taken::Busy(with)) if !self.is_the_same(known, &with, &order.action) => {

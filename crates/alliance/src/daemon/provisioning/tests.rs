@@ -100,6 +100,7 @@ async fn a_host_takes_orders_in_that_an_agreement_allows_one_at_a_time() -> Outc
     // The same again, by the same order and by another.
     assert_eq!(said(&east, &west, &new(2, disk(2)?)).await?, waiting);
     assert_eq!(said(&east, &west, &new(3, disk(2)?)).await?, waiting);
+    assert_eq!(said(&east, &west, &new(1, disk(2)?)).await?, waiting);
     let busy = said(&east, &west, &new(4, disk(1)?)).await?;
     assert!(busy.starts_with("order_conflict: another order"), "{busy}");
     let old = said(&east, &west, &new(1, disk(1)?)).await?;
@@ -186,7 +187,7 @@ async fn home_tells_the_host_until_it_has_answered() -> Outcome {
             heard_at: None,
             refused: None,
         };
-        west.daemon.store.provisions().give(&given).await?;
+        assert!(west.daemon.store.provisions().give(&given).await?);
         Ok::<_, Failure>(())
     };
     give(1, disk(1)?).await?;
