@@ -121,6 +121,22 @@ impl Retirements<'_> {
             .transpose()
     }
 
+    /// Whether a project of a partner's is being retired, or restored.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn is_under_way(self, cloud_id: &CloudId, project_id: &str) -> Result<bool> {
+        let row = sqlx::query(
+            "SELECT id FROM retirements
+                WHERE cloud_id = ? AND project_id = ? AND live_key IS NOT NULL LIMIT 1",
+        )
+        .bind(cloud_id.as_str())
+        .bind(project_id)
+        .fetch_optional(self.0.pool())
+        .await?;
+        Ok(row.is_some())
+    }
+
     /// What is to be done from now on, in place of `before`. False if somebody has changed that
     /// meanwhile.
     ///

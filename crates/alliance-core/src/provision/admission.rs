@@ -16,6 +16,9 @@ pub enum NotAllowed {
     /// Nothing covers the project.
     #[error("no agreement of this cloud covers the project now")]
     NoAgreement,
+    /// It is on its way out.
+    #[error("the project is being retired here")]
+    Retiring,
     /// Its users could not do it either.
     #[error("the agreement does not grant the role member, which provisioning needs")]
     Role,

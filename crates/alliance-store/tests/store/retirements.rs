@@ -83,12 +83,14 @@ async fn a_project_is_retired_once_at_a_time(bed: &Bed) -> Outcome {
             .begin("other", &west, "q", &first.plan, 11)
             .await?
     );
+    assert!(retirements.is_under_way(&west, "p").await?);
     let over = Plan {
         phase: Phase::Restored,
         ..first.plan
     };
     assert!(retirements.replan(&first, &over, 12).await?);
     assert_eq!(found(&store).await?.ended_at, Some(12));
+    assert!(!retirements.is_under_way(&west, "p").await?);
     assert!(
         retirements
             .begin("again", &west, "p", &first.plan, 13)

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use alliance_core::keystone_id::is_foreign_id;
 use alliance_core::provision::{
-    Action, Node, ORDER_LIFETIME, Plan, ProvisionOrder, allow, changes, require_name, stack_id,
+    Action, Node, NotAllowed, ORDER_LIFETIME, Plan, ProvisionOrder, allow, changes, require_name,
+    stack_id,
 };
 use alliance_core::refusal::Reason;
 use alliance_core::{CLOCK_SKEW, Seconds};
@@ -47,7 +48,7 @@ impl Daemon {
         require_timely(&order, now())?;
         require_place(&order.project, &order.stack)?;
         if let Action::Apply { plan, .. } = &order.action {
-            self.require_allowed(known, &order.project, plan)?;
+            self.require_allowed(known, &order.project, plan).await?;
         }
         let id = stack_id(own, &known.partner.cloud_id, &order.project, &order.stack);
         let taken = TakenOrder {
@@ -111,7 +112,8 @@ impl Daemon {
         question: &PlanQuestion,
     ) -> Result<PlanAnswer, ApiError> {
         require_place(&question.project_id, &question.stack)?;
-        self.require_allowed(known, &question.project_id, &question.plan)?;
+        self.require_allowed(known, &question.project_id, &question.plan)
+            .await?;
         let (own, home) = (self.identity.cloud_id(), &known.partner.cloud_id);
         let id = stack_id(own, home, &question.project_id, &question.stack);
         let steps = self.store.provisions().steps(&id).await;
@@ -148,12 +150,18 @@ impl Daemon {
 
     /// Whether this cloud lets a partner's project have what a plan asks for. `alliance work` looks
     /// again before it makes anything.
-    fn require_allowed(
+    async fn require_allowed(
         &self,
         known: &Known,
         project_id: &str,
         plan: &Plan,
     ) -> Result<(), ApiError> {
+        let retirements = self.store.retirements();
+        let home = &known.partner.cloud_id;
+        let is_under_way = retirements.is_under_way(home, project_id).await;
+        if is_under_way.map_err(ApiError::internal)? {
+            return Err(ApiError::not_allowed(NotAllowed::Retiring.to_string()));
+        }
         let region = self.config.keystone.region.as_deref();
         let allowed = allow(Some(plan), &known.given, (project_id, region), now());
         match allowed {

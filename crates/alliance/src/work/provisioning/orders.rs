@@ -1,7 +1,9 @@
 //! Whether what is in the database was ordered by whom it says, and is allowed.
 
 use alliance_core::cloud::CloudId;
-use alliance_core::provision::{Action, Plan, ProvisionOrder, allow, require_within, stack_id};
+use alliance_core::provision::{
+    Action, NotAllowed, Plan, ProvisionOrder, allow, require_within, stack_id,
+};
 use alliance_core::terms::{Resource, Terms};
 use alliance_peer::statement;
 use alliance_store::{Stack, Store};
@@ -75,6 +77,9 @@ pub(super) async fn allowed(
     project_id: &str,
     (plan, region): (&Plan, &str),
 ) -> Result<Terms, Refused> {
+    if store.retirements().is_under_way(home, project_id).await? {
+        return Err(Refused::For(NotAllowed::Retiring.to_string()));
+    }
     let given = store.agreements().live(home, now()).await?;
     let place = (project_id, Some(region));
     match allow(Some(plan), &given, place, now()) {
