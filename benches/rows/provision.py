@@ -1,5 +1,5 @@
-"""Ten servers at the host, ordered at home and made by somebody of the host's own; and what it takes
-to clear a project away."""
+"""Ten servers at the host, ordered at home and made by somebody of the host's own; and what it
+takes to clear a project away."""
 
 from __future__ import annotations
 
