@@ -259,6 +259,12 @@ impl Host {
         self.book.projects.note_next(cloud_id, project_id);
     }
 
+    /// A partner's project is here, though perhaps none of its users has been.
+    pub(crate) fn note_prepared(&self, cloud_id: &CloudId, project: &Project) {
+        self.book.projects.is_called(cloud_id, project);
+        self.book.projects.saw(cloud_id, &project.id, now());
+    }
+
     /// Writes what is new of them.
     ///
     /// # Errors

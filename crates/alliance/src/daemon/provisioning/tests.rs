@@ -62,6 +62,7 @@ fn order(home: &CloudId, host: &CloudId, number: u64, action: Action) -> Provisi
         jti: format!("order {number}"),
         number,
         project: "science".into(),
+        called: None,
         stack: "web".into(),
         action,
     }
