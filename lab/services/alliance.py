@@ -55,6 +55,11 @@ class Alliance(Service):
         what = f"alliance {' '.join(words)} at {self.cloud.name}"
         return json.loads(run(command, what, env=base_settings(), timeout=timeout))
 
+    @property
+    def _often(self) -> dict[str, int]:
+        """Where there is usage to fetch, it is fetched as often as the services are listed."""
+        return {"refresh": 5} if "messages" in self.cloud.parts else {}
+
     def text(self, **more: dict) -> str:
         """Its configuration, with `more` sections."""
         cloud, peer = self.cloud, f"127.0.0.1:{self.port}"
@@ -76,7 +81,7 @@ class Alliance(Service):
                 "jws_public_keys": str(cloud.jws_keys.public),
                 "pki_certificates": str(cloud.pki_keys.certificates),
             },
-            "catalog": {"allow_http": True},
+            "catalog": {"allow_http": True, **self._often},
             "services": {"memcached": [f"127.0.0.1:{cloud.ports['memcached']}"]},
             "log": {"format": "json"},
             **more,

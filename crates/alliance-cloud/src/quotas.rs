@@ -185,7 +185,8 @@ impl Names {
         path: &[&str],
         query: &[(&str, &str)],
     ) -> Result<Value, ServiceError> {
-        let mut answer = session.get(self.service, path, query).await?;
+        let asked = session.ask_about(self.service, Method::GET, path, query, None);
+        let mut answer = asked.await?;
         Ok(answer
             .get_mut(self.wrapper)
             .map(Value::take)

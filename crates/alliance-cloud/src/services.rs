@@ -365,28 +365,6 @@ impl Session {
         self.send(&asked, url, body).await
     }
 
-    /// Reads one thing.
-    ///
-    /// # Errors
-    /// See [`ServiceError`].
-    pub async fn get(
-        &self,
-        service: Service,
-        path: &[&str],
-        query: &[(&str, &str)],
-    ) -> Result<Value, ServiceError> {
-        let mut url = below(self.base(service)?, path);
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        let asked = Asked {
-            service,
-            method: Method::GET,
-            path,
-        };
-        self.send(&asked, url, None).await
-    }
-
     fn base(&self, service: Service) -> Result<&Url, ServiceError> {
         if service == Service::Keystone {
             return Ok(&self.keystone);

@@ -1,7 +1,9 @@
 //! What only one process may do at a time, however many run: whoever holds the lease.
 
 use alliance_core::Seconds;
-use sqlx::AnyConnection;
+use sqlx::any::AnyArguments;
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection};
 
 use crate::database::row::Columns;
 use crate::database::{Database, retrying};
@@ -81,6 +83,25 @@ impl Leases<'_> {
         })
         .await
     }
+}
+
+/// Does one statement in a transaction that keeps the lease. Returns how many rows it was about.
+///
+/// # Errors
+/// [`Error::LeaseLost`], or the database's; nothing is done then.
+pub(crate) async fn write<'q>(
+    database: &Database,
+    lease: &Lease,
+    statement: impl Fn() -> Query<'q, Any, AnyArguments<'q>>,
+) -> Result<u64> {
+    retrying(|| async {
+        let mut transaction = database.write().await?;
+        hold(&mut transaction, lease).await?;
+        let done = statement().execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(done.rows_affected())
+    })
+    .await
 }
 
 /// Keeps the lease with this holder until the transaction ends. One whose time is over may still be

@@ -4,8 +4,8 @@ use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::limits::Limits;
 
+use crate::database::Database;
 use crate::database::row::{Columns, to_json};
-use crate::database::{Database, retrying};
 use crate::error::Result;
 use crate::leases::{self, Lease};
 
@@ -36,25 +36,21 @@ impl ProjectsLimits<'_> {
     /// # Errors
     /// [`Error::LeaseLost`](crate::Error::LeaseLost), or the database's.
     pub async fn note(self, lease: &Lease, seen: &ProjectLimits) -> Result<()> {
-        retrying(|| self.write(lease, seen)).await
-    }
-
-    async fn write(self, lease: &Lease, seen: &ProjectLimits) -> Result<()> {
-        let mut transaction = self.0.write().await?;
-        leases::hold(&mut transaction, lease).await?;
-        sqlx::query(
-            "REPLACE INTO project_limits (cloud_id, project_id, region, limits, problem, at)
-                VALUES (?, ?, ?, ?, ?, ?)",
-        )
-        .bind(seen.cloud_id.as_str())
-        .bind(seen.project_id.as_str())
-        .bind(seen.region.as_str())
-        .bind(to_json("project_limits.limits", &seen.limits)?)
-        .bind(seen.problem.as_deref())
-        .bind(seen.at)
-        .execute(&mut *transaction)
-        .await?;
-        Ok(transaction.commit().await?)
+        let limits = to_json("project_limits.limits", &seen.limits)?;
+        let statement = || {
+            sqlx::query(
+                "REPLACE INTO project_limits (cloud_id, project_id, region, limits, problem, at)
+                    VALUES (?, ?, ?, ?, ?, ?)",
+            )
+            .bind(seen.cloud_id.as_str())
+            .bind(seen.project_id.as_str())
+            .bind(seen.region.as_str())
+            .bind(limits.as_str())
+            .bind(seen.problem.as_deref())
+            .bind(seen.at)
+        };
+        leases::write(self.0, lease, statement).await?;
+        Ok(())
     }
 
     /// All of them.

@@ -1,8 +1,5 @@
 //! What home orders of a host.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -10,6 +7,7 @@ use super::plan::Plan;
 use crate::Seconds;
 use crate::cloud::CloudId;
 use crate::statement::said_to_one;
+use crate::word::words;
 
 /// How long an order may wait until it is begun. Seconds.
 pub const ORDER_LIFETIME: Seconds = 86_400;
@@ -107,56 +105,22 @@ pub enum StackState {
     Destroyed,
 }
 
+words!(StackState {
+    StackState::Ordered = "ordered",
+    StackState::Running = "running",
+    StackState::Undoing = "undoing",
+    StackState::Complete = "complete",
+    StackState::Failed = "failed",
+    StackState::Cancelled = "cancelled",
+    StackState::Destroyed = "destroyed",
+});
+
 impl StackState {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Ordered,
-        Self::Running,
-        Self::Undoing,
-        Self::Complete,
-        Self::Failed,
-        Self::Cancelled,
-        Self::Destroyed,
-    ];
-
-    /// Its name in tables.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ordered => "ordered",
-            Self::Running => "running",
-            Self::Undoing => "undoing",
-            Self::Complete => "complete",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-            Self::Destroyed => "destroyed",
-        }
-    }
-
     /// Whether the host still works on it.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Ordered | Self::Running | Self::Undoing)
     }
 }
-
-impl fmt::Display for StackState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for StackState {
-    type Err = UnknownState;
-
-    fn from_str(text: &str) -> Result<Self, UnknownState> {
-        let found = Self::ALL.into_iter().find(|state| state.as_str() == text);
-        found.ok_or_else(|| UnknownState(text.to_owned()))
-    }
-}
-
-/// No stack is so.
-#[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no state of a stack")]
-pub struct UnknownState(String);
 
 /// The id of a stack, which both sides compute.
 pub fn stack_id(host: &CloudId, home: &CloudId, project_id: &str, name: &str) -> String {

@@ -68,6 +68,11 @@ impl Size {
         }
     }
 
+    /// Disk or storage in GiB, a begun one included.
+    pub fn gib(&self) -> u64 {
+        self.bytes.div_ceil(GIB)
+    }
+
     /// A volume's or a snapshot's, in GiB.
     pub fn of_volume(gib: u64) -> Self {
         Self::of_image(gib.saturating_mul(GIB))

@@ -9,8 +9,6 @@ use crate::terms::{PriceList, Resource, Terms};
 
 const MILLIS_PER_HOUR: u128 = 3_600_000;
 const BILLIONTHS_PER_MICRO: u128 = 1000;
-/// Bytes of a GiB.
-const GIB: u64 = 1 << 30;
 
 /// An agreement, as far as prices go.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,7 +126,7 @@ pub fn per_hour(prices: &PriceList, kind: Kind, size: &Size) -> u128 {
     let of = |resource: Resource, amount: u64| {
         price(resource.as_str()).unwrap_or(0) * u128::from(amount)
     };
-    let gib = size.bytes.div_ceil(GIB);
+    let gib = size.gib();
     match kind {
         Kind::Server => {
             let flavor = size.flavor.as_ref();

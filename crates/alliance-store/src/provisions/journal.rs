@@ -5,10 +5,9 @@ use alliance_core::provision::StackState;
 use sqlx::any::AnyRow;
 
 use super::{Provisions, Step};
-use crate::database::retrying;
 use crate::database::row::{Columns, to_json};
 use crate::error::Result;
-use crate::leases::{Lease, hold};
+use crate::leases::{self, Lease};
 
 impl Provisions<'_> {
     /// Notes how a stack is, and why.
@@ -22,9 +21,7 @@ impl Provisions<'_> {
         detail: Option<&str>,
         at: Seconds,
     ) -> Result<()> {
-        retrying(|| async {
-            let mut transaction = self.0.write().await?;
-            hold(&mut transaction, lease).await?;
+        let statement = || {
             sqlx::query(
                 "UPDATE provision_stacks SET state = ?, detail = ?, changed_at = ? WHERE id = ?",
             )
@@ -32,11 +29,9 @@ impl Provisions<'_> {
             .bind(detail)
             .bind(at)
             .bind(stack_id)
-            .execute(&mut *transaction)
-            .await?;
-            Ok(transaction.commit().await?)
-        })
-        .await
+        };
+        leases::write(self.0, lease, statement).await?;
+        Ok(())
     }
 
     /// Notes that what the last order made is to be undone, how the stack is to end then, and why.
@@ -50,9 +45,7 @@ impl Provisions<'_> {
         detail: &str,
         at: Seconds,
     ) -> Result<()> {
-        retrying(|| async {
-            let mut transaction = self.0.write().await?;
-            hold(&mut transaction, lease).await?;
+        let statement = || {
             sqlx::query(
                 "UPDATE provision_stacks SET state = 'undoing', ends_as = ?, detail = ?, changed_at = ? WHERE id = ?",
             )
@@ -60,11 +53,9 @@ impl Provisions<'_> {
             .bind(detail)
             .bind(at)
             .bind(stack_id)
-            .execute(&mut *transaction)
-            .await?;
-            Ok(transaction.commit().await?)
-        })
-        .await
+        };
+        leases::write(self.0, lease, statement).await?;
+        Ok(())
     }
 
     /// What of a stack is there, or may be, by name.
@@ -86,9 +77,7 @@ impl Provisions<'_> {
     /// As [`Provisions::set_state`].
     pub async fn note_step(self, lease: &Lease, stack_id: &str, step: &Step) -> Result<()> {
         let node = to_json("provision_steps.node", &step.node)?;
-        retrying(|| async {
-            let mut transaction = self.0.write().await?;
-            hold(&mut transaction, lease).await?;
+        let statement = || {
             sqlx::query(
                 "REPLACE INTO provision_steps (stack_id, resource, order_id, node, state, resource_id, detail, changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             )
@@ -100,11 +89,9 @@ impl Provisions<'_> {
             .bind(step.resource_id.as_deref())
             .bind(step.detail.as_deref())
             .bind(step.changed_at)
-            .execute(&mut *transaction)
-            .await?;
-            Ok(transaction.commit().await?)
-        })
-        .await
+        };
+        leases::write(self.0, lease, statement).await?;
+        Ok(())
     }
 
     /// Notes that nothing is left of a resource.
@@ -112,17 +99,13 @@ impl Provisions<'_> {
     /// # Errors
     /// As [`Provisions::set_state`].
     pub async fn forget_step(self, lease: &Lease, stack_id: &str, resource: &str) -> Result<()> {
-        retrying(|| async {
-            let mut transaction = self.0.write().await?;
-            hold(&mut transaction, lease).await?;
+        let statement = || {
             sqlx::query("DELETE FROM provision_steps WHERE stack_id = ? AND resource = ?")
                 .bind(stack_id)
                 .bind(resource)
-                .execute(&mut *transaction)
-                .await?;
-            Ok(transaction.commit().await?)
-        })
-        .await
+        };
+        leases::write(self.0, lease, statement).await?;
+        Ok(())
     }
 }
 

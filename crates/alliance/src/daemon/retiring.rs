@@ -33,11 +33,18 @@ type Key = (CloudId, String);
 /// What of projects is to be asked of their homes soon.
 #[derive(Default)]
 pub(crate) struct Doubts {
-    /// Of which partner; `None`: all its projects.
-    projects: Mutex<BTreeMap<CloudId, Option<BTreeSet<String>>>>,
+    homes: Mutex<BTreeMap<CloudId, Doubt>>,
     raised: Notify,
     /// Until when homes that do not say are left alone.
     pauses: Mutex<BTreeMap<CloudId, Seconds>>,
+}
+
+/// Of which of one home's projects, and since when: a word that was asked for later resolves it.
+#[derive(Default)]
+struct Doubt {
+    /// Of all of them.
+    all: Option<Seconds>,
+    some: BTreeMap<String, Seconds>,
 }
 
 impl Doubts {
@@ -58,24 +65,23 @@ impl Doubts {
     }
 
     fn raise(&self, home: &CloudId, project: Option<&String>) {
-        let mut all = self.lock();
-        let of_home = all.entry(home.clone()).or_insert(Some(BTreeSet::new()));
-        match (project, of_home) {
-            (Some(project), Some(some)) => drop(some.insert(project.clone())),
-            (None, of_home) => *of_home = None,
-            (Some(_), None) => {}
+        let mut homes = self.lock();
+        let doubt = homes.entry(home.clone()).or_default();
+        match project {
+            Some(project) => drop(doubt.some.insert(project.clone(), now())),
+            None => doubt.all = Some(now()),
         }
-        drop(all);
+        drop(homes);
         self.raised.notify_one();
     }
 
-    /// Whether there is a doubt about a project. It is resolved when home has been asked.
-    fn is_about(&self, (home, project): &Key) -> bool {
-        match self.lock().get(home) {
-            Some(Some(some)) => some.contains(project),
-            Some(None) => true,
-            None => false,
-        }
+    /// Whether there is a doubt about a project of which home was last asked at that time.
+    fn is_about(&self, (home, project): &Key, asked_at: Option<Seconds>) -> bool {
+        let homes = self.lock();
+        let raised = homes
+            .get(home)
+            .and_then(|doubt| doubt.all.max(doubt.some.get(project).copied()));
+        raised.is_some_and(|raised| asked_at.is_none_or(|asked_at| asked_at <= raised))
     }
 
     /// Whether home may be asked: one that does not say is left alone for a while.
@@ -95,13 +101,22 @@ impl Doubts {
         self.raised.notify_one();
     }
 
-    /// Home was asked about all that there was a doubt about.
-    fn resolve(&self, home: &CloudId) {
+    /// Home was asked about these at that time.
+    fn resolve(&self, home: &CloudId, projects: &[String], asked_at: Seconds) {
+        if let Some(doubt) = self.lock().get_mut(home) {
+            doubt
+                .some
+                .retain(|id, raised| *raised >= asked_at || !projects.contains(id));
+        }
+    }
+
+    /// Home cannot be asked.
+    fn forget(&self, home: &CloudId) {
         self.lock().remove(home);
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<CloudId, Option<BTreeSet<String>>>> {
-        self.projects.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<CloudId, Doubt>> {
+        self.homes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

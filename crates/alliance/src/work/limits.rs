@@ -1,12 +1,12 @@
 //! What agreements allow a partner's project at once becomes the services' own limits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::pending;
 use std::time::Duration;
 
 use alliance_cloud::quotas;
 use alliance_cloud::services::{Access, ServiceError, Session};
-use alliance_core::agreement::covering;
+use alliance_core::agreement::{Agreement, covering};
 use alliance_core::cloud::CloudId;
 use alliance_core::keystone_id;
 use alliance_core::limits::{Held, Limits, Order, agreed, decide};
@@ -131,21 +131,19 @@ impl Keeper<'_> {
     /// What agreements allow each project that was here.
     async fn wanted(&self) -> Result<BTreeMap<Key, Quota>, Error> {
         let at = now();
-        let partners = self.store.partners().list().await?;
-        let agreements = self.store.agreements().list(None).await?;
+        let mut given: BTreeMap<CloudId, Vec<Agreement>> = BTreeMap::new();
+        for agreement in self.store.agreements().list(None).await? {
+            let of_partner = given.entry(agreement.partner.clone()).or_default();
+            of_partner.push(agreement);
+        }
+        let partners = self.store.partners().list().await?.into_iter();
+        let partners = partners.filter(|known| known.partner.require_guest(at).is_ok());
+        let guests: BTreeSet<CloudId> = partners.map(|known| known.partner.cloud_id).collect();
         let mut wanted = BTreeMap::new();
         for project in self.store.guest_projects().list().await? {
-            let is_partners = partners.iter().any(|known| {
-                known.partner.cloud_id == project.cloud_id
-                    && known.partner.require_guest(at).is_ok()
-            });
-            let given = agreements.iter();
-            let given: Vec<_> = given
-                .filter(|agreement| agreement.partner == project.cloud_id)
-                .cloned()
-                .collect();
-            let mut covering = covering(&given, &project.project_id, at).peekable();
-            if is_partners && covering.peek().is_some() {
+            let of_partner = given.get(&project.cloud_id).map_or(&[][..], Vec::as_slice);
+            let mut covering = covering(of_partner, &project.project_id, at).peekable();
+            if guests.contains(&project.cloud_id) && covering.peek().is_some() {
                 let quota = agreed(covering.map(|agreement| &agreement.terms));
                 wanted.insert((project.cloud_id, project.project_id), quota);
             }

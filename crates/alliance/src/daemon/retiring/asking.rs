@@ -20,7 +20,7 @@ use crate::daemon::clock::now;
 use crate::daemon::directory::{Known, Way};
 
 /// How old home's word on a project may be, in seconds, though nothing has been heard of a change.
-const OLDEST: Seconds = 600;
+const OLDEST: Seconds = 3600;
 /// The same where that word may stop, delete or set free.
 const OLDEST_OF_RETIRING: Seconds = 10;
 /// A home that does not say is asked again after that, in seconds.
@@ -51,7 +51,7 @@ impl Daemon {
             };
             let asked_at = standing.word.map(|word| word.asked_at);
             let is_due = asked_at.is_none_or(|asked_at| asked_at + oldest <= at)
-                || self.doubts.is_about(key)
+                || self.doubts.is_about(key, asked_at)
                 || running.is_some_and(|one| {
                     one.plan.next(Some(one.plan.cause), standing.word, at) == Next::AskHome
                 });
@@ -63,15 +63,14 @@ impl Daemon {
         let partners = self.directory.partners();
         let asked = due.iter_mut().filter_map(|(cloud_id, projects)| {
             let known = partners.by_cloud(cloud_id)?;
-            let is_doubted = |key: &Key| self.doubts.is_about(key);
-            // Those in doubt first, then those of which was heard longest ago.
+            // Those in doubt first, then those of which was heard longest ago; the rest the next time.
             projects.sort_by_key(|(asked_at, id)| {
-                (!is_doubted(&(cloud_id.clone(), id.clone())), *asked_at)
+                let key = (cloud_id.clone(), id.clone());
+                (!self.doubts.is_about(&key, *asked_at), *asked_at)
             });
-            let is_all = projects.len() <= MOST_PROJECTS;
             projects.truncate(MOST_PROJECTS);
             let ids = projects.iter().map(|(_, id)| id.clone()).collect();
-            Some(self.ask_home(known, ids, is_all, at))
+            Some(self.ask_home(known, ids, at))
         });
         let mut heard = BTreeSet::new();
         for (cloud_id, said) in join_all(asked).await.into_iter().flatten() {
@@ -90,12 +89,11 @@ impl Daemon {
         &self,
         known: &Arc<Known>,
         project_ids: Vec<String>,
-        is_all: bool,
         at: Seconds,
     ) -> Option<(CloudId, Vec<(String, Word)>)> {
         let cloud_id = &known.partner.cloud_id;
         let Way::Peer(client) = &known.way else {
-            self.doubts.resolve(cloud_id);
+            self.doubts.forget(cloud_id);
             return None;
         };
         if known.partner.require_guest(at).is_err() || !self.doubts.may_ask(cloud_id, at) {
@@ -112,9 +110,8 @@ impl Daemon {
         };
         let error = match timeout(PATIENCE, asked).await {
             Ok(Ok(said)) => {
-                if is_all {
-                    self.doubts.resolve(cloud_id);
-                }
+                self.doubts
+                    .resolve(cloud_id, &question.project_ids, asked_at);
                 let said = said.projects.into_iter();
                 let of_these = said.filter(|(id, _)| question.project_ids.contains(id));
                 let words = of_these.map(|(id, standing)| (id, Word { standing, asked_at }));

@@ -371,14 +371,29 @@ fn what_concerns_projects_is_doubted_and_a_user_is_no_project() {
             Change::Revoked(of_a_user),
         ],
     );
-    assert!(!doubts.is_about(&key("p")));
+    assert!(!doubts.is_about(&key("p"), None));
     doubts.heed(&west, &[look(None, Some("p"), None)]);
-    assert!(doubts.is_about(&key("p")) && !doubts.is_about(&key("q")));
+    assert!(doubts.is_about(&key("p"), None) && !doubts.is_about(&key("q"), None));
     doubts.heed(
         &west,
         &[look(None, None, Some("d")), look(None, Some("p"), None)],
     );
-    assert!(doubts.is_about(&key("q")));
-    doubts.resolve(&west);
-    assert!(!doubts.is_about(&key("p")));
+    assert!(doubts.is_about(&key("q"), None));
+    // Each by itself: a home is not asked about all its projects at once, nor again for the last ones.
+    let (before, later) = (Some(now() - 10), Some(now() + 10));
+    assert!(doubts.is_about(&key("q"), before) && !doubts.is_about(&key("q"), later));
+    assert!(doubts.is_about(&key("p"), before) && !doubts.is_about(&key("p"), later));
+}
+
+#[test]
+fn a_doubt_about_one_project_is_forgotten_when_it_was_asked_about_later() {
+    let (doubts, west) = (Doubts::default(), CloudId::from_spki(b"west"));
+    let key = |project: &str| (west.clone(), project.to_owned());
+    for project in ["p", "q"] {
+        doubts.raise(&west, Some(&project.to_owned()));
+    }
+    doubts.resolve(&west, &["p".to_owned()], now() + 10);
+    assert!(!doubts.is_about(&key("p"), None) && doubts.is_about(&key("q"), None));
+    doubts.resolve(&west, &["q".to_owned()], now() - 10);
+    assert!(doubts.is_about(&key("q"), None));
 }

@@ -158,12 +158,9 @@ impl<'w> Saga<'w> {
                 if !steps.is_empty() {
                     let hand = self.enter().await?;
                     let names = reverse(&nodes(&steps));
-                    let left = self.remove_all(&hand, &names).await;
+                    let gone = self.require_all_gone(&hand, &names).await;
                     hand.leave().await;
-                    let left = left?;
-                    if !left.is_empty() {
-                        return Err(End::Failed(format!("not removed: {}", left.join("; "))));
-                    }
+                    gone?;
                 }
                 Ok(StackState::Destroyed)
             }
