@@ -44,7 +44,12 @@ def test_a_ring_that_is_not_expected_costs_no_call_and_no_flush(world, api, west
 def test_a_ring_makes_projects_before_their_users_come(world, api, west, admin, ring):
     agreed, other, full = west.project(), west.project(), west.project()
     asked = [
-        {'cloud_id': cloud, 'project_id': project['id'], 'name': 'science', 'domain_name': 'Default'}
+        {
+            'cloud_id': cloud,
+            'project_id': project['id'],
+            'name': 'science',
+            'domain_name': 'Default',
+        }
         for cloud, project in (
             (west.cloud_id, agreed),
             ('a' * 52, other),

@@ -6,9 +6,7 @@ use std::io::{Write, stdout};
 use std::time::{Duration, Instant};
 
 use alliance_core::cloud::CloudId;
-use alliance_core::usage::{
-    Kind, Millis, Owner, Part, Record, Resource, Size, read_notification,
-};
+use alliance_core::usage::{Kind, Millis, Owner, Part, Record, Resource, Size, read_notification};
 use alliance_store::{Heard, Lease, Span, Store};
 use anyhow::Context;
 use clap::Parser;

@@ -7,7 +7,7 @@ use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::session::{Effect, Session, Sessions};
 use alliance_core::sign_out::Change;
-use alliance_core::statement::TokenFacts;
+use alliance_core::statement::{Project, TokenFacts};
 use alliance_store::{EndedSession, GuestProject, SeenToken};
 use data_encoding::HEXLOWER;
 
@@ -252,6 +252,11 @@ impl Host {
     /// Partners' projects whose users were let in here, also those of former partners.
     pub(crate) fn projects(&self) -> Vec<GuestProject> {
         self.book.projects.list()
+    }
+
+    /// Whether a partner's project is here: it was made, and not retired since.
+    pub(crate) fn has_project(&self, cloud_id: &CloudId, project_id: &str) -> bool {
+        self.book.projects.has(cloud_id, project_id)
     }
 
     /// A partner's project was retired: whoever comes next comes to a new one.

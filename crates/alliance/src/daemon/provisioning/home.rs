@@ -312,7 +312,9 @@ impl Daemon {
         let query = ProjectQuery::Id(project_id);
         let found = self.keystone.projects(query, &request_id).await;
         let found = found.map_err(|error| {
-            ApiError::upstream(format!("Keystone did not say what the project is called: {error}"))
+            ApiError::upstream(format!(
+                "Keystone did not say what the project is called: {error}"
+            ))
         })?;
         Ok(found.into_iter().next().map(|project| Called {
             name: project.name,

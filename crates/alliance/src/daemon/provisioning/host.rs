@@ -66,7 +66,8 @@ impl Daemon {
             Action::Apply { plan, .. } => {
                 self.require_allowed(known, &order.project, Some(plan))
                     .await?;
-                if !self.has_seen(known, &order.project) {
+                let home = &known.partner.cloud_id;
+                if !self.host.has_project(home, &order.project) {
                     self.have_project(known, &order).await?;
                 }
             }
@@ -193,13 +194,6 @@ impl Daemon {
         }
     }
 
-    fn has_seen(&self, known: &Known, project_id: &str) -> bool {
-        let home = &known.partner.cloud_id;
-        let seen = self.host.projects();
-        let mut seen = seen.iter();
-        seen.any(|one| one.cloud_id == *home && one.project_id == project_id)
-    }
-
     /// Has our Keystone make the project, if it is not there: its plugin alone can give it the id that
     /// both clouds compute.
     async fn have_project(&self, known: &Known, order: &ProvisionOrder) -> Result<(), ApiError> {
@@ -218,15 +212,14 @@ impl Daemon {
         match self.publisher.make_project(wanted, PATIENCE).await {
             Ok(()) => {}
             Err(NotMade::Refused(why)) => return Err(ApiError::not_allowed(one_line(&why))),
-            Err(error @ NotMade::NoAnswer) => return Err(ApiError::internal(error)),
+            Err(error @ NotMade::NoAnswer) => return Err(ApiError::not_yet(error.to_string())),
         }
         let domain = Named {
             id: String::new(),
             name: domain_name,
         };
         let id = order.project.clone();
-        self.host
-            .note_prepared(home, &Project { id, name, domain });
+        self.host.note_prepared(home, &Project { id, name, domain });
         let subject = &known.partner.name;
         self.audit(subject, "provision.prepare", subject, &order.project)
             .await;

@@ -173,7 +173,9 @@ impl Bell {
         }
         for here in told.projects {
             let outcome = match &ack.projects {
-                Some(outcomes) => outcomes.get(&here).map(|why| why.clone().map_or(Ok(()), Err)),
+                Some(outcomes) => outcomes
+                    .get(&here)
+                    .map(|why| why.clone().map_or(Ok(()), Err)),
                 None => Some(Err(OLD_PLUGIN.to_owned())),
             };
             // One of which nothing is said is asked for again.
