@@ -1,7 +1,7 @@
 """The rows of the table, in the order in which they are measured.
 
 `again` comes late: what `first` used must have left Keystone's cache by then. After `signed`,
-tokens that west issued before count nowhere; `server` has clouds of its own.
+tokens that west issued before count nowhere; the last two have clouds of their own.
 """
 
 from benches.rows import (
@@ -14,12 +14,14 @@ from benches.rows import (
     issue,
     junk,
     many,
+    provision,
     remembered,
     revocations,
     server,
     sign_out,
     signed,
     start,
+    usage,
     verification,
     warm,
 )
@@ -41,10 +43,12 @@ ALL = {
     "logout": sign_out.at_home,
     "refusal": sign_out.refusals,
     "intake": sign_out.intake,
+    "usage": usage.measure,
     "start": start.measure,
     "again": again.measure,
     "signed": signed.measure,
     "server": server.measure,
+    "provision": provision.measure,
 }
 #: Rows that are computed from others need these.
 NEEDED = {"again": ("warm", "first"), "signed": ("first",)}

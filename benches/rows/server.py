@@ -31,14 +31,14 @@ def measure(stage: Stage) -> list[Row]:
 
 def _compare(stage: Stage, west: Cloud, east: Cloud) -> Row:
     flavor = east.make("nova", "/v2.1/flavors", {"flavor": FLAVOR})["flavor"]["id"]
-    image = _image(east)
+    picture = image(east)
     people = (west.person(), east.person())
     east.agree("west", people[0].project)
     until(lambda: east.lets_in(people[0].login()), "east lets in the guest", deadline=40)
     foreign, native = Series("server create, west token"), Series("east token")
     for number in range(ROUNDS + 1):
         tokens = [person.login() for person in people]
-        requests = [_create(east, token, image, flavor) for token in tokens] * EACH
+        requests = [_create(east, token, picture, flavor) for token in tokens] * EACH
         took = stage.sender.in_order(requests).all_are(202).milliseconds[2:]
         # The first round is the first time that anybody does it.
         if number:
@@ -73,7 +73,7 @@ def _compute(east: Cloud) -> str:
     return f"http://127.0.0.1:{east.port('nova')}/v2.1"
 
 
-def _image(east: Cloud) -> str:
+def image(east: Cloud) -> str:
     """The id of a public one; what is in it does not matter."""
     words = ("--public", "--disk-format", "raw", "--container-format", "bare", "bench")
     create = ["openstack", "image", "create", "--file", __file__, *words, "-f", "value", "-c", "id"]

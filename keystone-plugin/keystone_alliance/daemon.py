@@ -31,6 +31,7 @@ class Work(typing.NamedTuple):
     batch: typing.Optional[int]
     sessions: list
     flush: bool
+    projects: list
 
     @classmethod
     def read(cls, answer):
@@ -48,9 +49,18 @@ class Work(typing.NamedTuple):
                 }
                 for session in answer['sessions']
             ]
-            return cls(
-                bool(answer['changed']), int(answer['batch']), sessions, bool(answer['flush'])
-            )
+            projects = [
+                {
+                    'cloud_id': str(project['cloud_id']),
+                    'project_id': str(project['project_id']),
+                    'name': str(project['name']),
+                    'domain_name': str(project['domain_name']),
+                }
+                # A daemon of an earlier version asks for none.
+                for project in answer.get('projects', [])
+            ]
+            changed, batch = bool(answer['changed']), int(answer['batch'])
+            return cls(changed, batch, sessions, bool(answer['flush']), projects)
         except (KeyError, TypeError, ValueError) as error:
             raise exchange.Failed(f'the answer is not understood: {error!r}') from None
 
@@ -147,7 +157,7 @@ class Daemon:
 
         :returns: ``Work``: everything that needs no names, where the daemon does not tell more
         """
-        everything = Work(changed=True, batch=None, sessions=[], flush=True)
+        everything = Work(changed=True, batch=None, sessions=[], flush=True, projects=[])
         try:
             status, content = self._post('/v1/doorbell/answer', {'secret': ring})
             # An earlier version, which rings for changes alone and has no such question.
@@ -156,10 +166,14 @@ class Daemon:
             LOG.warning('The alliance daemon rang and does not say why: %s', failure)
             return everything
 
-    def acknowledge(self, ring, error, batch):
-        """Tell the daemon that its ring was heard, and what failed, if anything."""
+    def acknowledge(self, ring, error, batch, projects):
+        """Tell the daemon that its ring was heard, and what failed, if anything.
+
+        :param projects: of each project that was asked for, by its id here, why it is not there
+        """
         node = f'{socket.gethostname()}:{os.getpid()}'
-        self._tell('/v1/doorbell/ack', {'ring': ring, 'node': node, 'error': error, 'batch': batch})
+        told = {'ring': ring, 'node': node, 'error': error, 'batch': batch, 'projects': projects}
+        self._tell('/v1/doorbell/ack', told)
 
     def sweep(self, domain_id):
         """Tell the daemon that guests are shut out, for the caches of other services."""

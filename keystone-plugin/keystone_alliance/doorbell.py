@@ -19,9 +19,11 @@ from keystone_alliance import form
 from keystone_alliance import grants
 from keystone_alliance import guest
 from keystone_alliance import ids
+from keystone_alliance import passport
 from keystone_alliance import sign_out
 from keystone_alliance import staleness
 from keystone_alliance.admission import is_shadow
+from keystone_alliance.refusal import Refused
 
 LOG = log.getLogger(__name__)
 PROVIDERS = provider_api.ProviderAPIs
@@ -55,14 +57,18 @@ class Doorbell:
         try:
             ring = token_id[len(_PREFIX) :]
             work = self._daemon.ask_what_to_do(ring)
-            failed = [error for step in self._steps(work) if (error := _error_of(step))]
+            projects = {}
+            failed = [error for step in self._steps(work, projects) if (error := _error_of(step))]
             error = f'{"; ".join(failed)}: see the log of Keystone' if failed else None
-            self._daemon.acknowledge(ring, error, work.batch)
+            self._daemon.acknowledge(ring, error, work.batch, projects)
         finally:
             self._answering.release()
 
-    def _steps(self, work):
-        """What there is to do, in this order, whether or not the step before could be done."""
+    def _steps(self, work, projects):
+        """What there is to do, in this order, whether or not the step before could be done.
+
+        :param projects: is told what became of those that were asked for
+        """
         staleness.leave_earlier_request()
         snapshot = self._source.current()
         if work.sessions:
@@ -72,6 +78,8 @@ class Doorbell:
         if work.changed:
             yield catalog_core.COMPUTED_CATALOG_REGION.invalidate
             yield lambda: _sweep(snapshot)
+        if work.projects:
+            yield lambda: projects.update(_make(snapshot, each) for each in work.projects)
 
 
 def _error_of(step):
@@ -91,6 +99,28 @@ def _end_sessions(snapshot, sessions):
 def _sweep(snapshot):
     removed = sweep(snapshot)
     LOG.info('Doorbell: caches dropped, %d grant(s) taken away', removed)
+
+
+def _make(snapshot, project):
+    """Have a partner's project here before one of its users comes.
+
+    :returns: its id here, and why it is not there, if it is not
+    """
+    here = ids.project_id(project['cloud_id'], project['project_id'])
+    partner = snapshot.partners.get(ids.tag_of(project['cloud_id']))
+    try:
+        if not guest.allowed_roles(partner, project['project_id']):
+            return here, 'no agreement covers it'
+        guest.check_objects(partner)
+        home = passport.Named(project['project_id'], project['name'], '', project['domain_name'])
+        guest.shadow_project(partner, home)
+    except Refused as refused:
+        return here, refused.detail or refused.reason
+    except Exception as error:
+        # One that cannot be made must not hold up what else there is to do.
+        LOG.exception('Project %s was not made', here)
+        return here, f'{type(error).__name__}: see the log of Keystone'
+    return here, None
 
 
 def sweep(snapshot):

@@ -1,6 +1,7 @@
 from keystone_host import PROVIDERS
 from test_daemon_faults import parallel
 
+from keystone_alliance import ids
 from keystone_alliance import staleness
 
 
@@ -38,6 +39,43 @@ def test_a_ring_that_is_not_expected_costs_no_call_and_no_flush(world, api, west
     assert not acknowledgements(world)
     assert api.validate(token, admin).status_code == 200
     assert len(world.daemon.questions('/v1/tokens/validate')) == 1
+
+
+def test_a_ring_makes_projects_before_their_users_come(world, api, west, admin, ring):
+    agreed, other, full = west.project(), west.project(), west.project()
+    asked = [
+        {
+            'cloud_id': cloud,
+            'project_id': project['id'],
+            'name': 'science',
+            'domain_name': 'Default',
+        }
+        for cloud, project in (
+            (west.cloud_id, agreed),
+            ('a' * 52, other),
+        )
+    ]
+    work = {'changed': False, 'batch': 7, 'sessions': [], 'flush': False, 'projects': asked}
+    world.daemon.work = work
+    assert api.validate(ring, admin).status_code == 404
+    (acknowledgement,) = acknowledgements(world)
+    made = ids.project_id(west.cloud_id, agreed['id'])
+    strange = ids.project_id('a' * 52, other['id'])
+    assert acknowledgement['projects'] == {made: None, strange: 'no agreement covers it'}
+    assert acknowledgement['error'] is None
+    project = PROVIDERS.resource_api.get_project(made)
+    assert (project['name'], project['alliance_project_id']) == ('science@Default', agreed['id'])
+    # Asked for once more, and then used: it is the same.
+    assert api.validate(ring, admin).status_code == 404
+    assert acknowledgements(world)[-1]['projects'][made] is None
+    token = api.validate(west.token(west.user(), agreed), admin).json['token']
+    assert token['project']['id'] == made
+    world.partner_entry()['limits'] = {'projects': 0, 'users': None}
+    world.write()
+    asked[0]['project_id'] = full['id']
+    assert api.validate(ring, admin).status_code == 404
+    refused = acknowledgements(world)[-1]['projects'][ids.project_id(west.cloud_id, full['id'])]
+    assert 'has its 0 already' in refused
 
 
 def test_a_ring_is_never_a_token(world, api, admin, ring):

@@ -72,6 +72,27 @@ def test_a_plan_is_complete_and_nothing_twice_after_all_were_killed(west, east, 
     assert stack.members() == before
 
 
+def test_a_project_is_made_ready_before_any_of_its_users_comes(west, east):
+    person = west.person(roles=("member", "reader"))
+    place = ("--at", "east", "--project", person.project.id)
+    refused = west.alliance("provision", "prepare", *place, status=1).stderr
+    assert "no agreement of this cloud covers the project now" in refused
+    east.agree("west", person.project, ("member",), "--quota", "networks=3")
+    prepared = west.told("provision", "prepare", *place)
+    here = east.do("GET", f"/projects/{prepared['host_project_id']}")["project"]
+    assert here["name"].startswith(f"{person.project.name}@")
+
+    def limits() -> list:
+        found = east.told("project", "limits", "--partner", "west")
+        own = [one for one in found if one["project_id"] == person.project.id]
+        return [one["limit"] for one in own if one["resource"] == "networks"]
+
+    until(lambda: limits() == [3], "what was agreed is set", deadline=30)
+    assert west.told("provision", "prepare", *place)["host_project_id"] == here["id"]
+    token = east.validate(person.login()).json()["token"]
+    assert token["project"]["id"] == here["id"]
+
+
 def test_what_cannot_be_made_is_refused_or_taken_back(stack):
     stack.plan(net={"type": "OS::Neutron::Net", "properties": {"nam": "x"}})
     refused = stack.does("apply", status=1).stderr

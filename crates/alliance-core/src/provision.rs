@@ -18,7 +18,8 @@ pub use changes::{Change, What, changes, reverse};
 pub use fault::{BadPlan, Fault};
 pub use kind::Kind;
 pub use order::{
-    Action, BadName, ORDER_LIFETIME, ProvisionOrder, StackState, marker, require_name, stack_id,
+    Action, BadName, Called, ORDER_LIFETIME, ProvisionOrder, StackState, marker, require_name,
+    stack_id,
 };
 pub use plan::{MAX_RESOURCES, Node, Plan, made_by};
 pub use template::{Parameters, read};

@@ -126,6 +126,11 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, "order_conflict", why)
     }
 
+    /// What is ordered cannot be taken in yet; the caller sends it again: 503.
+    pub fn not_yet(why: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_yet", why)
+    }
+
     /// The pairing was accepted by somebody else, confirmed, rejected or has expired: 409.
     pub fn pairing_closed(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "pairing_closed", detail)

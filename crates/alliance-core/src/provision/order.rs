@@ -32,11 +32,23 @@ pub struct ProvisionOrder {
     pub number: u64,
     /// The project's id at home.
     pub project: String,
+    /// What home calls the project; a host makes it where nobody of it has been yet. Display only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<Called>,
     /// The stack's name.
     pub stack: String,
     /// What is ordered.
     #[serde(flatten)]
     pub action: Action,
+}
+
+/// What home calls a project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Called {
+    /// Its name.
+    pub name: String,
+    /// The name of its domain.
+    pub domain: String,
 }
 
 said_to_one!(ProvisionOrder, "alliance-provision+jwt", at most 64 << 10);
@@ -45,6 +57,8 @@ said_to_one!(ProvisionOrder, "alliance-provision+jwt", at most 64 << 10);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Action {
+    /// Make the project, and nothing in it.
+    Prepare,
     /// Make the stack as the plan says.
     Apply {
         /// What.
@@ -63,6 +77,7 @@ impl Action {
     /// Its name in tables.
     pub fn as_str(&self) -> &'static str {
         match self {
+            Self::Prepare => "prepare",
             Self::Apply { .. } => "apply",
             Self::Destroy => "destroy",
             Self::Cancel => "cancel",

@@ -68,6 +68,7 @@ fn a_plan_is_the_same_after_it_has_crossed_the_border() -> Outcome {
         jti: "j".into(),
         number: 1_795_852_800_000,
         project: "p".into(),
+        called: None,
         stack: "s".into(),
         action: Action::Apply {
             plan,

@@ -20,8 +20,19 @@ use crate::wire::{
     TemplateRequest,
 };
 
+/// What an order that makes no stack is called.
+const PREPARED: &str = "project";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum ProvisionCommand {
+    /// Have a partner make a project ready before its first use
+    ///
+    /// The project is made there, and what agreements allow it at once is set. `apply` does so too, where
+    /// none of the project's users has been yet.
+    Prepare {
+        #[command(flatten)]
+        place: Place,
+    },
     /// Show what `apply` would do, and do nothing
     Plan(Planned),
     /// Have a partner make what a plan says, or change what it made before
@@ -111,6 +122,7 @@ pub(super) struct Ordered {
 impl ProvisionCommand {
     pub(super) async fn run(self, daemon: &Daemon, out: &mut Output) -> Result<(), Failure> {
         match self {
+            Self::Prepare { place } => prepare(place, daemon, out).await,
             Self::Plan(planned) => {
                 let request = planned.request()?;
                 let plan: PlanView = ask_for_plan(daemon, &request).await?;
@@ -217,6 +229,31 @@ impl Ordered {
         };
         give(daemon, order, self.no_wait, out).await
     }
+}
+
+async fn prepare(place: Place, daemon: &Daemon, out: &mut Output) -> Result<(), Failure> {
+    let order = OrderRequest {
+        target: place.target(),
+        name: PREPARED.to_owned(),
+        wanted: OrderWanted::Prepare,
+    };
+    let question = daemon.post(&["provisions"]).patiently();
+    let ordered: OrderedView = question.json(&order).await?;
+    if out.format == Format::Json {
+        return Ok(out.json(&ordered)?);
+    }
+    let partner = &order.target.partner;
+    match &ordered.detail {
+        Some(why) => out.say(format_args!(
+            "{partner} does not have the order {} yet, and is told again: {why}",
+            ordered.order_id
+        )),
+        None => out.line(format_args!(
+            "the project {} is at {partner} as {}",
+            ordered.project_id, ordered.host_project_id
+        )),
+    }
+    Ok(())
 }
 
 async fn ask_for_plan(daemon: &Daemon, request: &PlanRequest) -> Result<PlanView, SocketError> {

@@ -1,7 +1,7 @@
 //! `alliance session`
 
 use alliance_core::label::clean;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use super::output::Format;
 use super::partner::report;
@@ -26,15 +26,17 @@ pub(super) enum SessionCommand {
         user: Option<String>,
     },
     /// Show one session
-    Show {
-        /// Its id
-        id: String,
-    },
+    Show(Id),
     /// End a session here at once; its user can log in at home and come again
-    End {
-        /// Its id
-        id: String,
-    },
+    End(Id),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Id {
+    /// Its id
+    // One of 64 begins with a hyphen: it is Keystone's base64url.
+    #[arg(allow_hyphen_values = true)]
+    id: String,
 }
 
 impl SessionCommand {
@@ -49,7 +51,7 @@ impl SessionCommand {
                 });
                 list(&sessions, out)
             }
-            Self::Show { id } => {
+            Self::Show(Id { id }) => {
                 let all = sessions(daemon).await?;
                 let view = all.into_iter().find(|view| view.id == id);
                 let view = view.ok_or_else(|| {
@@ -63,7 +65,7 @@ impl SessionCommand {
                 }
                 Ok(())
             }
-            Self::End { id } => {
+            Self::End(Id { id }) => {
                 let end = daemon.post(&["sessions", &id, "end"]).patiently();
                 let applied: Applied = end.send().await?;
                 report(&applied, "ended", "its tokens open nothing any more", out)

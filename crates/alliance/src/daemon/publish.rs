@@ -27,7 +27,7 @@ use super::directory::{Directory, Known};
 use super::files;
 use super::metrics::{Metrics, RingLabels};
 use super::own_catalog::OwnCatalog;
-use crate::wire::{Applied, DoorbellAck, DoorbellWork, Health};
+use crate::wire::{Applied, DoorbellAck, DoorbellWork, Health, ProjectToMake};
 
 /// The file's name in the state directory.
 pub(crate) const SNAPSHOT: &str = "keystone.json";
@@ -70,6 +70,17 @@ pub(crate) struct Settings {
     pub path: PathBuf,
     /// The group that may read it.
     pub group: Option<u32>,
+}
+
+/// Why a partner's project is not in our Keystone.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotMade {
+    /// Keystone's plugin says why.
+    #[error("{0}")]
+    Refused(String),
+    /// It is asked for again.
+    #[error("Keystone has not made the project yet")]
+    NoAnswer,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -155,6 +166,28 @@ impl Publisher {
         told.map(drop).unwrap_or_default();
     }
 
+    /// Has our Keystone make a partner's project, if it is not there.
+    ///
+    /// # Errors
+    /// Why it is not there.
+    pub(crate) async fn make_project(
+        &self,
+        wanted: ProjectToMake,
+        patience: Duration,
+    ) -> Result<(), NotMade> {
+        let mut state = self.state.subscribe();
+        let here = self.bell().make_project(wanted);
+        self.wake.notify_one();
+        let said = state.wait_for(|_| self.bell().made(&here).is_some());
+        // Without an answer it is said below what is known.
+        let _ = timeout(patience, said).await;
+        match self.bell().made(&here) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(why)) => Err(NotMade::Refused(why)),
+            None => Err(NotMade::NoAnswer),
+        }
+    }
+
     /// What our Keystone must do; `None` if `random`, what follows [`RING_PREFIX`], is not that of
     /// the newest snapshot.
     pub(crate) fn answer(&self, random: &str) -> Option<DoorbellWork> {
@@ -182,7 +215,7 @@ impl Publisher {
                 .send_modify(|state| state.plugin_error = Some(error));
             return Some(Vec::new());
         }
-        let (generation, told) = bell.done(ack.batch);
+        let (generation, told) = bell.done(ack);
         drop(bell);
         tracing::debug!(
             node,
@@ -431,6 +464,7 @@ pub(crate) mod tests {
             node: "node".into(),
             error: None,
             batch: None,
+            projects: None,
         };
         assert!(publisher.acknowledge(&ack).is_some());
         assert!(publisher.publish(false).await?.keystone_told);

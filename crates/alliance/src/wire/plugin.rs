@@ -1,5 +1,7 @@
 //! Tokens, guests, logins, the doorbell: what Keystone's plugin says, and `alliance token`.
 
+use std::collections::BTreeMap;
+
 use alliance_answers::Signed;
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
@@ -237,6 +239,10 @@ pub(crate) struct DoorbellAck {
     /// As in [`DoorbellWork::batch`]; none from a plugin of an earlier version.
     #[serde(default)]
     pub batch: Option<u64>,
+    /// What became of the projects, by their ids here: null, or why one is not there. None from a
+    /// plugin of an earlier version.
+    #[serde(default)]
+    pub projects: Option<BTreeMap<String, Option<String>>>,
 }
 
 /// `POST /v1/doorbell/answer`
@@ -257,6 +263,21 @@ pub(crate) struct DoorbellWork {
     pub sessions: Vec<SessionEnd>,
     /// Forget tokens: home must be asked again.
     pub flush: bool,
+    /// Partners' projects that are to be there, whether or not one of their users has come.
+    pub projects: Vec<ProjectToMake>,
+}
+
+/// A partner's project that is to be there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProjectToMake {
+    /// The partner.
+    pub cloud_id: CloudId,
+    /// The project's id at home.
+    pub project_id: String,
+    /// Its name there.
+    pub name: String,
+    /// The name of its domain there.
+    pub domain_name: String,
 }
 
 /// A partner's session that has ended before its time.

@@ -54,6 +54,8 @@ pub(crate) enum OrderWanted {
         #[serde(default)]
         replace: bool,
     },
+    /// Nothing is to be made but the project itself.
+    Prepare,
     /// It is to be removed.
     Destroy,
     /// What is under way is to be given up.
@@ -67,6 +69,8 @@ pub(crate) struct OrderedView {
     pub order_id: String,
     /// The project's id.
     pub project_id: String,
+    /// Its id at the host.
+    pub host_project_id: String,
     /// Whether the host has it; else it is told again until it has.
     pub heard: bool,
     /// Why it does not.

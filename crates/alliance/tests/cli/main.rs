@@ -15,5 +15,6 @@ mod projects;
 mod provisioning;
 mod retirements;
 mod run;
+mod sessions;
 mod state;
 mod tokens;

@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::daemon::FakeDaemon;
+use crate::partners::with;
 use crate::run::alliance;
 
 const PLAN: &str = "\
@@ -42,7 +43,7 @@ fn a_plan_is_shown_and_applied_and_followed() -> Result<()> {
     fs::write(&file, PLAN)?;
     let file = file.to_string_lossy().into_owned();
     let ordered = json!({
-        "order_id": "o", "project_id": "2f3c", "heard": true,
+        "order_id": "o", "project_id": "2f3c", "host_project_id": "77aa", "heard": true,
         "stack": stack("ordered", &[("net", "OS::Neutron::Net", "started")], None),
     });
     let complete = [
@@ -123,12 +124,31 @@ fn stacks_are_listed_and_one_with_its_resources() -> Result<()> {
 
 #[test]
 fn what_is_not_there_needs_no_destruction() -> Result<()> {
-    let nothing = json!({"order_id": "o", "project_id": "2f3c", "heard": true, "stack": null});
+    let nothing = json!({
+        "order_id": "o", "project_id": "2f3c", "host_project_id": "77aa", "heard": true, "stack": null
+    });
     let daemon = FakeDaemon::answering([("POST /v1/provisions", 200, nothing)])?;
     let words: Vec<&str> = ["provision", "destroy", "web"]
         .into_iter()
         .chain(PLACE)
         .collect();
     insta::assert_snapshot!(alliance(&daemon, &words, "")?);
+    Ok(())
+}
+
+#[test]
+fn a_project_is_prepared() -> Result<()> {
+    let words: Vec<&str> = ["provision", "prepare"].into_iter().chain(PLACE).collect();
+    let order = json!({
+        "order_id": "o", "project_id": "2f3c", "host_project_id": "77aa", "heard": true, "stack": null
+    });
+    let daemon = FakeDaemon::answering([("POST /v1/provisions", 200, order.clone())])?;
+    insta::assert_snapshot!("prepared", alliance(&daemon, &words, "")?);
+    let later = with(
+        order,
+        json!({"heard": false, "detail": "east: nobody answers"}),
+    );
+    let daemon = FakeDaemon::answering([("POST /v1/provisions", 200, later)])?;
+    insta::assert_snapshot!("prepared_later", alliance(&daemon, &words, "")?);
     Ok(())
 }

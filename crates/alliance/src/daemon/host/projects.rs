@@ -137,6 +137,12 @@ impl Projects {
         }
     }
 
+    /// Whether a project was seen, and not retired since.
+    pub(super) fn has(&self, cloud_id: &CloudId, project_id: &str) -> bool {
+        let key = (cloud_id.clone(), project_id.to_owned());
+        self.lock().get(&key).is_some_and(|seen| !seen.is_awaited)
+    }
+
     /// The project was retired: whoever comes next comes to a new one.
     pub(super) fn note_next(&self, cloud_id: &CloudId, project_id: &str) {
         let key = (cloud_id.clone(), project_id.to_owned());

@@ -7,7 +7,7 @@ use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::session::{Effect, Session, Sessions};
 use alliance_core::sign_out::Change;
-use alliance_core::statement::TokenFacts;
+use alliance_core::statement::{Project, TokenFacts};
 use alliance_store::{EndedSession, GuestProject, SeenToken};
 use data_encoding::HEXLOWER;
 
@@ -254,9 +254,20 @@ impl Host {
         self.book.projects.list()
     }
 
+    /// Whether a partner's project is here: it was made, and not retired since.
+    pub(crate) fn has_project(&self, cloud_id: &CloudId, project_id: &str) -> bool {
+        self.book.projects.has(cloud_id, project_id)
+    }
+
     /// A partner's project was retired: whoever comes next comes to a new one.
     pub(crate) fn note_next_visit(&self, cloud_id: &CloudId, project_id: &str) {
         self.book.projects.note_next(cloud_id, project_id);
+    }
+
+    /// A partner's project is here, though perhaps none of its users has been.
+    pub(crate) fn note_prepared(&self, cloud_id: &CloudId, project: &Project) {
+        self.book.projects.is_called(cloud_id, project);
+        self.book.projects.saw(cloud_id, &project.id, now());
     }
 
     /// Writes what is new of them.

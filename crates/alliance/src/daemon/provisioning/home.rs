@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use alliance_cloud::keystone::ProjectQuery;
 use alliance_core::cloud::CloudId;
 use alliance_core::explanation::ProjectFound;
-use alliance_core::provision::{Action, ORDER_LIFETIME, Plan, ProvisionOrder, read, require_name};
+use alliance_core::keystone_id;
+use alliance_core::provision::{
+    Action, Called, ORDER_LIFETIME, Plan, ProvisionOrder, read, require_name,
+};
 use alliance_peer::client::{PeerClient, PeerError};
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement;
@@ -55,6 +59,7 @@ impl Daemon {
                 plan: plan(template)?,
                 replace: *replace,
             },
+            OrderWanted::Prepare => Action::Prepare,
             OrderWanted::Destroy => Action::Destroy,
             OrderWanted::Cancel => Action::Cancel,
         };
@@ -62,14 +67,16 @@ impl Daemon {
         let project_id = self
             .own_project(&target.project, target.project_domain.as_deref())
             .await?;
+        let called = self.called(&project_id).await?;
         let place = (&known.partner.cloud_id, &*project_id, &*request.name);
-        let given = self.give_order(place, &action, by).await?;
+        let given = self.give_order(place, called, &action, by).await?;
         let name = &known.partner.name;
         let action = format!("provision.{}", given.action);
         let detail = format!("{} of {project_id}: {}", given.stack, given.id);
         self.audit(by, &action, name, &detail).await;
         let mut view = OrderedView {
             order_id: given.id.clone(),
+            host_project_id: keystone_id::project(self.identity.cloud_id(), &project_id),
             project_id,
             heard: false,
             detail: None,
@@ -89,6 +96,7 @@ impl Daemon {
     async fn give_order(
         &self,
         (host, project_id, stack): (&CloudId, &str, &str),
+        called: Option<Called>,
         action: &Action,
         by: &str,
     ) -> anyhow::Result<GivenOrder> {
@@ -105,6 +113,7 @@ impl Daemon {
                 jti: Uuid::new_v4().to_string(),
                 number: least.max(millis),
                 project: project_id.to_owned(),
+                called: called.clone(),
                 stack: stack.to_owned(),
                 action: action.clone(),
             };
@@ -295,6 +304,22 @@ impl Daemon {
         })?;
         client(known)?;
         Ok(Arc::clone(known))
+    }
+
+    /// What a project of this cloud is called, if Keystone says so.
+    async fn called(&self, project_id: &str) -> Result<Option<Called>, ApiError> {
+        let request_id = RequestId::random().to_string();
+        let query = ProjectQuery::Id(project_id);
+        let found = self.keystone.projects(query, &request_id).await;
+        let found = found.map_err(|error| {
+            ApiError::upstream(format!(
+                "Keystone did not say what the project is called: {error}"
+            ))
+        })?;
+        Ok(found.into_iter().next().map(|project| Called {
+            name: project.name,
+            domain: project.domain.name,
+        }))
     }
 
     /// The id of this cloud's project that is meant.

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use alliance_core::keystone_id::is_foreign_id;
+use alliance_core::label::clean;
 use alliance_core::provision::{
     Action, Node, NotAllowed, ORDER_LIFETIME, Plan, ProvisionOrder, allow, changes, require_name,
     stack_id,
 };
 use alliance_core::refusal::Reason;
+use alliance_core::statement::{Named, Project};
 use alliance_core::{CLOCK_SKEW, Seconds};
 use alliance_peer::error::ApiError;
 use alliance_peer::statement::StatementError;
@@ -21,6 +24,13 @@ use alliance_store::{Stack, Taken, TakenOrder};
 use crate::daemon::Daemon;
 use crate::daemon::clock::now;
 use crate::daemon::directory::Known;
+use crate::daemon::publish::NotMade;
+use crate::wire::ProjectToMake;
+
+/// How long Keystone is waited for; home tells the order again.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest name that is kept, in characters.
+const NAME_LEN: usize = 64;
 
 impl Daemon {
     /// Takes an order of a partner's in.
@@ -47,8 +57,21 @@ impl Daemon {
         };
         require_timely(&order, now())?;
         require_place(&order.project, &order.stack)?;
-        if let Action::Apply { plan, .. } = &order.action {
-            self.require_allowed(known, &order.project, plan).await?;
+        match &order.action {
+            Action::Prepare => {
+                self.require_allowed(known, &order.project, None).await?;
+                self.have_project(known, &order).await?;
+                return Ok(ProvisionAnswer { stack: None });
+            }
+            Action::Apply { plan, .. } => {
+                self.require_allowed(known, &order.project, Some(plan))
+                    .await?;
+                let home = &known.partner.cloud_id;
+                if !self.host.has_project(home, &order.project) {
+                    self.have_project(known, &order).await?;
+                }
+            }
+            Action::Destroy | Action::Cancel => {}
         }
         let id = stack_id(own, &known.partner.cloud_id, &order.project, &order.stack);
         let taken = TakenOrder {
@@ -112,7 +135,8 @@ impl Daemon {
         question: &PlanQuestion,
     ) -> Result<PlanAnswer, ApiError> {
         require_place(&question.project_id, &question.stack)?;
-        self.require_allowed(known, &question.project_id, &question.plan)
+        let plan = Some(&question.plan);
+        self.require_allowed(known, &question.project_id, plan)
             .await?;
         let (own, home) = (self.identity.cloud_id(), &known.partner.cloud_id);
         let id = stack_id(own, home, &question.project_id, &question.stack);
@@ -154,7 +178,7 @@ impl Daemon {
         &self,
         known: &Known,
         project_id: &str,
-        plan: &Plan,
+        plan: Option<&Plan>,
     ) -> Result<(), ApiError> {
         let retirements = self.store.retirements();
         let home = &known.partner.cloud_id;
@@ -163,11 +187,43 @@ impl Daemon {
             return Err(ApiError::not_allowed(NotAllowed::Retiring.to_string()));
         }
         let region = self.config.keystone.region.as_deref();
-        let allowed = allow(Some(plan), &known.given, (project_id, region), now());
+        let allowed = allow(plan, &known.given, (project_id, region), now());
         match allowed {
             Ok(_) => Ok(()),
             Err(why) => Err(ApiError::not_allowed(why.to_string())),
         }
+    }
+
+    /// Has our Keystone make the project, if it is not there: its plugin alone can give it the id that
+    /// both clouds compute.
+    async fn have_project(&self, known: &Known, order: &ProvisionOrder) -> Result<(), ApiError> {
+        let home = &known.partner.cloud_id;
+        let called = order.called.clone();
+        let (name, domain_name) = called.map_or_else(
+            || (order.project.clone(), String::new()),
+            |called| (called.name, called.domain),
+        );
+        let wanted = ProjectToMake {
+            cloud_id: home.clone(),
+            project_id: order.project.clone(),
+            name: clean(&name, NAME_LEN),
+            domain_name: clean(&domain_name, NAME_LEN),
+        };
+        match self.publisher.make_project(wanted, PATIENCE).await {
+            Ok(()) => {}
+            Err(NotMade::Refused(why)) => return Err(ApiError::not_allowed(one_line(&why))),
+            Err(error @ NotMade::NoAnswer) => return Err(ApiError::not_yet(error.to_string())),
+        }
+        let domain = Named {
+            id: String::new(),
+            name: domain_name,
+        };
+        let id = order.project.clone();
+        self.host.note_prepared(home, &Project { id, name, domain });
+        let subject = &known.partner.name;
+        self.audit(subject, "provision.prepare", subject, &order.project)
+            .await;
+        Ok(())
     }
 
     /// Whether a stack is being made as this order wants it.

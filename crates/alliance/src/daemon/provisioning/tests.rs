@@ -5,6 +5,7 @@ use alliance_core::cloud::CloudId;
 use alliance_core::provision::{
     Action, ORDER_LIFETIME, Parameters, ProvisionOrder, StackState, read,
 };
+use alliance_core::statement::{Named, Project};
 use alliance_core::terms::{Resource, Terms};
 use alliance_peer::statement;
 use alliance_peer::wire::{PlanQuestion, ProvisionAnswer, StacksQuery};
@@ -50,6 +51,16 @@ async fn clouds() -> Result<[(Bed, Served); 2], Failure> {
     let agreements = east.daemon.store.agreements();
     agreements.create(&agreement, now()).await?;
     east.daemon.directory.reload().await?;
+    let domain = Named {
+        id: String::new(),
+        name: "Default".into(),
+    };
+    let known = Project {
+        id: "science".into(),
+        name: "Science".into(),
+        domain,
+    };
+    east.daemon.host.note_prepared(west.id(), &known);
     Ok(clouds)
 }
 
@@ -62,6 +73,7 @@ fn order(home: &CloudId, host: &CloudId, number: u64, action: Action) -> Provisi
         jti: format!("order {number}"),
         number,
         project: "science".into(),
+        called: None,
         stack: "web".into(),
         action,
     }
@@ -165,6 +177,18 @@ async fn a_host_refuses_what_was_not_agreed_or_not_said_to_it_now() -> Outcome {
     // Signed by somebody else.
     let refused = said(&east, &east, &good).await?;
     assert!(refused.starts_with("home_error"), "{refused}");
+    assert!(east.daemon.store.provisions().open().await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_taken_in_for_a_project_that_keystone_has_not_made() -> Outcome {
+    let [(east, _a), (west, _b)] = clouds().await?;
+    east.daemon.host.note_next_visit(west.id(), "science");
+    for action in [disk(2)?, Action::Prepare] {
+        let refused = said(&east, &west, &order(west.id(), east.id(), 1, action)).await?;
+        assert_eq!(refused, "not_yet: Keystone has not made the project yet");
+    }
     assert!(east.daemon.store.provisions().open().await?.is_empty());
     Ok(())
 }

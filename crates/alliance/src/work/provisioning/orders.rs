@@ -121,6 +121,7 @@ mod tests {
             jti: "o".into(),
             number: 1,
             project: "science".into(),
+            called: None,
             stack: stack.into(),
             action: Action::Destroy,
         }

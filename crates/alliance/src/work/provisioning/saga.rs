@@ -164,7 +164,9 @@ impl<'w> Saga<'w> {
                 }
                 Ok(StackState::Destroyed)
             }
-            Action::Cancel => Err(End::Failed("there is nothing to cancel".to_owned())),
+            Action::Cancel | Action::Prepare => {
+                Err(End::Failed("there is nothing to be made".to_owned()))
+            }
         }
     }
 
