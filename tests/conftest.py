@@ -56,6 +56,14 @@ def north(lab) -> Cloud:
 
 
 @pytest.fixture(scope="session")
+def early_passport(west, east) -> str:
+    """A passport for east that was issued before any test that names it."""
+    person = west.person(roles=("member", "reader"))
+    east.agree("west", person.project, ("member", "reader"))
+    return west.passport("east", person.login())
+
+
+@pytest.fixture(scope="session")
 def old(lab) -> Cloud:
     """A stock cloud with UUID tokens and no Alliance; nobody's partner."""
     return Cloud(up("old=plain:uuid"), "old")

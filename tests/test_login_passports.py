@@ -1,11 +1,9 @@
 """Logins by passport: the token stays at home."""
 
-import base64
 import json
 import os
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 
 import pytest
@@ -15,8 +13,7 @@ from tests.kit import known_secrets
 from tests.kit.people import Person
 from tests.kit.waiting import until
 
-#: A login passport can be used for so long, in seconds.
-LIFETIME = 60
+pytestmark = pytest.mark.usefixtures("early_passport")
 
 
 @dataclass
@@ -29,12 +26,6 @@ class Traveller:
 def ann(west, east) -> Traveller:
     """A west user who may come to east."""
     return traveller(west, east)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def early(west, east) -> str:
-    """A passport that was issued before any of these tests began."""
-    return west.passport("east", traveller(west, east).token)
 
 
 def traveller(west, east) -> Traveller:
@@ -59,11 +50,6 @@ def logged_in(east, passport: str, **more) -> str:
     answer = east.shown(passport, **more)
     assert answer.status == 201, f"{answer.status} {answer.body!r}"
     return answer.headers["x-subject-token"]
-
-
-def payload(jws: str) -> dict:
-    part = jws.split(".")[1]
-    return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
 
 
 def project_at_east(west, ann) -> str:
@@ -242,11 +228,3 @@ def test_the_client_needs_nothing_of_keystone(west):
         python, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": path}
     )
     assert done.stdout.strip() == "False", done.stderr
-
-
-def test_a_passport_lasts_a_minute(east, early):
-    """The last test: its passport has aged meanwhile."""
-    claims = payload(early)
-    assert claims["exp"] - claims["iat"] == LIFETIME
-    until(lambda: time.time() > claims["exp"] + 1, "it has expired", deadline=LIFETIME + 5)
-    assert east.refuses(early) == "expired"

@@ -38,7 +38,7 @@ class Neutron(WsgiService):
 state_path = {self.folder}
 api_paste_config = {self.environment().path}/etc/neutron/api-paste.ini
 core_plugin = ml2
-service_plugins = router
+service_plugins = router,auto_allocate
 auth_strategy = keystone
 transport_url = {rabbitmq.url(cloud)}
 

@@ -12,10 +12,12 @@ import pytest
 
 from lab.state import CHECKOUT, Lab
 from tests.kit.cloud import Cloud
+from tests.kit.people import Person
 from tests.kit.waiting import until
 
 #: What takes long runs with `make nightly` only.
 LONG = [
+    "test_first_networks.py",
     "test_provisioning_faults.py",
     "test_retirement_faults.py",
     "test_tempest.py",
@@ -122,16 +124,21 @@ class Shell:
         return self.run("openstack", *where, *shlex.split(words))
 
 
-@pytest.fixture(scope="package")
-def shell(west, ann):
+def shell_of(home: Cloud, person: Person) -> Shell:
+    """A shell of a user of this cloud's."""
     return Shell(
         {
-            **west.variables(),
-            "OS_USERNAME": ann.name,
-            "OS_PASSWORD": ann.password,
-            "OS_PROJECT_NAME": ann.project.name,
+            **home.variables(),
+            "OS_USERNAME": person.name,
+            "OS_PASSWORD": person.password,
+            "OS_PROJECT_NAME": person.project.name,
         }
     )
+
+
+@pytest.fixture(scope="package")
+def shell(west, ann):
+    return shell_of(west, ann)
 
 
 @pytest.fixture(scope="package")
