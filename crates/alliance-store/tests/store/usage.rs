@@ -1,7 +1,7 @@
 //! What is used, counted once at either side.
 
 use alliance_core::usage::{Fact, Kind, Millis, Numbered, Owner, Resource, Size};
-use alliance_store::{Error, Heard, Lease, Span, Store};
+use alliance_store::{Error, Flow, Heard, Lease, Notifications, Span, Store};
 
 use crate::bed::{Bed, Outcome, cloud, on_both};
 
@@ -13,6 +13,7 @@ on_both!(
     who_made_it_may_be_heard_later,
     numbers_of_each_home_have_no_gap,
     what_would_leave_a_gap_is_not_taken_in,
+    who_watches_sees_what_was_read_and_when_was_listed,
     who_has_lost_the_lease_counts_nothing,
     a_lease_is_taken_over_when_its_time_is_over,
 );
@@ -229,11 +230,52 @@ async fn numbers_of_each_home_have_no_gap(bed: &Bed) -> Outcome {
     }
     usage.acknowledge(&cloud("west"), 150).await?;
     usage.acknowledge(&cloud("west"), 1000).await?;
-    let mut unheard = usage.unheard().await?;
-    unheard.sort();
-    let mut expected = [(cloud("west"), 50), (cloud("north"), 50)];
+    let mut flows = usage.flows().await?;
+    flows.sort();
+    let flow = |partner, unheard, unheard_since, counted| Flow {
+        partner: cloud(partner),
+        unheard,
+        unheard_since,
+        counted,
+    };
+    let mut expected = [flow("west", 50, Some(1), 0), flow("north", 50, Some(1), 0)];
     expected.sort();
-    assert_eq!(unheard, expected);
+    assert_eq!(flows, expected);
+    usage.acknowledge(&cloud("west"), 200).await?;
+    let sent = numbered(&store, "north", 0).await?;
+    usage.receive(&cloud("north"), &sent).await?;
+    let mut flows = usage.flows().await?;
+    flows.sort();
+    let mut expected = [flow("west", 0, None, 0), flow("north", 50, Some(1), 50)];
+    expected.sort();
+    assert_eq!(flows, expected);
+    Ok(())
+}
+
+async fn who_watches_sees_what_was_read_and_when_was_listed(bed: &Bed) -> Outcome {
+    let store = bed.open().await?;
+    let lease = lease(&store).await?;
+    let usage = store.usage();
+    assert_eq!(usage.notifications().await?, Notifications::default());
+    assert!(usage.listed().await?.is_empty());
+    let some = Notifications {
+        read: 500,
+        malformed: 1,
+        too_large: 0,
+    };
+    usage.count(&lease, some).await?;
+    usage.count(&lease, some).await?;
+    let twice = Notifications {
+        read: 1000,
+        malformed: 2,
+        too_large: 0,
+    };
+    assert_eq!(usage.notifications().await?, twice);
+    for at in [7, 9] {
+        let of = (Kind::FloatingIp, 0);
+        usage.list(&lease, "RegionOne", of, &[], at).await?;
+    }
+    assert_eq!(usage.listed().await?, [(Kind::FloatingIp, 9)]);
     Ok(())
 }
 
