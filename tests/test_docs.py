@@ -259,7 +259,9 @@ def test_tests_that_are_named_exist(file):
 
 @each_file
 def test_metrics_that_are_named_exist(file):
-    source = (ROOT / "crates/alliance/src/daemon/metrics.rs").read_text()
+    sources = (ROOT / "crates/alliance/src/daemon").glob("metrics/*.rs")
+    sources = [ROOT / "crates/alliance/src/daemon/metrics.rs", *sources]
+    source = "".join(file.read_text() for file in sources)
     registered = set(re.findall(r'register(?:_with_unit)?\(\s*"(\w+)"', source))
     suffix = r"(?:_total|_seconds(?:_\w+)?)?(?:\{.*?)?"
     named = set(re.findall(rf"`alliance_(\w+?){suffix}`", file.read_text()))

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::services::{Service, ServiceError, Session};
+use crate::services::{Service, ServiceError, Session, found};
 
 const SERVERS: &[&str] = &["servers", "detail"];
 
@@ -83,17 +83,12 @@ pub async fn deleted_servers(
 /// See [`ServiceError`].
 pub async fn home_user(session: &Session, user_id: &str) -> Result<Option<String>, ServiceError> {
     let path = ["users", user_id];
-    let found = match session
-        .ask(Service::Keystone, Method::GET, &path, None)
-        .await
-    {
-        Ok(found) => found,
-        // It was deleted; what it made is still there.
-        Err(error) if error.is_not_found() => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let home = found.pointer("/user/federated/0/protocols/0/unique_id");
-    Ok(home.and_then(Value::as_str).map(str::to_owned))
+    let asked = session.ask(Service::Keystone, Method::GET, &path, None);
+    // One that was deleted has left what it made.
+    Ok(found(asked.await)?.and_then(|user| {
+        let home = user.pointer("/user/federated/0/protocols/0/unique_id")?;
+        home.as_str().map(str::to_owned)
+    }))
 }
 
 /// What one item of a listing says; `None` if it belongs to nobody.

@@ -57,6 +57,7 @@ pub use self::sign_outs::{NewSignOut, NotedSignOut, SignOuts};
 pub use self::token_keys::{OwnTokenKey, TokenKeys};
 pub use self::usage::received::Received;
 pub use self::usage::sums::{Span, Sum};
+pub use self::usage::watched::{Flow, Notifications};
 pub use self::usage::{Heard, Outgoing, Usage};
 pub use self::used_passports::UsedPassports;
 
@@ -259,6 +260,8 @@ mod tests {
             require_send(store.usage().received(cloud));
             require_send(store.usage().receive(cloud, &[]));
             require_send(store.usage().outgoing(cloud, 0, 1));
+            require_send(store.usage().flows());
+            require_send(store.usage().notifications());
             require_send(store.provisions().unheard());
             require_send(store.provisions().stacks(None, None));
             require_send(store.leases().take("", "", 0, 0));

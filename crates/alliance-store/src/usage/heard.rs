@@ -8,7 +8,7 @@ use alliance_core::usage::{Kind, Life, Millis, Owner, Record, Resource, parts};
 use sqlx::any::AnyRow;
 use sqlx::{Any, AnyConnection, QueryBuilder};
 
-use super::{Heard, ROWS, Usage, outbox, write_records};
+use super::{Heard, ROWS, Usage, outbox, watched, write_records};
 use crate::database::retrying;
 use crate::database::row::{Columns, to_json};
 use crate::error::Result;
@@ -94,6 +94,7 @@ impl Usage<'_> {
                 }
             }
             let changed = self.write(&mut transaction, &before, after, at).await?;
+            watched::note_listing(&mut transaction, kind, at).await?;
             transaction.commit().await?;
             Ok(changed)
         })

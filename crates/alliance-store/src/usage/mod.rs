@@ -8,6 +8,7 @@ mod heard;
 mod outbox;
 pub(crate) mod received;
 pub(crate) mod sums;
+pub(crate) mod watched;
 
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;

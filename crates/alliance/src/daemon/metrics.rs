@@ -1,5 +1,7 @@
 //! What the daemon counts, in OpenMetrics.
 
+mod usage;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
@@ -14,6 +16,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use self::usage::Usage;
+pub(crate) use self::usage::UsageMetrics;
 use crate::wire::BorderView;
 
 /// Labels of [`Metrics::verdicts`].
@@ -96,6 +100,7 @@ pub(crate) struct Metrics {
     agreements: Family<AgreementLabels, Gauge>,
     retirements: Family<RetirementLabels, Gauge>,
     stacks: Family<StackLabel, Gauge>,
+    usage: Usage,
     /// Held while those that are set are printed.
     printing: Mutex<()>,
 }
@@ -185,6 +190,7 @@ impl Metrics {
             "What partners' projects have ordered here, by how it stands",
             stacks.clone(),
         );
+        let usage = Usage::registered(&mut registry);
         Self {
             registry,
             verdicts,
@@ -198,17 +204,20 @@ impl Metrics {
             agreements,
             retirements,
             stacks,
+            usage,
             printing: Mutex::default(),
         }
     }
 
-    /// The text of `/metrics`, with these partners and so many agreements, retirements and stacks.
+    /// The text of `/metrics`, with these partners, so many agreements, retirements and stacks, and this
+    /// usage.
     pub(crate) fn text(
         &self,
         partners: &[PartnerMetrics],
         agreements: &BTreeMap<AgreementLabels, i64>,
         retirements: &BTreeMap<RetirementLabels, i64>,
         stacks: &[(StackState, u64)],
+        usage: &UsageMetrics,
     ) -> Result<String, std::fmt::Error> {
         let _printing = self.printing.lock().unwrap_or_else(PoisonError::into_inner);
         self.border.set(partners);
@@ -226,6 +235,7 @@ impl Metrics {
             let count = i64::try_from(*count).unwrap_or(i64::MAX);
             self.stacks.get_or_create(&StackLabel { state }).set(count);
         }
+        self.usage.set(usage);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
@@ -361,6 +371,7 @@ mod tests {
             &BTreeMap::from([(given, 2)]),
             &BTreeMap::from([(RetirementLabels { state: "remainder" }, 3)]),
             &[(StackState::Running, 3)],
+            &UsageMetrics::default(),
         )?;
         for line in [
             r#"alliance_partner_reachable{partner="west"} 0"#,
@@ -374,7 +385,13 @@ mod tests {
             assert!(text.contains(line), "{line} in {text}");
         }
         assert!(!text.contains("partner_trust_till_seconds{"));
-        let text = metrics.text(&[], &BTreeMap::new(), &BTreeMap::new(), &[])?;
+        let text = metrics.text(
+            &[],
+            &BTreeMap::new(),
+            &BTreeMap::new(),
+            &[],
+            &UsageMetrics::default(),
+        )?;
         assert!(!text.contains("west") && !text.contains("agreements{"));
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use alliance_core::cloud::CloudId;
 use alliance_core::keystone_id;
 use alliance_core::usage::{Fact, Kind, Millis, Owner, Resource};
-use alliance_store::{Error, Heard, Lease, Store};
+use alliance_store::{Error, Heard, Lease, Notifications, Store};
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
@@ -149,6 +149,21 @@ impl Ledger {
                     tracing::error!(%error, "usage was not stored; trying again");
                     sleep(AGAIN).await;
                 }
+            }
+        }
+    }
+
+    /// Writes down how many notifications there were; whether that was possible.
+    ///
+    /// # Errors
+    /// If this process is no longer the one that does so.
+    pub(super) async fn count(&self, counts: Notifications) -> anyhow::Result<bool> {
+        match self.store.usage().count(&self.lease, counts).await {
+            Ok(()) => Ok(true),
+            Err(error @ Error::LeaseLost(_)) => Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, "it is written down later how many notifications there were");
+                Ok(false)
             }
         }
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use alliance_cloud::bus::{BusError, Settings};
 use alliance_core::label::clean;
 use alliance_core::usage::{Notice, read_notification};
-use tokio::time::sleep;
+use alliance_store::Notifications;
+use tokio::time::{Instant, sleep};
 
 use super::ledger::{Ledger, Said};
 
@@ -17,6 +18,8 @@ const BATCH: usize = 500;
 const LARGEST: usize = 1 << 20;
 /// How long a quiet bus is listened to before exchanges are looked for that were not there.
 const QUIET: Duration = Duration::from_secs(5);
+/// How often is written down how many there were.
+const COUNT: Duration = Duration::from_secs(5);
 /// Pauses between attempts to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -30,8 +33,9 @@ pub(super) async fn run(settings: Option<Settings>, ledger: Arc<Ledger>) -> anyh
         return pending().await;
     };
     let mut pause = FIRST_PAUSE;
+    let mut tally = Tally::default();
     loop {
-        let error = match listen(&settings, &ledger, &mut pause).await {
+        let error = match listen(&settings, &ledger, &mut pause, &mut tally).await {
             Ok(never) => match never {},
             Err(Interrupted::Bus(error)) => anyhow::Error::from(error),
             Err(Interrupted::Over(error)) => return Err(error),
@@ -62,6 +66,7 @@ async fn listen(
     settings: &Settings,
     ledger: &Ledger,
     pause: &mut Duration,
+    tally: &mut Tally,
 ) -> Result<std::convert::Infallible, Interrupted> {
     let mut listening = settings.listen().await?;
     *pause = FIRST_PAUSE;
@@ -71,12 +76,13 @@ async fn listen(
     loop {
         let bodies = listening.next(BATCH, QUIET).await?;
         if !bodies.is_empty() {
-            let notices = read(&bodies);
+            let notices = read(&bodies, &mut tally.counts);
             drop(bodies);
             let stored = ledger.hear(|| notices.iter().map(said).collect()).await;
             stored.map_err(Interrupted::Over)?;
             listening.acknowledge().await?;
         }
+        tally.write(ledger).await.map_err(Interrupted::Over)?;
         if !absent.is_empty() {
             listening.bind().await?;
             if listening.unbound() != absent {
@@ -96,20 +102,55 @@ fn report_absent(exchanges: &[String]) {
     }
 }
 
+/// How many notifications there were since that was last written down.
+#[derive(Default)]
+struct Tally {
+    counts: Notifications,
+    written: Option<Instant>,
+}
+
+impl Tally {
+    /// Writes it down if there is something, and not too often.
+    ///
+    /// # Errors
+    /// If this process is no longer the one that does so.
+    async fn write(&mut self, ledger: &Ledger) -> anyhow::Result<()> {
+        let is_due = self
+            .written
+            .is_none_or(|written| written.elapsed() >= COUNT);
+        if !is_due || self.counts == Notifications::default() {
+            return Ok(());
+        }
+        if ledger.count(self.counts).await? {
+            self.counts = Notifications::default();
+        }
+        self.written = Some(Instant::now());
+        Ok(())
+    }
+}
+
 /// What is of interest. The rest is done with: it would be no better the next time.
-fn read(bodies: &[Vec<u8>]) -> Vec<Notice> {
+fn read(bodies: &[Vec<u8>], counts: &mut Notifications) -> Vec<Notice> {
     let mut malformed = Malformed::default();
     let notices = bodies
         .iter()
         .filter_map(|body| {
             if body.len() > LARGEST {
+                counts.too_large += 1;
                 malformed.note(format!("{} bytes long", body.len()));
                 return None;
             }
-            read_notification(body).unwrap_or_else(|error| {
-                malformed.note(error.to_string());
-                None
-            })
+            match read_notification(body) {
+                Ok(notice) => {
+                    counts.read += 1;
+                    notice
+                }
+                Err(error) => {
+                    counts.malformed += 1;
+                    malformed.note(error.to_string());
+                    None
+                }
+            }
         })
         .collect();
     if malformed.count > 0 {
@@ -155,10 +196,12 @@ mod tests {
         let good = format!(r#"{{"oslo.version": "2.0", "oslo.message": "{inner}"}}"#);
         let large = format!(r#"{{"oslo.message": "{}"}}"#, "x".repeat(10 << 20));
         let bodies = [b"junk".to_vec(), large.into_bytes(), good.into_bytes()];
-        let ids: Vec<_> = read(&bodies)
+        let mut counts = Notifications::default();
+        let ids: Vec<_> = read(&bodies, &mut counts)
             .into_iter()
             .map(|notice| notice.resource.id)
             .collect();
         assert_eq!(ids, ["v"]);
+        assert!(counts.by_result().iter().all(|(_, count)| *count == 1));
     }
 }
