@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
-use alliance_core::notice::Arrived;
+use alliance_core::notice::{Arrived, Kind};
 use sqlx::any::AnyRow;
 use sqlx::{Any, AnyConnection, QueryBuilder};
 
@@ -24,6 +24,14 @@ pub struct TakenIn {
     pub missed: u64,
     /// What came. What says nothing is counted, and not kept.
     pub arrived: Vec<Arrived>,
+}
+
+impl TakenIn {
+    /// What is taken in.
+    pub fn kinds(&self) -> impl Iterator<Item = Kind> {
+        let notices = self.arrived.iter().filter_map(|one| one.notice.as_ref());
+        notices.map(|notice| notice.kind)
+    }
 }
 
 /// Which notices are wanted.

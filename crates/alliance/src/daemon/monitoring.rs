@@ -85,6 +85,7 @@ async fn metrics(State(daemon): State<Arc<Daemon>>) -> Response {
     let retirements = daemon.count_retirements().await;
     let stacks = daemon.store.provisions().counts().await;
     let stacks = stacks.unwrap_or_default();
+    daemon.measure_notices().await;
     match daemon
         .metrics
         .text(&partners, &counts, &retirements, &stacks)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use alliance_cloud::bus::{BusError, Settings};
 use alliance_core::label::clean;
+use alliance_core::notice::{Trouble, read_trouble};
 use alliance_core::usage::{Notice, read_notification};
 use tokio::time::sleep;
 
@@ -72,9 +73,12 @@ async fn listen(
         let bodies = listening.next(BATCH, QUIET).await?;
         if !bodies.is_empty() {
             let notices = read(&bodies);
+            let troubles: Vec<_> = bodies.iter().filter_map(|body| trouble(body)).collect();
             drop(bodies);
             let stored = ledger.hear(|| notices.iter().map(said).collect()).await;
             stored.map_err(Interrupted::Over)?;
+            let noticed = ledger.hear_troubles(&troubles).await;
+            noticed.map_err(Interrupted::Over)?;
             listening.acknowledge().await?;
         }
         if !absent.is_empty() {
@@ -135,6 +139,13 @@ impl Malformed {
         }
         self.count += 1;
     }
+}
+
+/// A server that went into error.
+fn trouble(body: &[u8]) -> Option<Trouble> {
+    (body.len() <= LARGEST)
+        .then(|| read_trouble(body))
+        .flatten()
 }
 
 fn said(notice: &Notice) -> Said {
