@@ -12,6 +12,7 @@
 //! - [`services`]: its services, as `alliance work` uses them.
 //! - [`token_cache`]: dropping tokens that keystonemiddleware has cached.
 //! - [`versions`]: what versions of their APIs its services have.
+//! - [`webhook`]: messages to whatever an operator names.
 //!
 //! Every call ends by its deadline, whatever the other side does.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
@@ -28,3 +29,4 @@ pub mod services;
 pub mod token_cache;
 pub mod transport;
 pub mod versions;
+pub mod webhook;

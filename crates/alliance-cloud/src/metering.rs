@@ -19,6 +19,10 @@ pub struct Sighting {
     pub project_id: String,
     /// What is said of it.
     pub fact: Fact,
+    /// Whether it is a server in error.
+    pub is_in_error: bool,
+    /// Why, if that is said.
+    pub reason: Option<String>,
 }
 
 /// All that is there of one kind, as of `at`. `None` if this region has no such service.
@@ -150,6 +154,11 @@ fn sighting(kind: Kind, item: &Value, at: Millis) -> Option<Sighting> {
             size,
             user_id: text("user_id").map(str::to_owned),
         },
+        is_in_error: kind == Kind::Server && text("status") == Some("ERROR"),
+        reason: item
+            .pointer("/fault/message")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
     })
 }
 
@@ -186,6 +195,12 @@ mod tests {
         server["OS-SRV-USG:terminated_at"] = json!("2026-11-28T08:00:01.000000");
         let ended = fact(&server).and_then(|fact| fact.ended);
         assert_eq!(ended, Some(EIGHT + 1000));
+        let trouble =
+            |item: &Value| sighting(Kind::Server, item, 7).map(|one| (one.is_in_error, one.reason));
+        assert_eq!(trouble(&server), Some((false, None)));
+        server["status"] = json!("ERROR");
+        server["fault"] = json!({"code": 500, "message": "No valid host"});
+        assert_eq!(trouble(&server), Some((true, Some("No valid host".into()))));
         server["OS-SRV-USG:launched_at"] = Value::Null;
         assert_eq!(fact(&server).and_then(|fact| fact.size), None);
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 
 use alliance_core::Seconds;
+use alliance_core::notice;
 use alliance_core::provision::StackState;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -79,6 +80,20 @@ struct StackLabel {
     state: &'static str,
 }
 
+/// Labels of the count of notices.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NoticeLabel {
+    /// As `alliance notice list` names it.
+    kind: &'static str,
+}
+
+/// Labels of those who are told further.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReceiverLabel {
+    /// `webhook` or `bus`.
+    to: &'static str,
+}
+
 /// All of them, and the registry that prints them.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -101,6 +116,9 @@ pub(crate) struct Metrics {
     retirements: Family<RetirementLabels, Gauge>,
     stacks: Family<StackLabel, Gauge>,
     usage: Usage,
+    notices: Family<NoticeLabel, Counter>,
+    notices_waiting: Family<ReceiverLabel, Gauge>,
+    oldest_notice: Family<ReceiverLabel, Gauge>,
     /// Held while those that are set are printed.
     printing: Mutex<()>,
 }
@@ -191,6 +209,25 @@ impl Metrics {
             stacks.clone(),
         );
         let usage = Usage::registered(&mut registry);
+        let notices = Family::<NoticeLabel, Counter>::default();
+        registry.register(
+            "notices",
+            "What partners have told of our projects there, by what has happened",
+            notices.clone(),
+        );
+        let notices_waiting = Family::<ReceiverLabel, Gauge>::default();
+        registry.register(
+            "notices_waiting",
+            "Notices that have not been handed on",
+            notices_waiting.clone(),
+        );
+        let oldest_notice = Family::<ReceiverLabel, Gauge>::default();
+        registry.register_with_unit(
+            "oldest_notice_waiting",
+            "How long ago the oldest of them came",
+            Unit::Seconds,
+            oldest_notice.clone(),
+        );
         Self {
             registry,
             verdicts,
@@ -205,8 +242,25 @@ impl Metrics {
             retirements,
             stacks,
             usage,
+            notices,
+            notices_waiting,
+            oldest_notice,
             printing: Mutex::default(),
         }
+    }
+
+    /// One was taken in.
+    pub(crate) fn count_notice(&self, kind: notice::Kind) {
+        let kind = kind.as_str();
+        self.notices.get_or_create(&NoticeLabel { kind }).inc();
+    }
+
+    /// So many wait to be handed on, the oldest for so long.
+    pub(crate) fn set_waiting(&self, to: &'static str, count: u64, age: Seconds) {
+        let label = ReceiverLabel { to };
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.notices_waiting.get_or_create(&label).set(count);
+        self.oldest_notice.get_or_create(&label).set(age);
     }
 
     /// The text of `/metrics`, with these partners, so many agreements, retirements and stacks, and this

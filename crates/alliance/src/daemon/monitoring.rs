@@ -86,6 +86,7 @@ async fn metrics(State(daemon): State<Arc<Daemon>>) -> Response {
     let stacks = daemon.store.provisions().counts().await;
     let stacks = stacks.unwrap_or_default();
     let usage = usage(&daemon).await.unwrap_or_default();
+    daemon.measure_notices().await;
     match daemon
         .metrics
         .text(&partners, &counts, &retirements, &stacks, &usage)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use alliance_cloud::bus::{BusError, Settings};
 use alliance_core::label::clean;
+use alliance_core::notice::{Trouble, read_trouble};
 use alliance_core::usage::{Notice, read_notification};
 use alliance_store::Notifications;
 use tokio::time::{Instant, sleep};
@@ -77,9 +78,12 @@ async fn listen(
         let bodies = listening.next(BATCH, QUIET).await?;
         if !bodies.is_empty() {
             let notices = read(&bodies, &mut tally.counts);
+            let troubles: Vec<_> = bodies.iter().filter_map(|body| trouble(body)).collect();
             drop(bodies);
             let stored = ledger.hear(|| notices.iter().map(said).collect()).await;
             stored.map_err(Interrupted::Over)?;
+            let noticed = ledger.hear_troubles(&troubles).await;
+            noticed.map_err(Interrupted::Over)?;
             listening.acknowledge().await?;
         }
         tally.write(ledger).await.map_err(Interrupted::Over)?;
@@ -176,6 +180,13 @@ impl Malformed {
         }
         self.count += 1;
     }
+}
+
+/// A server that went into error.
+fn trouble(body: &[u8]) -> Option<Trouble> {
+    (body.len() <= LARGEST)
+        .then(|| read_trouble(body))
+        .flatten()
 }
 
 fn said(notice: &Notice) -> Said {
