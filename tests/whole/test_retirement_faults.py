@@ -104,13 +104,14 @@ def test_a_project_that_is_gone_has_no_limits_though_its_agreement_stands(west, 
     estate, _server = made("1s")
     project = estate.person.project.id
 
-    def limits() -> list[dict]:
-        return [one for one in east.told("project", "limits") if one["project_id"] == project]
+    def limits() -> set[tuple]:
+        found = [one for one in east.told("project", "limits") if one["project_id"] == project]
+        return {(one["resource"], one["problem"]) for one in found}
 
-    until(limits, "its limits are known", deadline=DONE)
+    until(lambda: ("servers", None) in limits(), "its limits are known", deadline=DONE)
     west.do("DELETE", f"/projects/{project}")
     reaches(east, estate, "deleted")
-    until(lambda: not limits(), "nobody tries to set them", deadline=DONE)
+    until(lambda: limits() == {(None, None)}, "nobody tries to set them", deadline=DONE)
 
 
 def test_a_new_password_and_a_logout_retire_nothing(west, east, made):
