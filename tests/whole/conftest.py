@@ -16,6 +16,7 @@ from tests.kit.waiting import until
 
 #: What takes long runs with `make nightly` only.
 LONG = [
+    "test_notices_faults.py",
     "test_provisioning_faults.py",
     "test_retirement_faults.py",
     "test_tempest.py",
