@@ -178,6 +178,7 @@ OTHERS = {
     ("DEFAULT", "enabled_import_methods"),
     ("oslo_messaging_notifications", "driver"),
     ("import_filtering_opts", "allowed_ports"),
+    ("notification", "notification_control_exchanges"),
     ("service_user", "send_service_user_token"),
 }
 UNIT = {"Unit", "Service", "Install"}

@@ -18,6 +18,7 @@ from tests.kit.waiting import until
 #: What takes long runs with `make nightly` only.
 LONG = [
     "test_first_networks.py",
+    "test_notices_faults.py",
     "test_provisioning_faults.py",
     "test_retirement_faults.py",
     "test_tempest.py",

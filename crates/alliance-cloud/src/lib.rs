@@ -7,6 +7,7 @@
 //! - [`metering`]: what there is in its services.
 //! - [`operator`]: what the operator's command line makes, with the operator's own rights.
 //! - [`probe`]: whether anything answers at an endpoint.
+//! - [`publishing`]: what is said on its message bus.
 //! - [`quotas`]: what its services allow a project.
 //! - [`provisioning`]: what is made, found and removed there for a partner's project.
 //! - [`services`]: its services, as `alliance work` uses them.
@@ -24,6 +25,7 @@ pub mod metering;
 pub mod operator;
 pub mod probe;
 pub mod provisioning;
+pub mod publishing;
 pub mod quotas;
 pub mod services;
 pub mod token_cache;

@@ -7,6 +7,7 @@ use super::webhook::WEBHOOK;
 use crate::daemon::Daemon;
 use crate::daemon::clock::now;
 use crate::wire::{NOTICES_AT_ONCE, NoticeView};
+use crate::work::publishing::BUS;
 
 /// For how long a delivery may fail before an operator should look, in seconds.
 const PATIENCE: i64 = 600;
@@ -56,6 +57,17 @@ impl Daemon {
                 ));
             }
         }
+        if let Some(exchange) = &self.config.notify.exchange
+            && let Ok(Some(delivery)) = notices.delivery(BUS).await
+            && delivery
+                .failing_since
+                .is_some_and(|since| since < now() - PATIENCE)
+        {
+            let (waiting, problem) = (delivery.waiting, delivery.problem.unwrap_or_default());
+            warnings.push(format!(
+                "no notice was said on the message bus, exchange {exchange}, for more than ten minutes ({waiting} wait): {problem}"
+            ));
+        }
         for position in notices.positions().await.unwrap_or_default() {
             if position.missed > 0 {
                 warnings.push(format!(
@@ -77,14 +89,17 @@ impl Daemon {
 
     /// Sets what those who watch see of how notices are handed on.
     pub(crate) async fn measure_notices(&self) {
-        if self.webhook.is_none() {
-            return;
-        }
-        if let Ok(Some(delivery)) = self.store.notices().delivery(WEBHOOK).await {
-            let age = delivery
-                .waits_since
-                .map_or(0, |since| (now() - since).max(0));
-            self.metrics.set_waiting(WEBHOOK, delivery.waiting, age);
+        let receivers = [
+            (WEBHOOK, self.webhook.is_some()),
+            (BUS, self.config.notify.exchange.is_some()),
+        ];
+        for (to, _) in receivers.into_iter().filter(|(_, is_wanted)| *is_wanted) {
+            if let Ok(Some(delivery)) = self.store.notices().delivery(to).await {
+                let age = delivery
+                    .waits_since
+                    .map_or(0, |since| (now() - since).max(0));
+                self.metrics.set_waiting(to, delivery.waiting, age);
+            }
         }
     }
 }
