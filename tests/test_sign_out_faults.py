@@ -12,8 +12,8 @@ import pytest
 
 from tests.kit.faults import clock_off, full_disk, small_disk
 from tests.kit.proxy import Proxy
+from tests.kit.statements import payload
 from tests.kit.waiting import until
-from tests.test_login_passports import payload
 from tests.test_sign_out import BACK, log_out, take_roles, traveller, visit
 
 SKEW = 60
