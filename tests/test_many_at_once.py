@@ -53,10 +53,17 @@ def test_a_thousand_requests_at_once_for_a_new_token_are_one_question_to_its_iss
     person = west.person()
     east.agree("west", person.project)
     token = person.login()
-    asked = east.metric("alliance_questions_total", partner="west")
+
+    def counted() -> tuple[float, float]:
+        rings = east.metric("alliance_rings_total")
+        return east.metric("alliance_questions_total", partner="west"), rings
+
+    before = counted()
     answers = http.burst([projects(east, token)] * 1000)
     assert {answer.status for answer in answers} == {200}
-    assert east.metric("alliance_questions_total", partner="west") - asked == 1
+    asked, rings = (now - then for now, then in zip(counted(), before, strict=True))
+    # A session of an earlier test that ends meanwhile makes Keystone forget, and ask again.
+    assert 1 <= asked <= 1 + rings
 
 
 def test_local_users_are_served_while_junk_pours_in(west, east):
