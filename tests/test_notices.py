@@ -1,5 +1,6 @@
 """What happens at a host to what a home's projects have there is told at home and by webhook."""
 
+import os
 import uuid
 
 import pytest
@@ -12,6 +13,10 @@ from tests.kit.waiting import until
 
 #: A look at the host, a question of home's, and what the machine has to do beside.
 SOON = 30.0
+
+by_night = pytest.mark.skipif(
+    not os.environ.get("ALLIANCE_NIGHTLY"), reason="takes long: make nightly"
+)
 
 
 @pytest.fixture
@@ -89,6 +94,7 @@ def metrics(daemon: Daemon) -> str:
     return http.send("GET", url).body.decode()
 
 
+@by_night
 def test_a_receiver_that_was_away_gets_everything_in_order(clouds, receiver, agree):
     home, _ = clouds
     first = agree()
@@ -110,6 +116,7 @@ def test_a_receiver_that_was_away_gets_everything_in_order(clouds, receiver, agr
     assert len({one.id for one in receiver.messages}) == len(expected)
 
 
+@by_night
 def test_a_receiver_that_wants_no_more_is_told_no_more_and_the_operator_is(clouds, receiver, agree):
     home, _ = clouds
     receiver.status = 410
@@ -128,6 +135,7 @@ def test_a_receiver_that_wants_no_more_is_told_no_more_and_the_operator_is(cloud
     until(lambda: len(receiver.taken()) == 2, "the webhook is told", deadline=SOON)
 
 
+@by_night
 def test_a_redirect_leads_nowhere(clouds, receiver, agree):
     elsewhere = Receiver()
     try:
