@@ -11,6 +11,7 @@ mod server;
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::Seconds;
@@ -20,7 +21,7 @@ use crate::word::words;
 
 pub use batch::{Arrived, BATCH, NotABatch, NoticeBatch, event};
 pub use condition::{Condition, Mark, State, near};
-pub use server::{Trouble, of_server, read_trouble};
+pub use server::{Trouble, of_server};
 
 /// Longest id, name or reason, in bytes.
 const LONGEST: usize = 512;
@@ -198,6 +199,16 @@ impl Notice {
         let mut id = digest(&parts);
         id.truncate(32);
         id
+    }
+
+    /// All that it says but what and when, which stand beside it wherever it is told.
+    pub fn details(&self) -> Value {
+        let mut details = serde_json::to_value(self).unwrap_or_default();
+        if let Some(members) = details.as_object_mut() {
+            members.remove("kind");
+            members.remove("at");
+        }
+        details
     }
 
     /// What a host says must at least be possible: it goes into this cloud's database, log and message bus.

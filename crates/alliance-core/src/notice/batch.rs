@@ -73,12 +73,6 @@ pub enum NotABatch {
 
 /// The event that carries a notice, `seq` of those for its home.
 pub fn event(notice: &Notice, seq: u64, host: &CloudId, home: &CloudId) -> CloudEvent {
-    let mut data = serde_json::to_value(notice).unwrap_or_default();
-    if let Some(members) = data.as_object_mut() {
-        // The event's type and time say these.
-        members.remove("kind");
-        members.remove("at");
-    }
     CloudEvent {
         specversion: "1.0".to_owned(),
         id: notice.id(host, home),
@@ -87,7 +81,7 @@ pub fn event(notice: &Notice, seq: u64, host: &CloudId, home: &CloudId) -> Cloud
         subject: Some(format!("{}/{}", notice.kind.thing(), notice.subject)),
         time: Timestamp::from_millisecond(notice.at).ok(),
         datacontenttype: Some("application/json".to_owned()),
-        data,
+        data: notice.details(),
         // CloudEvents' extension of that name.
         extensions: BTreeMap::from([("sequence".to_owned(), Value::from(seq.to_string()))]),
     }

@@ -1,12 +1,11 @@
 //! What a server's life and its services' notifications are noticed by.
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Kind, LONGEST, Notice};
 use crate::keystone_id::is_foreign_id;
 use crate::label::clean;
-use crate::usage::{self, Life, Millis, Owner, time};
+use crate::usage::{self, Life, Message, Millis, Owner, time};
 
 /// A server that went into error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,48 +56,31 @@ pub fn of_server(
     new
 }
 
-/// What Nova's notification of an error says, in the unversioned form of the envelope `oslo.message` 2.0.
-/// `None`: it says something else, or cannot be read.
-pub fn read_trouble(body: &[u8]) -> Option<Trouble> {
-    #[derive(Deserialize)]
-    struct Envelope<'a> {
-        #[serde(rename = "oslo.message", borrow)]
-        message: std::borrow::Cow<'a, str>,
-    }
-
-    #[derive(Deserialize)]
-    struct Message {
-        event_type: String,
-        timestamp: String,
-        payload: Value,
-    }
-
-    let envelope: Envelope<'_> = serde_json::from_slice(body).ok()?;
-    // Most are about something else: their payloads are not read.
-    if !envelope.message.contains("\"compute.instance.") || !envelope.message.contains("error") {
-        return None;
-    }
-    let message: Message = serde_json::from_str(&envelope.message).ok()?;
-    let text = |name: &str| message.payload.get(name).and_then(Value::as_str);
-    let is_error = match message.event_type.as_str() {
-        "compute.instance.create.error" => true,
-        "compute.instance.update" => text("state") == Some("error"),
-        _ => false,
-    };
-    let (server_id, project_id) = (text("instance_id")?, text("tenant_id")?);
-    if !is_error || !is_foreign_id(server_id) {
-        return None;
-    }
-    let reason = text("message").filter(|reason| !reason.is_empty());
-    Some(Trouble {
-        server_id: server_id.to_owned(),
-        project_id: project_id.to_owned(),
-        at: time(&message.timestamp)?,
-        reason: reason.map(|reason| clean(reason, LONGEST / 4)),
-    })
-}
-
 impl Trouble {
+    /// What Nova's notification of an error says. `None`: it says something else, or not about which server.
+    pub fn said_by(message: &Message) -> Option<Self> {
+        let text = |name: &str| message.payload.get(name).and_then(Value::as_str);
+        let is_error = match message.event_type.as_str() {
+            "compute.instance.create.error" => true,
+            "compute.instance.update" => text("state") == Some("error"),
+            _ => false,
+        };
+        if !is_error {
+            return None;
+        }
+        let (server_id, project_id) = (text("instance_id")?, text("tenant_id")?);
+        if !is_foreign_id(server_id) {
+            return None;
+        }
+        let reason = text("message").filter(|reason| !reason.is_empty());
+        Some(Self {
+            server_id: server_id.to_owned(),
+            project_id: project_id.to_owned(),
+            at: time(&message.timestamp)?,
+            reason: reason.map(|reason| clean(reason, LONGEST / 4)),
+        })
+    }
+
     /// The server as usage names it.
     pub fn resource(&self) -> usage::Resource {
         usage::Resource {
@@ -173,6 +155,10 @@ mod tests {
         assert_eq!(new(Some(&young), &grown), []);
         let (one, other) = (life(&[began(10), ended(30)]), life(&[began(10), ended(20)]));
         assert_eq!(new(Some(&one), &other), []);
+    }
+
+    fn read_trouble(body: &[u8]) -> Option<Trouble> {
+        Trouble::said_by(&Message::read(body).ok()?)
     }
 
     fn body(event_type: &str, payload: &Value) -> Vec<u8> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use alliance_cloud::bus::{BusError, Settings};
 use alliance_core::label::clean;
-use alliance_core::notice::{Trouble, read_trouble};
-use alliance_core::usage::{Notice, read_notification};
+use alliance_core::notice::Trouble;
+use alliance_core::usage::{Message, Notice};
 use alliance_store::Notifications;
 use tokio::time::{Instant, sleep};
 
@@ -77,8 +77,7 @@ async fn listen(
     loop {
         let bodies = listening.next(BATCH, QUIET).await?;
         if !bodies.is_empty() {
-            let notices = read(&bodies, &mut tally.counts);
-            let troubles: Vec<_> = bodies.iter().filter_map(|body| trouble(body)).collect();
+            let (notices, troubles) = read(&bodies, &mut tally.counts);
             drop(bodies);
             let stored = ledger.hear(|| notices.iter().map(said).collect()).await;
             stored.map_err(Interrupted::Over)?;
@@ -133,30 +132,32 @@ impl Tally {
     }
 }
 
-/// What is of interest. The rest is done with: it would be no better the next time.
-fn read(bodies: &[Vec<u8>], counts: &mut Notifications) -> Vec<Notice> {
+/// What is of interest: what usage is told, and which servers went into error. The rest is done with: it
+/// would be no better the next time.
+fn read(bodies: &[Vec<u8>], counts: &mut Notifications) -> (Vec<Notice>, Vec<Trouble>) {
     let mut malformed = Malformed::default();
-    let notices = bodies
-        .iter()
-        .filter_map(|body| {
-            if body.len() > LARGEST {
-                counts.too_large += 1;
-                malformed.note(format!("{} bytes long", body.len()));
-                return None;
+    let (mut notices, mut troubles) = (Vec::new(), Vec::new());
+    for body in bodies {
+        if body.len() > LARGEST {
+            counts.too_large += 1;
+            malformed.note(format!("{} bytes long", body.len()));
+            continue;
+        }
+        let notice = Message::read(body).and_then(|message| {
+            troubles.extend(Trouble::said_by(&message));
+            message.notice()
+        });
+        match notice {
+            Ok(notice) => {
+                counts.read += 1;
+                notices.extend(notice);
             }
-            match read_notification(body) {
-                Ok(notice) => {
-                    counts.read += 1;
-                    notice
-                }
-                Err(error) => {
-                    counts.malformed += 1;
-                    malformed.note(error.to_string());
-                    None
-                }
+            Err(error) => {
+                counts.malformed += 1;
+                malformed.note(error.to_string());
             }
-        })
-        .collect();
+        }
+    }
     if malformed.count > 0 {
         tracing::warn!(
             count = malformed.count,
@@ -164,7 +165,7 @@ fn read(bodies: &[Vec<u8>], counts: &mut Notifications) -> Vec<Notice> {
             "malformed notifications were dropped"
         );
     }
-    notices
+    (notices, troubles)
 }
 
 #[derive(Default)]
@@ -180,13 +181,6 @@ impl Malformed {
         }
         self.count += 1;
     }
-}
-
-/// A server that went into error.
-fn trouble(body: &[u8]) -> Option<Trouble> {
-    (body.len() <= LARGEST)
-        .then(|| read_trouble(body))
-        .flatten()
 }
 
 fn said(notice: &Notice) -> Said {
@@ -208,7 +202,8 @@ mod tests {
         let large = format!(r#"{{"oslo.message": "{}"}}"#, "x".repeat(10 << 20));
         let bodies = [b"junk".to_vec(), large.into_bytes(), good.into_bytes()];
         let mut counts = Notifications::default();
-        let ids: Vec<_> = read(&bodies, &mut counts)
+        let (notices, _) = read(&bodies, &mut counts);
+        let ids: Vec<_> = notices
             .into_iter()
             .map(|notice| notice.resource.id)
             .collect();

@@ -100,10 +100,8 @@ fn notification(
     let notice = &one.notice;
     let id = one.host.to_string();
     let partner = names.get(&one.host).unwrap_or(&id);
-    let mut payload = serde_json::to_value(notice)?;
+    let mut payload = notice.details();
     if let Some(members) = payload.as_object_mut() {
-        members.remove("kind");
-        members.remove("at");
         members.insert("partner".to_owned(), Value::from(partner.as_str()));
         members.insert("partner_id".to_owned(), Value::from(id.as_str()));
     }

@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use alliance_core::agreement::Agreement;
 use alliance_core::cloud::CloudId;
 use alliance_core::limits::{Found, Held};
 use alliance_core::notice::{Condition, Kind, Notice, NoticeBatch, State};
@@ -10,7 +9,6 @@ use alliance_peer::client::PeerError;
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement;
 use alliance_store::{Filter, ProjectLimits};
-use uuid::Uuid;
 
 use crate::daemon::bed::{Bed, Failure, Served};
 use crate::daemon::clock::now;
@@ -26,18 +24,7 @@ async fn clouds(till: Option<i64>) -> Result<[(Bed, Served); 2], Failure> {
     let [(east, _), (west, _)] = &clouds;
     let mut terms = Terms::granting(["member".to_owned()], now() - 10);
     terms.till = till;
-    let agreement = Agreement {
-        id: Uuid::new_v4().to_string(),
-        partner: west.id().clone(),
-        projects: "science".to_owned().into(),
-        project_name: None,
-        project_domain: None,
-        version: Some(1),
-        terms,
-        ended_at: None,
-    };
-    east.store().agreements().create(&agreement, now()).await?;
-    east.daemon.directory.reload().await?;
+    east.grants(west.id(), terms).await?;
     east.daemon
         .sign_unsigned()
         .await
