@@ -1,6 +1,5 @@
 """What happens at a host to what a home's projects have there is told at home and by webhook."""
 
-import os
 import uuid
 
 import pytest
@@ -8,15 +7,12 @@ import pytest
 from tests.kit import http, known_secrets
 from tests.kit.cloud import NOT_YET_IN_FORCE
 from tests.kit.daemon import Daemon, pair
+from tests.kit.nightly import by_night
 from tests.kit.receiver import Receiver
 from tests.kit.waiting import until
 
 #: A look at the host, a question of home's, and what the machine has to do beside.
 SOON = 30.0
-
-by_night = pytest.mark.skipif(
-    not os.environ.get("ALLIANCE_NIGHTLY"), reason="takes long: make nightly"
-)
 
 
 @pytest.fixture
