@@ -48,22 +48,30 @@ pub struct Outgoing {
     pub record: Record,
 }
 
-/// Puts records in place of those of the same parts.
+/// Puts records in place of those of the same parts. Those of a host have numbers of their arrival, from
+/// the first one's on.
 async fn write_records(
     transaction: &mut AnyConnection,
     host: &CloudId,
     home: &CloudId,
     records: &[Record],
+    arrival: Option<(i64, Seconds)>,
 ) -> Result<()> {
+    let mut arrival = arrival;
     for some in records.chunks(ROWS) {
         let mut rows = Vec::with_capacity(some.len());
         for record in some {
-            rows.push((record, to_json("usage_records.size", &record.size)?));
+            rows.push((
+                record,
+                to_json("usage_records.size", &record.size)?,
+                arrival,
+            ));
+            arrival = arrival.map(|(number, at)| (number + 1, at));
         }
         let mut insert = QueryBuilder::<Any>::new(
-            "REPLACE INTO usage_records (host, home, kind, resource_id, part, project_id, user_id, region, size, began, ended) ",
+            "REPLACE INTO usage_records (host, home, kind, resource_id, part, project_id, user_id, region, size, began, ended, arrival, arrived_at) ",
         );
-        insert.push_values(rows, |mut row, (record, size)| {
+        insert.push_values(rows, |mut row, (record, size, arrival)| {
             row.push_bind(host.as_str())
                 .push_bind(home.as_str())
                 .push_bind(record.kind().as_str())
@@ -74,7 +82,9 @@ async fn write_records(
                 .push_bind(record.region.as_str())
                 .push_bind(size)
                 .push_bind(record.from)
-                .push_bind(record.to);
+                .push_bind(record.to)
+                .push_bind(arrival.map(|(number, _)| number))
+                .push_bind(arrival.map(|(_, at)| at));
         });
         insert.build().execute(&mut *transaction).await?;
     }

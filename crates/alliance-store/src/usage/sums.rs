@@ -123,7 +123,7 @@ impl Usage<'_> {
     }
 }
 
-fn record(row: &AnyRow) -> Result<Record> {
+pub(super) fn record(row: &AnyRow) -> Result<Record> {
     Ok(Record {
         part: Part {
             resource: Resource {
