@@ -1,5 +1,7 @@
 """Two whole clouds in a lab of their own, beside the small one of the other tests."""
 
+import contextlib
+import json
 import os
 import re
 import secrets
@@ -10,11 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from lab.cache import Environment
+from lab.services import rabbitmq
 from lab.state import CHECKOUT, Lab
+from tests.kit import known_secrets
 from tests.kit.cloud import Cloud
 from tests.kit.nightly import NIGHTLY
 from tests.kit.people import Person
+from tests.kit.receiver import Receiver
 from tests.kit.waiting import until
+from tests.whole.listening import LISTENER
 
 LONG = [
     "test_first_networks.py",
@@ -157,3 +164,37 @@ def network(shell, image_file):
         shell.openstack(region, "network create net")
         shell.openstack(region, "subnet create sub --network net --subnet-range 10.9.0.0/24")
         shell.openstack(region, image)
+
+
+@pytest.fixture
+def receiver(tmp_path):
+    receiver = Receiver()
+    yield receiver
+    receiver.go_away()
+
+
+@pytest.fixture
+def heard(west, receiver, tmp_path):
+    """What is said on west's message bus from now on; `receiver` is west's webhook."""
+    secret = tmp_path / "webhook-secret"
+    secret.write_text(known_secrets.note(receiver.secret, "webhook secret"))
+    notify = {
+        "webhook_url": receiver.url,
+        "webhook_secret_file": str(secret),
+        "exchange": "alliance",
+    }
+    said = tmp_path / "said"
+    python = Environment("services").bin("python")
+    command = [python, "-c", LISTENER, rabbitmq.url(west._cloud)]
+    with contextlib.ExitStack() as stack:
+        listener = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *command],
+            stdout=stack.enter_context(said.open("wb")),
+        )
+        stack.callback(listener.wait)
+        stack.callback(listener.kill)
+        until(lambda: said.read_text(), "somebody listens to west's message bus", deadline=60.0)
+        sections = {"alliance": {"notify": notify}, "alliance-work": {}}
+        stack.enter_context(west.configured(**sections))
+        # The last line may not be there as a whole.
+        yield lambda: [json.loads(line) for line in said.read_text().split("\n")[1:-1]]

@@ -5,9 +5,10 @@ import pytest
 
 from tests.kit import http
 from tests.kit.waiting import until
-from tests.whole.metering import LATEST, boot, delete
+from tests.whole.listening import of_server
+from tests.whole.metering import LATEST, boot, counted, delete
 from tests.whole.test_notices import told
-from tests.whole.test_usage_faults import notification, remove, tell_bus
+from tests.whole.test_usage_faults import QUEUE, notification, remove, tell_bus
 
 pytestmark = pytest.mark.usefixtures("network")
 
@@ -47,7 +48,7 @@ def test_what_the_bus_repeats_and_what_it_loses_is_noticed_once(west, east, shel
     until(lambda: told(west, server) == [CREATED], "home is told of it", deadline=LATEST)
     with east.stopped("alliance-work"):
         delete(shell, server)
-        tell_bus(east, purge=True)
+        tell_bus(east, take=(QUEUE,))
     until(lambda: told(west, server)[-1] == DELETED, "home is told of its end", deadline=LATEST)
     # Late, and five times.
     gone = notification("compute.instance.delete.end", instance_id=server, tenant_id="x")
@@ -65,3 +66,18 @@ def test_a_home_that_was_killed_is_told_afterwards(west, east, shell):
         east.restart("alliance")
     expected = [CREATED, DELETED]
     until(lambda: told(west, server) == expected, "home is told of both", deadline=LATEST)
+
+
+def test_usage_is_said_on_the_bus_though_who_says_it_was_killed(west, east, shell, heard):
+    server = boot(shell, "unsaid")
+    until(lambda: of_server(heard, server), "its usage is said", deadline=LATEST)
+    with west.killed("alliance-work"):
+        remove(east, server)
+        seconds = counted(west, east, server)
+
+    def said() -> bool:
+        return of_server(heard, server)[-1]["payload"]["seconds"] == seconds
+
+    until(said, "its end is said", deadline=LATEST)
+    messages = [one["message_id"] for one in of_server(heard, server)]
+    assert len(set(messages)) == len(messages)

@@ -4,6 +4,7 @@
 //! All times are milliseconds of UTC and all amounts are whole numbers, so that host and home add up to
 //! the same. A life does not depend on the order in which its facts were learned, nor on how often.
 
+mod announcement;
 mod batch;
 mod focus;
 mod life;
@@ -14,6 +15,7 @@ mod record;
 mod resource;
 mod tariff;
 
+pub use announcement::{Announcement, Moment};
 pub use batch::{BATCH, CloudEvent, NotABatch, Numbered, UsageBatch};
 pub use focus::{COLUMNS, Charge, Cost, Party, focus};
 pub use life::{Fact, Interval, Life};

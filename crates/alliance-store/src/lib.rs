@@ -12,6 +12,7 @@ mod agreements;
 mod audit;
 mod contracts;
 mod database;
+mod deliveries;
 mod ended_sessions;
 mod error;
 mod guest_projects;
@@ -37,6 +38,7 @@ use alliance_core::cloud::CloudId;
 pub use self::agreements::Agreements;
 pub use self::audit::{Audit, AuditEntry};
 pub use self::contracts::{AgreementVersion, Contracts, ReceivedAgreement, Side, StoredReply};
+pub use self::deliveries::{Deliveries, Delivery, Receiver};
 pub use self::ended_sessions::{EndedSession, EndedSessions};
 pub use self::error::{Error, Holder, OpenError, Result};
 pub use self::guest_projects::{GuestProject, GuestProjects};
@@ -44,7 +46,7 @@ pub use self::guest_standings::{GuestStanding, GuestStandings};
 pub use self::leases::{Lease, Leases};
 pub use self::meta::Meta;
 pub use self::notices::{
-    Delivery, Filter, NoticePosition, Notices, OutgoingNotices, ReceivedNotice, TakenIn,
+    Filter, NoticePosition, Notices, OutgoingNotices, ReceivedNotice, TakenIn,
 };
 pub use self::pairing::acceptances::{Acceptance, Acceptances, NewAcceptance};
 pub use self::pairing::drafts::{Draft, DraftOf};
@@ -59,7 +61,7 @@ pub use self::retirements::{ItemState, Retirement, RetirementItem, Retirements, 
 pub use self::seen_tokens::{SeenToken, SeenTokens};
 pub use self::sign_outs::{NewSignOut, NotedSignOut, SignOuts};
 pub use self::token_keys::{OwnTokenKey, TokenKeys};
-pub use self::usage::received::Received;
+pub use self::usage::received::{Received, ReceivedRecord};
 pub use self::usage::sums::{Span, Sum};
 pub use self::usage::watched::{Flow, Notifications};
 pub use self::usage::{Heard, Outgoing, Usage};
@@ -185,6 +187,11 @@ impl Store {
         Notices(&self.database)
     }
 
+    /// Who is told further what hosts have told.
+    pub fn deliveries(&self) -> Deliveries<'_> {
+        Deliveries(&self.database)
+    }
+
     /// What projects want to have at partners, and what partners' projects have here.
     pub fn provisions(&self) -> Provisions<'_> {
         Provisions(&self.database)
@@ -267,13 +274,14 @@ mod tests {
             require_send(store.sign_outs().hears(cloud, 0));
             require_send(store.token_keys().see(&BTreeMap::new(), 0, 0));
             require_send(store.usage().received(cloud));
-            require_send(store.usage().receive(cloud, &[]));
+            require_send(store.usage().receive(cloud, &[], 0));
+            require_send(store.usage().arrivals(0, 0));
             require_send(store.usage().outgoing(cloud, 0, 1));
             require_send(store.usage().flows());
             require_send(store.usage().notifications());
             require_send(store.notices().watch(None, &[], 0));
             require_send(store.notices().received(cloud));
-            require_send(store.notices().delivery(""));
+            require_send(store.deliveries().state(Receiver::Bus));
             require_send(store.provisions().unheard());
             require_send(store.provisions().stacks(None, None));
             require_send(store.leases().take("", "", 0, 0));

@@ -4,15 +4,15 @@
 //! their listings from time to time. What it finds it writes into the database; the daemon signs it and
 //! tells the projects' homes. It sets at the services what agreements allow, and what the daemon has
 //! decided to retire it stops, deletes or starts again. And it carries out what homes have ordered, as far
-//! as the orders are signed by them and agreements allow it. What partners have told of our projects there it
-//! says on the message bus.
+//! as the orders are signed by them and agreements allow it. What partners have told of our projects there,
+//! and of what these use, it says on the message bus.
 
 mod ledger;
 mod limits;
 mod listening;
 mod listings;
 mod provisioning;
-pub(crate) mod publishing;
+mod publishing;
 mod retiring;
 
 use std::path::Path;

@@ -1,7 +1,8 @@
 //! What holds for a while, and is noticed when it begins to.
 
-use super::{Notice, digest};
+use super::Notice;
 use crate::cloud::CloudId;
+use crate::digest::digest;
 use crate::usage::Millis;
 
 /// From how much of what is allowed, in percent, a limit is nearly reached.

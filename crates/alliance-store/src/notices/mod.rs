@@ -3,7 +3,6 @@
 //! At the host a notice is numbered for its home in the transaction that learns what has happened. At
 //! home it is taken in once, whatever its number, and kept until it is old or one of too many.
 
-mod deliveries;
 mod outbox;
 mod received;
 
@@ -16,7 +15,6 @@ use crate::database::Database;
 use crate::database::row::Columns;
 use crate::error::Result;
 
-pub use self::deliveries::Delivery;
 pub(crate) use self::outbox::append;
 pub use self::received::{Filter, TakenIn};
 

@@ -8,9 +8,10 @@ use alliance_core::notice::{Arrived, Kind};
 use sqlx::any::AnyRow;
 use sqlx::{Any, AnyConnection, QueryBuilder};
 
-use super::{KEPT, Notices, ROWS, ReceivedNotice, deliveries, position};
+use super::{KEPT, Notices, ROWS, ReceivedNotice, position};
 use crate::database::retrying;
 use crate::database::row::{Columns, to_json};
+use crate::deliveries::{self, Log};
 use crate::error::Result;
 
 /// What is taken in of one answer of a host.
@@ -79,7 +80,7 @@ impl Notices<'_> {
                 return Ok(None);
             }
             let mut here = known_ids(&mut transaction, host, &told.arrived).await?;
-            let mut number = deliveries::last(&mut transaction).await?;
+            let mut number = deliveries::last(&mut transaction, Log::Notices).await?;
             let mut refused = 0;
             let mut new = 0;
             for one in &told.arrived {
@@ -107,7 +108,7 @@ impl Notices<'_> {
                 .execute(&mut *transaction)
                 .await?;
             }
-            deliveries::set_last(&mut transaction, number).await?;
+            deliveries::set_last(&mut transaction, Log::Notices, number).await?;
             let reaches = i64::try_from(told.reaches).unwrap_or(i64::MAX);
             sqlx::query(
                 "UPDATE notice_positions

@@ -143,7 +143,7 @@ impl Usage<'_> {
         }
         let mut count = 0;
         for (home, records) in &changed {
-            write_records(transaction, self.0.cloud(), home, records).await?;
+            write_records(transaction, self.0.cloud(), home, records, None).await?;
             outbox::append(transaction, home, records, at).await?;
             count += records.len();
         }

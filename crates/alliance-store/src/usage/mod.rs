@@ -52,13 +52,16 @@ pub struct Outgoing {
     pub record: Record,
 }
 
-/// Puts records in place of those of the same parts.
+/// Puts records in place of those of the same parts. Those of a host have numbers of their arrival, from
+/// the first one's on.
 async fn write_records(
     transaction: &mut AnyConnection,
     host: &CloudId,
     home: &CloudId,
     records: &[Record],
+    arrival: Option<(i64, Seconds)>,
 ) -> Result<()> {
+    let mut arrival = arrival;
     for some in records.chunks(ROWS) {
         let mut lines: BTreeMap<String, (&Record, String)> = BTreeMap::new();
         let mut rows = Vec::with_capacity(some.len());
@@ -66,7 +69,8 @@ async fn write_records(
             let size = to_json("usage_lines.size", &record.size)?;
             let line = line(host, home, record, &size);
             lines.entry(line.clone()).or_insert((record, size));
-            rows.push((record, line));
+            rows.push((record, line, arrival));
+            arrival = arrival.map(|(number, at)| (number + 1, at));
         }
         let mut insert = QueryBuilder::<Any>::new(
             "REPLACE INTO usage_lines (line, host, home, project_id, region, kind, size) ",
@@ -82,9 +86,9 @@ async fn write_records(
         });
         insert.build().execute(&mut *transaction).await?;
         let mut insert = QueryBuilder::<Any>::new(
-            "REPLACE INTO usage_records (host, home, kind, resource_id, part, line, user_id, began, ended) ",
+            "REPLACE INTO usage_records (host, home, kind, resource_id, part, line, user_id, began, ended, arrival, arrived_at) ",
         );
-        insert.push_values(rows, |mut row, (record, line)| {
+        insert.push_values(rows, |mut row, (record, line, arrival)| {
             row.push_bind(host.as_str())
                 .push_bind(home.as_str())
                 .push_bind(record.kind().as_str())
@@ -93,7 +97,9 @@ async fn write_records(
                 .push_bind(line)
                 .push_bind(record.owner.user_id.as_deref())
                 .push_bind(record.from)
-                .push_bind(record.to);
+                .push_bind(record.to)
+                .push_bind(arrival.map(|(number, _)| number))
+                .push_bind(arrival.map(|(_, at)| at));
         });
         insert.build().execute(&mut *transaction).await?;
     }

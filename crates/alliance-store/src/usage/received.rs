@@ -1,11 +1,17 @@
 //! At home: what hosts say that our projects use there, each record once.
 
-use alliance_core::cloud::CloudId;
-use alliance_core::usage::{Numbered, Record};
+use std::collections::BTreeSet;
 
+use alliance_core::Seconds;
+use alliance_core::cloud::CloudId;
+use alliance_core::usage::{Millis, Numbered, Record};
+use sqlx::any::AnyRow;
+
+use super::sums::{self, RECORDS};
 use super::{Usage, outbox, write_records};
 use crate::database::retrying;
 use crate::database::row::Columns;
+use crate::deliveries::{self, Log};
 use crate::error::Result;
 
 /// What became of a batch.
@@ -15,6 +21,17 @@ pub struct Received {
     pub new: usize,
     /// The last number that is here now.
     pub last: u64,
+}
+
+/// A record of a host's, as it is here now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceivedRecord {
+    /// The number of its arrival. One that is changed later has a larger one.
+    pub number: u64,
+    /// Whose word it is.
+    pub host: CloudId,
+    /// What it says.
+    pub record: Record,
 }
 
 impl Usage<'_> {
@@ -36,7 +53,7 @@ impl Usage<'_> {
     ///
     /// # Errors
     /// The database's; nothing of it is stored then.
-    pub async fn receive(self, host: &CloudId, sent: &[Numbered]) -> Result<Received> {
+    pub async fn receive(self, host: &CloudId, sent: &[Numbered], at: Seconds) -> Result<Received> {
         retrying(|| async {
             let mut transaction = self.0.write().await?;
             let known = outbox::position(&mut transaction, host, "received").await?;
@@ -48,7 +65,15 @@ impl Usage<'_> {
                     records.extend(record.clone());
                 }
             }
-            write_records(&mut transaction, host, self.0.cloud(), &latest(&records)).await?;
+            let latest = latest(&records);
+            if !latest.is_empty() {
+                let here = deliveries::last(&mut transaction, Log::Usage).await?;
+                let arrival = Some((here + 1, at));
+                let home = self.0.cloud();
+                write_records(&mut transaction, host, home, &latest, arrival).await?;
+                let here = here.saturating_add_unsigned(latest.len() as u64);
+                deliveries::set_last(&mut transaction, Log::Usage, here).await?;
+            }
             sqlx::query("UPDATE usage_positions SET received = ? WHERE cloud_id = ?")
                 .bind(i64::try_from(last).unwrap_or(i64::MAX))
                 .bind(host.as_str())
@@ -62,13 +87,65 @@ impl Usage<'_> {
         })
         .await
     }
+
+    /// The records that came, or were changed, after the one with this number, in that order, at most
+    /// `limit`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn arrivals(self, after: u64, limit: usize) -> Result<Vec<ReceivedRecord>> {
+        let text = format!("{RECORDS} WHERE arrival > ? ORDER BY arrival LIMIT ?");
+        let rows = sqlx::query(&text)
+            .bind(i64::try_from(after).unwrap_or(i64::MAX))
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(self.0.pool())
+            .await?;
+        rows.iter().map(received).collect()
+    }
+
+    /// Of what hosts have told, what there was at this time, in the order in which it came, after the one
+    /// with this number, at most `limit`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn there_at(
+        self,
+        at: Millis,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<ReceivedRecord>> {
+        let text = format!(
+            "{RECORDS} WHERE arrival > ? AND began <= ? AND (ended IS NULL OR ended > ?) \
+             ORDER BY arrival LIMIT ?"
+        );
+        let rows = sqlx::query(&text)
+            .bind(i64::try_from(after).unwrap_or(i64::MAX))
+            .bind(at)
+            .bind(at)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(self.0.pool())
+            .await?;
+        rows.iter().map(received).collect()
+    }
 }
 
-/// The last record of each part, since one statement replaces each row once.
+fn received(row: &AnyRow) -> Result<ReceivedRecord> {
+    Ok(ReceivedRecord {
+        number: row.int("arrival")?.unsigned_abs(),
+        host: row.word("host")?,
+        record: sums::record(row)?,
+    })
+}
+
+/// The last record of each part, in their order: one statement replaces each row once.
 fn latest(records: &[Record]) -> Vec<Record> {
-    let by_part: std::collections::BTreeMap<_, _> = records
+    let mut parts = BTreeSet::new();
+    let mut latest: Vec<_> = records
         .iter()
-        .map(|record| (&record.part, record))
+        .rev()
+        .filter(|record| parts.insert(&record.part))
+        .cloned()
         .collect();
-    by_part.into_values().cloned().collect()
+    latest.reverse();
+    latest
 }

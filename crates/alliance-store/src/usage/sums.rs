@@ -38,6 +38,10 @@ pub struct Sum {
     pub millis: u64,
 }
 
+/// What [`record`] reads.
+pub(super) const RECORDS: &str = "SELECT arrival, usage_records.host AS host, usage_records.kind AS kind, \
+     resource_id, part, project_id, user_id, region, size, began, ended \
+     FROM usage_records JOIN usage_lines ON usage_lines.line = usage_records.line";
 /// Records that touch a span. One of no time is there if it is in it.
 const TOUCHES: &str =
     "began < ? AND (ended IS NULL OR ended > ? OR (ended = began AND began >= ?))";
@@ -108,9 +112,7 @@ impl Usage<'_> {
     /// The database's.
     pub async fn records(self, host: &CloudId, home: &CloudId, span: Span) -> Result<Vec<Record>> {
         let text = format!(
-            "SELECT usage_records.kind AS kind, resource_id, part, project_id, user_id, region, size, began, ended \
-             FROM usage_records JOIN usage_lines ON usage_lines.line = usage_records.line \
-             WHERE usage_records.host = ? AND usage_records.home = ? AND {TOUCHES} \
+            "{RECORDS} WHERE usage_records.host = ? AND usage_records.home = ? AND {TOUCHES} \
              ORDER BY usage_records.kind, resource_id, part"
         );
         let rows = sqlx::query(&text)
@@ -125,7 +127,7 @@ impl Usage<'_> {
     }
 }
 
-fn record(row: &AnyRow) -> Result<Record> {
+pub(super) fn record(row: &AnyRow) -> Result<Record> {
     Ok(Record {
         part: Part {
             resource: Resource {

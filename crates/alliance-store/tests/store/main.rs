@@ -4,6 +4,7 @@
 
 mod acceptances;
 mod agreements;
+mod arrivals;
 mod audit;
 mod bed;
 mod contracts;

@@ -3,7 +3,7 @@
 use alliance_core::cloud::CloudId;
 use alliance_core::notice::{Arrived, Condition, Kind, Notice, State};
 use alliance_core::usage::{self, Fact, Owner, Resource, Size};
-use alliance_store::{Error, Filter, Heard, Lease, Store, TakenIn};
+use alliance_store::{Error, Filter, Heard, Lease, Receiver, Store, TakenIn};
 
 use crate::bed::{Bed, Outcome, cloud, on_both};
 
@@ -295,42 +295,52 @@ async fn what_is_not_believed_is_counted_and_not_kept(bed: &Bed) -> Outcome {
 
 async fn what_was_there_before_is_not_delivered(bed: &Bed) -> Outcome {
     let store = bed.open().await?;
-    let (notices, east) = (store.notices(), cloud("east"));
-    assert_eq!(notices.delivery("webhook").await?, None);
+    let (notices, deliveries, east) = (store.notices(), store.deliveries(), cloud("east"));
+    assert_eq!(deliveries.state(Receiver::Webhook).await?, None);
     notices.receive(&east, &taken_in(0, &["a"]), 10).await?;
-    notices.begin_delivery("webhook").await?;
+    deliveries.begin(Receiver::Webhook, 0).await?;
     notices
         .receive(&east, &taken_in(1, &["b", "c"]), 20)
         .await?;
     let stands = |delivery: alliance_store::Delivery| {
         (delivery.number, delivery.waiting, delivery.waits_since)
     };
-    let delivery = notices.delivery("webhook").await?;
+    let delivery = deliveries.state(Receiver::Webhook).await?;
     assert_eq!(delivery.map(stands), Some((1, 2, Some(20))));
-    notices.delivered("webhook", 3).await?;
+    deliveries.delivered(Receiver::Webhook, 3).await?;
     // It goes on where it was.
-    notices.begin_delivery("webhook").await?;
-    let delivery = notices.delivery("webhook").await?;
+    deliveries.begin(Receiver::Webhook, 0).await?;
+    let delivery = deliveries.state(Receiver::Webhook).await?;
     assert_eq!(delivery.map(stands), Some((3, 0, None)));
     Ok(())
 }
 
 async fn how_a_delivery_fails_is_remembered_until_it_succeeds(bed: &Bed) -> Outcome {
     let store = bed.open().await?;
-    let notices = store.notices();
-    notices.begin_delivery("webhook").await?;
-    notices.not_delivered("webhook", "503", false, 10).await?;
-    notices.not_delivered("webhook", "410", true, 20).await?;
-    let delivery = notices.delivery("webhook").await?.unwrap_or_default();
+    let deliveries = store.deliveries();
+    deliveries.begin(Receiver::Webhook, 0).await?;
+    deliveries
+        .not_delivered(Receiver::Webhook, "503", false, 10)
+        .await?;
+    deliveries
+        .not_delivered(Receiver::Webhook, "410", true, 20)
+        .await?;
+    let delivery = deliveries
+        .state(Receiver::Webhook)
+        .await?
+        .unwrap_or_default();
     let seen = (
         delivery.failing_since,
         delivery.problem.as_deref(),
         delivery.is_over,
     );
     assert_eq!(seen, (Some(10), Some("410"), true));
-    notices.begin_delivery("webhook").await?;
-    notices.delivered("webhook", 0).await?;
-    let delivery = notices.delivery("webhook").await?.unwrap_or_default();
+    deliveries.begin(Receiver::Webhook, 0).await?;
+    deliveries.delivered(Receiver::Webhook, 0).await?;
+    let delivery = deliveries
+        .state(Receiver::Webhook)
+        .await?
+        .unwrap_or_default();
     assert_eq!(
         (delivery.failing_since, delivery.problem, delivery.is_over),
         (None, None, false)

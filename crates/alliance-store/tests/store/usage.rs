@@ -98,7 +98,7 @@ async fn a_life_is_counted_once_at_either_side_however_often_it_is_said(bed: &Be
 
     // The same store as its own partner's home: both sides count the same rows.
     for _ in 0..5 {
-        usage.receive(&cloud("east"), &sent).await?;
+        usage.receive(&cloud("east"), &sent, 7).await?;
     }
     let sums = usage.sums(MONTH).await?;
     let of_east = sums.iter().find(|sum| sum.host == cloud("east"));
@@ -244,7 +244,7 @@ async fn numbers_of_each_home_have_no_gap(bed: &Bed) -> Outcome {
     assert_eq!(flows, expected);
     usage.acknowledge(&cloud("west"), 200).await?;
     let sent = numbered(&store, "north", 0).await?;
-    usage.receive(&cloud("north"), &sent).await?;
+    usage.receive(&cloud("north"), &sent, 7).await?;
     let mut flows = usage.flows().await?;
     flows.sort();
     let mut expected = [flow("west", 0, None, 0), flow("north", 50, Some(1), 50)];
@@ -342,13 +342,13 @@ async fn what_would_leave_a_gap_is_not_taken_in(bed: &Bed) -> Outcome {
     usage.learn(&lease, "RegionOne", &heard, 1).await?;
     let mut sent = numbered(&store, "west", 0).await?;
     let lost = sent.remove(1);
-    let received = usage.receive(&cloud("east"), &sent).await?;
+    let received = usage.receive(&cloud("east"), &sent, 7).await?;
     assert_eq!((received.new, received.last), (1, 1));
     // Asked for again from there on.
-    let received = usage.receive(&cloud("east"), &[lost]).await?;
+    let received = usage.receive(&cloud("east"), &[lost], 7).await?;
     assert_eq!((received.new, received.last), (1, 2));
     let again = numbered(&store, "west", received.last).await?;
-    assert_eq!(usage.receive(&cloud("east"), &again).await?.last, 4);
+    assert_eq!(usage.receive(&cloud("east"), &again, 7).await?.last, 4);
     Ok(())
 }
 

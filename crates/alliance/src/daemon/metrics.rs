@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use alliance_core::Seconds;
 use alliance_core::notice;
 use alliance_core::provision::StackState;
+use alliance_store::Receiver;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -119,6 +120,8 @@ pub(crate) struct Metrics {
     notices: Family<NoticeLabel, Counter>,
     notices_waiting: Family<ReceiverLabel, Gauge>,
     oldest_notice: Family<ReceiverLabel, Gauge>,
+    usage_waiting: Family<ReceiverLabel, Gauge>,
+    oldest_usage: Family<ReceiverLabel, Gauge>,
     /// Held while those that are set are printed.
     printing: Mutex<()>,
 }
@@ -228,6 +231,19 @@ impl Metrics {
             Unit::Seconds,
             oldest_notice.clone(),
         );
+        let usage_waiting = Family::<ReceiverLabel, Gauge>::default();
+        registry.register(
+            "usage_waiting",
+            "Usage records of partners that have not been handed on",
+            usage_waiting.clone(),
+        );
+        let oldest_usage = Family::<ReceiverLabel, Gauge>::default();
+        registry.register_with_unit(
+            "oldest_usage_waiting",
+            "How long ago the oldest of them came",
+            Unit::Seconds,
+            oldest_usage.clone(),
+        );
         Self {
             registry,
             verdicts,
@@ -245,6 +261,8 @@ impl Metrics {
             notices,
             notices_waiting,
             oldest_notice,
+            usage_waiting,
+            oldest_usage,
             printing: Mutex::default(),
         }
     }
@@ -256,11 +274,18 @@ impl Metrics {
     }
 
     /// So many wait to be handed on, the oldest for so long.
-    pub(crate) fn set_waiting(&self, to: &'static str, count: u64, age: Seconds) {
+    pub(crate) fn set_waiting(&self, receiver: Receiver, count: u64, age: Seconds) {
+        let (to, waiting, oldest) = match receiver {
+            Receiver::Webhook => ("webhook", &self.notices_waiting, &self.oldest_notice),
+            Receiver::Bus => ("bus", &self.notices_waiting, &self.oldest_notice),
+            Receiver::BusUsage | Receiver::BusHours => {
+                ("bus", &self.usage_waiting, &self.oldest_usage)
+            }
+        };
         let label = ReceiverLabel { to };
         let count = i64::try_from(count).unwrap_or(i64::MAX);
-        self.notices_waiting.get_or_create(&label).set(count);
-        self.oldest_notice.get_or_create(&label).set(age);
+        waiting.get_or_create(&label).set(count);
+        oldest.get_or_create(&label).set(age);
     }
 
     /// The text of `/metrics`, with these partners, so many agreements, retirements and stacks, and this

@@ -126,7 +126,7 @@ impl Daemon {
         let mut count = 0;
         loop {
             let (batch, more) = self.fetch_usage(known, client, last).await?;
-            let received = usage.receive(host, &batch.after(last)?).await?;
+            let received = usage.receive(host, &batch.after(last)?, now()).await?;
             count += received.new;
             if !more || received.last == last {
                 return Ok(count);

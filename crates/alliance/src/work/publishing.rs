@@ -1,22 +1,26 @@
 //! At home: what hosts have told is said on this cloud's message bus, as its services say such things.
 
+mod hours;
+mod notices;
+mod usage;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
 
 use alliance_cloud::publishing::{Notification, Publisher, Settings};
+use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
-use alliance_store::{Filter, ReceivedNotice, Store};
-use jiff::Timestamp;
-use serde_json::Value;
+use alliance_store::{Receiver, Store};
 use tokio::time::sleep;
 
+use self::hours::Hours;
+use self::notices::Notices;
+use self::usage::Usage;
 use crate::daemon::now;
 
-/// Its name among those who are told.
-pub(crate) const BUS: &str = "bus";
-/// How many notices are read at once.
+/// How many are read at once.
 const AT_ONCE: usize = 50;
 /// How often is looked whether there are some.
 const LOOK: Duration = Duration::from_secs(1);
@@ -24,93 +28,151 @@ const LOOK: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// Something of which is said what comes, in its order.
+trait Source: Default {
+    /// Under which name is remembered how far it was said.
+    const RECEIVER: Receiver;
+
+    /// At least what it is told after, the first time.
+    fn beginning(_now: Seconds) -> u64 {
+        0
+    }
+
+    /// What is to be said after that. When it is asked again, that was said.
+    async fn next(
+        &mut self,
+        store: &Store,
+        reached: u64,
+        now: Seconds,
+    ) -> anyhow::Result<Vec<Step>>;
+}
+
+/// A step on the way.
+struct Step {
+    /// What is said. `None`: nothing is left to be said up to there.
+    notification: Option<Notification>,
+    /// How far it was said then.
+    reaches: u64,
+}
+
+/// What hosts are called here.
+struct Names(HashMap<CloudId, String>);
+
 /// Says what comes, if that is wanted. Runs for ever.
 pub(super) async fn run(settings: Option<Settings>, store: &Store) -> Infallible {
     let Some(settings) = settings else {
         return pending().await;
     };
+    let mut speaker = Speaker {
+        settings,
+        store,
+        publisher: None,
+    };
+    let mut hours = Hours::default();
     let mut pause = FIRST_PAUSE;
-    let mut publisher = None;
     loop {
-        match say(&settings, &mut publisher, store).await {
-            Ok(0) => sleep(LOOK).await,
-            Ok(_) => pause = FIRST_PAUSE,
-            Err(error) => {
-                publisher = None;
-                let error = format!("{error:#}");
-                if pause == FIRST_PAUSE {
-                    tracing::warn!(
-                        exchange = settings.exchange,
-                        error,
-                        "notices of partners were not said on the message bus; it is tried again, and this is said once"
-                    );
-                }
-                let noted = store.notices().not_delivered(BUS, &error, false, now());
-                if let Err(error) = noted.await {
-                    tracing::warn!(%error, "that it fails is not in the database");
-                }
-                sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+        let is_first = pause == FIRST_PAUSE;
+        // One that fails keeps none of the others.
+        let turns = [
+            speaker.turn(&mut Notices, is_first).await,
+            speaker.turn(&mut Usage, is_first).await,
+            speaker.turn(&mut hours, is_first).await,
+        ];
+        if turns.contains(&Turn::Failed) {
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        } else if turns.contains(&Turn::Said) {
+            pause = FIRST_PAUSE;
+        } else {
+            sleep(LOOK).await;
+        }
+    }
+}
+
+struct Speaker<'a> {
+    settings: Settings,
+    store: &'a Store,
+    publisher: Option<Publisher>,
+}
+
+/// What came of one look.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Nothing,
+    Said,
+    Failed,
+}
+
+impl Speaker<'_> {
+    /// Says some of it. What fails goes into the database, and into the log if it is the first time.
+    async fn turn<S: Source>(&mut self, source: &mut S, is_first: bool) -> Turn {
+        let error = match self.say(source).await {
+            Ok(0) => return Turn::Nothing,
+            Ok(_) => return Turn::Said,
+            Err(error) => format!("{error:#}"),
+        };
+        *source = S::default();
+        self.publisher = None;
+        if is_first {
+            tracing::warn!(
+                exchange = self.settings.exchange,
+                what = S::RECEIVER.as_str(),
+                error,
+                "what partners have told was not said on the message bus; it is tried again, and this is said once"
+            );
+        }
+        let deliveries = self.store.deliveries();
+        let noted = deliveries.not_delivered(S::RECEIVER, &error, false, now());
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "that it fails is not in the database");
+        }
+        Turn::Failed
+    }
+
+    /// Says some of it. Returns how many steps were made.
+    async fn say<S: Source>(&mut self, source: &mut S) -> anyhow::Result<usize> {
+        let deliveries = self.store.deliveries();
+        let reached = match deliveries.reached(S::RECEIVER).await? {
+            Some(reached) => reached,
+            None => deliveries.begin(S::RECEIVER, S::beginning(now())).await?,
+        };
+        let steps = source.next(self.store, reached, now()).await?;
+        for step in &steps {
+            if let Some(notification) = &step.notification {
+                self.publisher().await?.publish(notification).await?;
             }
+            deliveries.delivered(S::RECEIVER, step.reaches).await?;
         }
+        Ok(steps.len())
+    }
+
+    async fn publisher(&mut self) -> anyhow::Result<&Publisher> {
+        Ok(match &mut self.publisher {
+            Some(publisher) => publisher,
+            none => none.insert(self.settings.connect().await?),
+        })
     }
 }
 
-/// Says some. Returns how many.
-async fn say(
-    settings: &Settings,
-    publisher: &mut Option<Publisher>,
-    store: &Store,
-) -> anyhow::Result<usize> {
-    let notices = store.notices();
-    let delivery = match notices.delivery(BUS).await? {
-        Some(delivery) => delivery,
-        None => {
-            notices.begin_delivery(BUS).await?;
-            return Ok(0);
-        }
-    };
-    let waiting = Filter {
-        after: delivery.number,
-        ..Filter::default()
-    };
-    let waiting = notices.list(&waiting, AT_ONCE).await?;
-    if waiting.is_empty() {
-        return Ok(0);
+impl Names {
+    async fn read(store: &Store) -> anyhow::Result<Self> {
+        let partners = store.partners().list().await?.into_iter();
+        Ok(Self(
+            partners
+                .map(|known| (known.partner.cloud_id, known.partner.name))
+                .collect(),
+        ))
     }
-    let publisher = match publisher {
-        Some(publisher) => publisher,
-        None => publisher.insert(settings.connect().await?),
-    };
-    let partners = store.partners().list().await?.into_iter();
-    let names: HashMap<CloudId, String> = partners
-        .map(|known| (known.partner.cloud_id, known.partner.name))
-        .collect();
-    for one in &waiting {
-        publisher.publish(&notification(one, &names)?).await?;
-        notices.delivered(BUS, one.number).await?;
+
+    /// The name of a cloud; its id, if it is no partner.
+    fn of<'a>(&'a self, cloud_id: &'a CloudId) -> &'a str {
+        self.0
+            .get(cloud_id)
+            .map_or(cloud_id.as_str(), String::as_str)
     }
-    Ok(waiting.len())
 }
 
-fn notification(
-    one: &ReceivedNotice,
-    names: &HashMap<CloudId, String>,
-) -> anyhow::Result<Notification> {
-    let notice = &one.notice;
-    let id = one.host.to_string();
-    let partner = names.get(&one.host).unwrap_or(&id);
-    let mut payload = notice.details();
-    if let Some(members) = payload.as_object_mut() {
-        members.insert("partner".to_owned(), Value::from(partner.as_str()));
-        members.insert("partner_id".to_owned(), Value::from(id.as_str()));
-    }
-    Ok(Notification {
-        id: one.id.clone(),
-        publisher: format!("alliance.{partner}"),
-        event_type: format!("alliance.{}", notice.kind),
-        severity: notice.kind.severity(),
-        at: Timestamp::from_millisecond(notice.at)?,
-        payload,
-    })
+/// Who says it: this cloud, of a partner.
+fn publisher_id(partner: &str) -> String {
+    format!("alliance.{partner}")
 }

@@ -1,13 +1,11 @@
 //! What operators see of it.
 
 use alliance_core::notice::Kind;
-use alliance_store::{Filter, ReceivedNotice};
+use alliance_store::{Delivery, Filter, ReceivedNotice, Receiver};
 
-use super::webhook::WEBHOOK;
 use crate::daemon::Daemon;
 use crate::daemon::clock::now;
 use crate::wire::{NOTICES_AT_ONCE, NoticeView};
-use crate::work::publishing::BUS;
 
 /// For how long a delivery may fail before an operator should look, in seconds.
 const PATIENCE: i64 = 600;
@@ -37,15 +35,12 @@ impl Daemon {
     /// What an operator should know of how they are handed on.
     pub(crate) async fn notice_warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        let notices = self.store.notices();
         if let Some(webhook) = &self.webhook
-            && let Ok(Some(delivery)) = notices.delivery(WEBHOOK).await
+            && let Some(delivery) = self.delivery(Receiver::Webhook).await
         {
             let host = webhook.host();
+            let is_late = is_late(&delivery);
             let problem = delivery.problem.unwrap_or_default();
-            let is_late = delivery
-                .failing_since
-                .is_some_and(|since| since < now() - PATIENCE);
             if delivery.is_over {
                 warnings.push(format!(
                     "the webhook at {host} is told nothing more: {problem}; name another in [notify] webhook_url, or start the daemon again to try once more"
@@ -57,17 +52,24 @@ impl Daemon {
                 ));
             }
         }
-        if let Some(exchange) = &self.config.notify.exchange
-            && let Ok(Some(delivery)) = notices.delivery(BUS).await
-            && delivery
-                .failing_since
-                .is_some_and(|since| since < now() - PATIENCE)
-        {
-            let (waiting, problem) = (delivery.waiting, delivery.problem.unwrap_or_default());
-            warnings.push(format!(
-                "no notice was said on the message bus, exchange {exchange}, for more than ten minutes ({waiting} wait): {problem}"
-            ));
+        if let Some(exchange) = &self.config.notify.exchange {
+            for (receiver, what) in [
+                (Receiver::Bus, "notices"),
+                (Receiver::BusUsage, "usage records"),
+                (Receiver::BusHours, "hours of usage"),
+            ] {
+                if let Some(delivery) = self.delivery(receiver).await
+                    && is_late(&delivery)
+                {
+                    let waiting = delivery.waiting;
+                    let problem = delivery.problem.unwrap_or_default();
+                    warnings.push(format!(
+                        "no {what} were said on the message bus, exchange {exchange}, for more than ten minutes ({waiting} wait): {problem}"
+                    ));
+                }
+            }
         }
+        let notices = self.store.notices();
         for position in notices.positions().await.unwrap_or_default() {
             if position.missed > 0 {
                 warnings.push(format!(
@@ -89,17 +91,29 @@ impl Daemon {
 
     /// Sets what those who watch see of how notices are handed on.
     pub(crate) async fn measure_notices(&self) {
+        let bus = self.config.notify.exchange.is_some();
         let receivers = [
-            (WEBHOOK, self.webhook.is_some()),
-            (BUS, self.config.notify.exchange.is_some()),
+            (Receiver::Webhook, self.webhook.is_some()),
+            (Receiver::Bus, bus),
+            (Receiver::BusUsage, bus),
         ];
-        for (to, _) in receivers.into_iter().filter(|(_, is_wanted)| *is_wanted) {
-            if let Ok(Some(delivery)) = self.store.notices().delivery(to).await {
+        for (receiver, _) in receivers.into_iter().filter(|(_, is_wanted)| *is_wanted) {
+            if let Some(delivery) = self.delivery(receiver).await {
                 let age = delivery
                     .waits_since
                     .map_or(0, |since| (now() - since).max(0));
-                self.metrics.set_waiting(to, delivery.waiting, age);
+                self.metrics.set_waiting(receiver, delivery.waiting, age);
             }
         }
     }
+
+    /// How far a receiver was told, if that is known.
+    async fn delivery(&self, receiver: Receiver) -> Option<Delivery> {
+        self.store.deliveries().state(receiver).await.ok().flatten()
+    }
+}
+
+fn is_late(delivery: &Delivery) -> bool {
+    let since = delivery.failing_since;
+    since.is_some_and(|since| since < now() - PATIENCE)
 }

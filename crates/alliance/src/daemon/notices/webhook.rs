@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use alliance_cloud::webhook::{Webhook, WebhookError};
 use alliance_core::notice::event;
-use alliance_store::{Filter, ReceivedNotice};
+use alliance_store::{Filter, ReceivedNotice, Receiver};
 use anyhow::Context;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
@@ -14,8 +14,6 @@ use crate::config::{Notify, read_secret};
 use crate::daemon::Daemon;
 use crate::daemon::clock::now;
 
-/// Its name among those who are told.
-pub(crate) const WEBHOOK: &str = "webhook";
 /// How many notices are read at once.
 const AT_ONCE: usize = 50;
 /// How often is looked whether there are some, though nobody has said so.
@@ -95,17 +93,19 @@ impl Daemon {
 
     /// Hands on what waits, some at a time. Returns how much was delivered.
     async fn hand_on(&self, webhook: &Webhook, is_begun: &mut bool) -> Result<usize, Stop> {
-        let notices = self.store.notices();
+        let deliveries = self.store.deliveries();
         if !*is_begun {
-            notices.begin_delivery(WEBHOOK).await.map_err(failed)?;
+            let begun = deliveries.begin(Receiver::Webhook, 0).await;
+            begun.map_err(failed)?;
             *is_begun = true;
         }
-        let delivery = notices.delivery(WEBHOOK).await.map_err(failed)?;
+        let reached = deliveries.reached(Receiver::Webhook).await;
         let waiting = Filter {
-            after: delivery.unwrap_or_default().number,
+            after: reached.map_err(failed)?.unwrap_or_default(),
             ..Filter::default()
         };
-        let waiting = notices.list(&waiting, AT_ONCE).await.map_err(failed)?;
+        let waiting = self.store.notices().list(&waiting, AT_ONCE).await;
+        let waiting = waiting.map_err(failed)?;
         for one in &waiting {
             let body = self.body(one).map_err(failed)?;
             match webhook.send(&one.id, now(), &body).await {
@@ -113,10 +113,8 @@ impl Daemon {
                 Err(error @ WebhookError::Gone) => return Err(Stop::Over(error)),
                 Err(error) => return Err(failed(error)),
             }
-            notices
-                .delivered(WEBHOOK, one.number)
-                .await
-                .map_err(failed)?;
+            let noted = deliveries.delivered(Receiver::Webhook, one.number).await;
+            noted.map_err(failed)?;
         }
         Ok(waiting.len())
     }
@@ -133,9 +131,9 @@ impl Daemon {
     }
 
     async fn note_failure(&self, problem: &str, is_over: bool) {
-        let notices = self.store.notices();
-        let noted = notices
-            .not_delivered(WEBHOOK, problem, is_over, now())
+        let deliveries = self.store.deliveries();
+        let noted = deliveries
+            .not_delivered(Receiver::Webhook, problem, is_over, now())
             .await;
         if let Err(error) = noted {
             tracing::error!(%error, "that the webhook fails is not in the database");

@@ -62,7 +62,7 @@ async fn what_was_told_and_not_counted_is_told_again_and_counted_once() -> Resul
     let usage = west.store().usage();
     assert_eq!(usage.received(east.id()).await?, 0);
     // It dies with one batch of three counted.
-    usage.receive(east.id(), &batch.after(0)?).await?;
+    usage.receive(east.id(), &batch.after(0)?, 7).await?;
     assert_eq!(west.daemon.count_usage(&known).await?, count - BATCH);
     assert_eq!(west.daemon.count_usage(&known).await?, 0);
     let counted = usage.records(east.id(), west.id(), SPAN).await?;
