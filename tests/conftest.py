@@ -14,10 +14,10 @@ pytest.register_assert_rewrite("tests.kit")
 
 from lab.state import Lab  # noqa: E402
 from tests.kit.cloud import Cloud  # noqa: E402
+from tests.kit.nightly import NIGHTLY  # noqa: E402
 
 LAST = "test_secrets_stay_secret.py"
-#: What takes long runs with `make nightly` only.
-collect_ignore = [] if os.environ.get("ALLIANCE_NIGHTLY") else ["nightly"]
+collect_ignore = [] if NIGHTLY else ["nightly"]
 
 
 def pytest_collection_modifyitems(items):

@@ -178,6 +178,7 @@ OTHERS = {
     ("DEFAULT", "enabled_import_methods"),
     ("oslo_messaging_notifications", "driver"),
     ("import_filtering_opts", "allowed_ports"),
+    ("notification", "notification_control_exchanges"),
     ("service_user", "send_service_user_token"),
 }
 UNIT = {"Unit", "Service", "Install"}
@@ -265,7 +266,9 @@ def test_metrics_that_are_named_exist(file):
 
 
 def _metrics() -> set[str]:
-    source = (ROOT / "crates/alliance/src/daemon/metrics.rs").read_text()
+    sources = (ROOT / "crates/alliance/src/daemon").glob("metrics/*.rs")
+    sources = [ROOT / "crates/alliance/src/daemon/metrics.rs", *sources]
+    source = "".join(file.read_text() for file in sources)
     return set(re.findall(r'register(?:_with_unit)?\(\s*"(\w+)"', source))
 
 

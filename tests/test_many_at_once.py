@@ -2,16 +2,39 @@
 
 import base64
 import os
+import re
 import struct
 import threading
 import time
 
 from tests.kit import http
 
+#: For how long a Keystone may have more to do than it can, in seconds.
+PATIENCE = 60
+#: Why it may say that somebody must come again.
+BUSY = {"overloaded", "daemon_unreachable"}
+
 
 def projects(cloud, token: str) -> tuple[str, bytes]:
     url = f"{cloud.identity}/auth/projects"
     return url, http.request("GET", url, {"X-Auth-Token": token})
+
+
+def all_served(cloud, tokens: list[str]) -> None:
+    """Uses all at once. A Keystone that has more of them than it can ask about in time refuses some
+    for now: they come again. It refuses none for another reason."""
+    log = cloud.log("keystone")
+    before, limit, waiting = log.stat().st_size, time.monotonic() + PATIENCE, tokens
+    while waiting:
+        assert time.monotonic() < limit, f"{len(waiting)} are not served"
+        answers = http.burst([projects(cloud, token) for token in waiting])
+        assert {answer.status for answer in answers} <= {200, 503}
+        both = zip(waiting, answers, strict=True)
+        waiting = [token for token, answer in both if answer.status == 503]
+    with log.open("rb") as file:
+        file.seek(before)
+        undecided = re.findall(r" Undecided(?: \((\w+)\))?: ", file.read().decode())
+    assert {*undecided} <= BUSY
 
 
 def shadows(cloud, person) -> tuple[int, int, int]:
@@ -26,16 +49,14 @@ def shadows(cloud, person) -> tuple[int, int, int]:
 def test_fifty_first_uses_of_a_new_user_at_once_are_all_served(west, east):
     person = west.person()
     east.agree("west", person.project)
-    answers = http.burst([projects(east, token) for token in person.logins(50)])
-    assert [answer.status for answer in answers] == [200] * 50
+    all_served(east, person.logins(50))
     assert shadows(east, person) == (1, 1, 1)
 
 
 def test_fifty_first_uses_of_one_new_token_at_once_are_all_served(west, east):
     person = west.person()
     east.agree("west", person.project)
-    answers = http.burst([projects(east, person.login())] * 50)
-    assert [answer.status for answer in answers] == [200] * 50
+    all_served(east, [person.login()] * 50)
     assert shadows(east, person) == (1, 1, 1)
 
 
@@ -43,9 +64,7 @@ def test_first_uses_of_ten_new_users_of_one_project_at_once_are_all_served(west,
     first = west.person()
     east.agree("west", first.project)
     people = [first] + [west.person(project=first.project) for _ in range(9)]
-    tokens = [token for person in people for token in person.logins(5)]
-    answers = http.burst([projects(east, token) for token in tokens])
-    assert [answer.status for answer in answers] == [200] * 50
+    all_served(east, [token for person in people for token in person.logins(5)])
     assert all(shadows(east, person) == (1, 1, 1) for person in people)
 
 
@@ -53,10 +72,16 @@ def test_a_thousand_requests_at_once_for_a_new_token_are_one_question_to_its_iss
     person = west.person()
     east.agree("west", person.project)
     token = person.login()
-    asked = east.metric("alliance_questions_total", partner="west")
-    answers = http.burst([projects(east, token)] * 1000)
-    assert {answer.status for answer in answers} == {200}
-    assert east.metric("alliance_questions_total", partner="west") - asked == 1
+
+    def counted() -> tuple[float, float]:
+        rings = east.metric("alliance_rings_total")
+        return east.metric("alliance_questions_total", partner="west"), rings
+
+    before = counted()
+    all_served(east, [token] * 1000)
+    asked, rings = (now - then for now, then in zip(counted(), before, strict=True))
+    # A session of an earlier test that ends meanwhile makes Keystone forget, and ask again.
+    assert 1 <= asked <= 1 + rings
 
 
 def test_local_users_are_served_while_junk_pours_in(west, east):

@@ -1,19 +1,13 @@
 """A passport that nobody used in time: issued before the other tests of passports, it has aged
 meanwhile."""
 
-import base64
-import json
 import time
 
+from tests.kit.statements import payload
 from tests.kit.waiting import until
 
 #: A login passport can be used for so long, in seconds.
 LIFETIME = 60
-
-
-def payload(jws: str) -> dict:
-    part = jws.split(".")[1]
-    return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
 
 
 def test_a_passport_lasts_a_minute(east, early_passport):

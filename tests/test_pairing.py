@@ -268,11 +268,11 @@ def test_a_partner_already_known_is_not_paired_again(inviter, acceptor):
     assert acceptor.partners() == {inviter.name: "active"}
 
 
-@pytest.mark.parametrize("name", ["", "-x", "a b", "a;b", "ü", "../x", "a" * 33, "\x1b[31m"])
-def test_a_name_that_could_do_harm_is_no_alias(inviter, name):
-    refused = inviter.run("partner", "invite", "--role", "host", "--", name, status=2)
-    assert "letter or digit" in refused.stderr
-    assert "\x1b" not in refused.stderr
+def test_a_name_that_could_do_harm_is_no_alias(inviter):
+    for name in ("", "-x", "a b", "a;b", "ü", "../x", "a" * 33, "\x1b[31m"):
+        refused = inviter.run("partner", "invite", "--role", "host", "--", name, status=2)
+        assert "letter or digit" in refused.stderr, name
+        assert "\x1b" not in refused.stderr
 
 
 def test_two_partners_that_both_call_themselves_prod_are_told_apart(inviter, daemons):

@@ -11,9 +11,10 @@ import uuid
 import pytest
 
 from tests.kit.faults import clock_off, full_disk, small_disk
+from tests.kit.nightly import NIGHTLY, by_night
 from tests.kit.proxy import Proxy
+from tests.kit.statements import payload
 from tests.kit.waiting import until
-from tests.test_login_passports import payload
 from tests.test_sign_out import BACK, log_out, take_roles, traveller, visit
 
 SKEW = 60
@@ -187,7 +188,8 @@ def test_a_home_whose_disk_is_full_logs_out_and_tells_when_there_is_room(west, e
         ended(east, other)
 
 
-@pytest.mark.parametrize("skew", [-SKEW, SKEW] if os.environ.get("ALLIANCE_NIGHTLY") else [SKEW])
+@by_night
+@pytest.mark.parametrize("skew", [-SKEW, SKEW])
 def test_clouds_whose_clocks_differ(west, east, skew):
     with clock_off(west, skew):
         guest = arrives(west, east)
@@ -205,9 +207,9 @@ def test_clouds_whose_clocks_differ(west, east, skew):
         ended(east, again)
 
 
-@pytest.mark.parametrize("count", [10_000 if os.environ.get("ALLIANCE_NIGHTLY") else 2_000])
-def test_a_host_that_was_away_hears_of_all_that_ended_meanwhile(west, east, count):
-    tokens = traveller(west, east).logins(100)
+@pytest.mark.parametrize(("guests", "count"), [(100, 10_000) if NIGHTLY else (10, 1_000)])
+def test_a_host_that_was_away_hears_of_all_that_ended_meanwhile(west, east, guests, count):
+    tokens = traveller(west, east).logins(guests)
     for token in tokens:
         serves(east, token)
     of_guests = [{"audit_id": audit_id(west, token)} for token in tokens]
@@ -221,7 +223,7 @@ def test_a_host_that_was_away_hears_of_all_that_ended_meanwhile(west, east, coun
     def refused(token: str) -> bool:
         return east.validate(token).status == 404
 
-    until(lambda: all(map(refused, tokens)), "east refuses all 100", deadline=BACK)
+    until(lambda: all(map(refused, tokens)), "east refuses all of them", deadline=BACK)
     quiet(west, east)
     assert events(east) == stored + 2 * len(tokens)
 
@@ -241,7 +243,7 @@ def test_events_about_nobody_here_never_touch_keystone(west, east, guest):
 
 
 def test_keystone_is_flushed_twice_a_second_at_most_however_fast_sessions_end(west, east):
-    tokens = traveller(west, east).logins(24)
+    tokens = traveller(west, east).logins(10)
     for token in tokens:
         serves(east, token)
     ids = [audit_id(west, token) for token in tokens]

@@ -25,6 +25,7 @@ class Keystone(WsgiService):
     environment_name = "keystone"
     module = "keystone.wsgi.api"
     workers, threads = 2, 8
+    modules = ("keystone.server.wsgi", "keystone.server.flask.application")
     probe = ("/v3", (200,))
 
     @property

@@ -12,6 +12,8 @@ PYTHON = CHECKOUT / "lab" / "python"
 class WsgiService(Service):
     module = ""
     workers, threads = 1, 4
+    #: What its workers share: modules that start nothing when they are loaded.
+    modules: tuple[str, ...] = ()
     #: A path that answers without a login, and how.
     probe: tuple[str, tuple[int, ...]] = ("/", (200, 300))
 
@@ -19,6 +21,7 @@ class WsgiService(Service):
         return [
             self.environment().bin("gunicorn"),
             "--no-control-socket",
+            *("--config", "python:lab_gunicorn"),
             *("--worker-class", "gthread"),
             *("--workers", self.workers, "--threads", self.threads),
             *("--bind", f"127.0.0.1:{self.port}"),
@@ -39,6 +42,7 @@ class WsgiService(Service):
     def settings(self) -> dict[str, str]:
         return {
             "LAB_WSGI": self.module,
+            "LAB_MODULES": " ".join(self.modules),
             "LAB_SEEN": str(self.seen),
             "PYTHONPATH": ":".join(map(str, self.python_path())),
             "PYTHONDONTWRITEBYTECODE": "1",

@@ -6,26 +6,25 @@ import pytest
 from tests.formats.terms import (
     CACHE_TIME,
     KEY_OVERLAP,
-    NIGHTLY,
     OPAQUE,
     REFRESH,
     REVOCATION_AGE,
     SIGNED,
     STALENESS,
 )
+from tests.kit.nightly import NIGHTLY
 from tests.kit.waiting import until
 from tests.kit.wiretap import Wiretap
 
 #: PKI is PKIZ, not compressed, and Fernet is what all other tests use: by day these are left out.
 AT_NIGHT = ("pki", "fernet")
 FORMATS = [issued for issued in OPAQUE + SIGNED if issued not in AT_NIGHT or NIGHTLY]
-#: Wait for long, and differ by whether a token is signed: `make nightly` has them for all formats.
-LONG = (
-    "test_a_dead_home_is_outlived_as_long_as_promised_and_then_nobody_can_tell",
-    "test_half_a_home_is_no_less_than_none",
-    "test_its_keystone_is_outlived_as_long_as_promised_and_then_nobody_can_tell",
-)
-ONE_OF_EACH = ("uuid", "jws")
+#: Wait for long: by day for these formats, by `make nightly` for all.
+LONG = {
+    "test_a_dead_home_is_outlived_as_long_as_promised_and_then_nobody_can_tell": ("jws",),
+    "test_half_a_home_is_no_less_than_none": ("uuid", "jws"),
+    "test_its_keystone_is_outlived_as_long_as_promised_and_then_nobody_can_tell": ("uuid",),
+}
 #: Fixtures that are there for some formats only: by which fixture the format is known, and which.
 ONLY = {"signed": ("issued", SIGNED), "ambiguous": ("plain", ("fernet",))}
 
@@ -37,7 +36,8 @@ def pytest_collection_modifyitems(items):
         names = getattr(item, "fixturenames", ())
         chosen = [ONLY[name] for name in ONLY if name in names]
         if item.originalname in LONG and not NIGHTLY:
-            chosen.append(("plain" if "plain" in names else "issued", ONE_OF_EACH))
+            by_day = LONG[item.originalname]
+            chosen.append(("plain" if "plain" in names else "issued", by_day))
         return all(item.callspec.params[by] in formats for by, formats in chosen)
 
     items[:] = filter(is_meant, items)

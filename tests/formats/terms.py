@@ -4,10 +4,8 @@ import base64
 import collections
 import itertools
 import json
-import os
 import time
 
-NIGHTLY = bool(os.environ.get("ALLIANCE_NIGHTLY"))
 OPAQUE, SIGNED = ("uuid", "fernet"), ("pki", "pkiz", "jws")
 
 #: [token] cache_time and [alliance] max_staleness of east's Keystone, [tokens] of its daemon, in

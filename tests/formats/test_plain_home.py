@@ -7,7 +7,6 @@ import pytest
 
 from tests.formats.terms import (
     CACHE_TIME,
-    NIGHTLY,
     REVOCATION_AGE,
     SIGNED,
     SLACK,
@@ -19,6 +18,7 @@ from tests.formats.terms import (
 )
 from tests.kit import people
 from tests.kit.keystone_beside import KeystoneBeside
+from tests.kit.nightly import NIGHTLY
 from tests.kit.waiting import until
 
 ALIAS = "elder"

@@ -12,18 +12,19 @@ import pytest
 
 from lab.state import CHECKOUT, Lab
 from tests.kit.cloud import Cloud
+from tests.kit.nightly import NIGHTLY
 from tests.kit.people import Person
 from tests.kit.waiting import until
 
-#: What takes long runs with `make nightly` only.
 LONG = [
     "test_first_networks.py",
+    "test_notices_faults.py",
     "test_provisioning_faults.py",
     "test_retirement_faults.py",
     "test_tempest.py",
     "test_usage_faults.py",
 ]
-collect_ignore = [] if os.environ.get("ALLIANCE_NIGHTLY") else LONG
+collect_ignore = [] if NIGHTLY else LONG
 #: A flavor of this run's.
 FLAVOR = {"name": f"f-{secrets.token_hex(4)}", "ram": 64, "disk": 1, "vcpus": 1}
 

@@ -113,10 +113,7 @@ class Stack:
         """What east's services have of it, by their own listings: the names by kind."""
         found = collections.defaultdict(list)
         for kind, (service, path) in LISTINGS.items():
-            url = f"http://127.0.0.1:{self.east.port(service)}{path}"
-            answer = http.send("GET", url, {"X-Auth-Token": self.east.admin})
-            assert answer.status == 200, answer.body
-            for one in answer.json()[kind]:
+            for one in self.asked(service, path)[kind]:
                 marks = [one.get("description"), one.get("alliance")]
                 marks.append((one.get("metadata") or {}).get("alliance"))
                 owner = one.get("tenant_id") or one.get("owner")
@@ -126,12 +123,17 @@ class Stack:
                     found[kind].append(one["name"].removeprefix(f"{self.name}-"))
         return {kind: sorted(names) for kind, names in found.items()}
 
+    def asked(self, service: str, path: str):
+        """What a service of east tells its admin."""
+        url = f"http://127.0.0.1:{self.east.port(service)}{path}"
+        answer = http.send("GET", url, {"X-Auth-Token": self.east.admin})
+        assert answer.status == 200, answer.body
+        return answer.json()
+
     def attached(self) -> list[int]:
         """How many servers each of its volumes is attached to."""
-        path = "/v3/volumes/detail?all_tenants=1"
-        url = f"http://127.0.0.1:{self.east.port('cinder')}{path}"
-        answer = http.send("GET", url, {"X-Auth-Token": self.east.admin}).json()
-        its = [one for one in answer["volumes"] if one["name"].startswith(f"{self.name}-")]
+        volumes = self.asked("cinder", "/v3/volumes/detail?all_tenants=1")["volumes"]
+        its = [one for one in volumes if one["name"].startswith(f"{self.name}-")]
         return [len(one["attachments"]) for one in its]
 
     def members(self) -> list[str]:

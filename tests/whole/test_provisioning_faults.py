@@ -1,13 +1,18 @@
 """Orders of west, and what goes wrong at east meanwhile: at the end each stack is whole or gone.
 Takes long: `make nightly`."""
 
+import functools
 import json
+import subprocess
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from tests.kit.waiting import until
 from tests.whole.conftest import FLAVOR
 from tests.whole.provisioning import LATEST, Stack, network, server, volume
+from tests.whole.retiring import DONE, Estate, reaches, retirement
 
 pytestmark = pytest.mark.usefixtures("network")
 
@@ -23,6 +28,73 @@ def stack(west, east, ann, tmp_path, request):
     yield stack
     stack.does("destroy", status=None)
     assert not stack.there()
+
+
+@pytest.fixture
+def location(image_file):
+    """Where the web has an image."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=image_file.parent)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
+        threading.Thread(target=web.serve_forever).start()
+        try:
+            yield f"http://127.0.0.1:{web.server_port}/{image_file.name}"
+        finally:
+            web.shutdown()
+
+
+def test_a_plan_of_every_kind_is_made_and_removed_to_the_last(east, stack, location, image_file):
+    def use(name: str) -> dict:
+        return {"get_resource": name}
+
+    rules = [
+        {"protocol": "tcp", "port_range_min": 80, "port_range_max": 81},
+        {"direction": "egress", "protocol": "udp", "remote_ip_prefix": "192.0.2.0/24"},
+    ]
+    source = {"location": location, "disk_format": "raw", "container_format": "bare"}
+    at = {"network": use("net"), "security_groups": [use("rules")]}
+    address = {"subnet": use("net-subnet"), "ip_address": "10.31.0.77"}
+    web = {"flavor": FLAVOR["name"], "image": use("image"), "networks": [{"port": use("port")}]}
+    attachment = {"instance_uuid": use("web"), "volume_id": use("data")}
+    gate = {"router": use("router"), "subnet": use("net-subnet")}
+    stack.plan(
+        **network("net", "10.31.0.0/24"),
+        router={"type": "OS::Neutron::Router"},
+        gate={"type": "OS::Neutron::RouterInterface", "properties": gate},
+        rules={"type": "OS::Neutron::SecurityGroup", "properties": {"rules": rules}},
+        port={"type": "OS::Neutron::Port", "properties": {**at, "fixed_ips": [address]}},
+        image={"type": "OS::Glance::WebImage", "properties": source},
+        web={"type": "OS::Nova::Server", "properties": web},
+        data=volume(),
+        use={"type": "OS::Cinder::VolumeAttachment", "properties": attachment},
+    )
+    stack.does("apply")
+    assert stack.there() == {
+        **WHOLE,
+        "routers": ["router"],
+        "security_groups": ["rules"],
+        "ports": ["port"],
+        "images": ["image"],
+    }
+    made = {one["resource"]: one["id"] for one in stack.report()["resources"]}
+    found = stack.asked("neutron", f"/v2.0/ports/{made['port']}")["port"]
+    assert found["device_id"] == made["web"]
+    assert [one["ip_address"] for one in found["fixed_ips"]] == [address["ip_address"]]
+    assert found["security_groups"] == [made["rules"]]
+    group = stack.asked("neutron", f"/v2.0/security-groups/{made['rules']}")["security_group"]
+    its = {(one["protocol"], one["direction"]) for one in group["security_group_rules"]}
+    assert its > {("tcp", "ingress"), ("udp", "egress")}
+    image = stack.asked("glance", f"/v2/images/{made['image']}")
+    assert (image["status"], image["size"]) == ("active", image_file.stat().st_size)
+    gates = stack.asked("neutron", f"/v2.0/ports?device_id={made['router']}")["ports"]
+    assert [one["network_id"] for one in gates] == [made["net"]]
+    assert stack.attached() == [1]
+
+    again = json.loads(stack.does("apply").stdout.splitlines()[0])["changes"]
+    assert {change["change"] for change in again} == {"keep"}
+    stack.does("destroy")
+    assert not stack.there()
+    ports = stack.asked("neutron", "/v2.0/ports")["ports"]
+    assert made["net"] not in {one["network_id"] for one in ports}
 
 
 @pytest.mark.parametrize("resource", SMALL)
@@ -133,10 +205,33 @@ def test_a_service_that_is_away_for_a_while_is_waited_for(east, stack, service):
     with stack.under_way("apply") as applying:
         with east.stopped(service):
             until(lambda: stack.state() == "running", "it has begun", deadline=60)
+        is_whole_or_gone(stack, applying)
+
+
+#: What dies together, as with its machine.
+DYING = [("nova", "nova-compute"), ("neutron",), ("cinder", "cinder-volume"), ("rabbitmq",)]
+
+
+@pytest.mark.parametrize("services", DYING, ids="-".join)
+def test_a_service_that_is_killed_in_the_middle_leaves_all_or_nothing(east, stack, services):
+    with stack.under_way("apply") as applying:
+        until(lambda: "started" in stack.resources().values(), "it has begun", deadline=60)
+        with east.killed(*services):
+            pass
+        is_whole_or_gone(stack, applying)
+
+
+def is_whole_or_gone(stack, applying) -> None:
+    """How an apply ends during which a service was away. A server that Nova began without its
+    message bus, or that its hypervisor's agent left, ends in ERROR: then all is taken back. An
+    order that was lost with the bus is waited for ten minutes, unless home does not want to."""
+    try:
+        said, complaints = applying.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        stack.does("cancel")
         said, complaints = applying.communicate(timeout=LATEST)
     assert applying.returncode in (0, 1), complaints
     ended = json.loads(said.splitlines()[-1])["state"]
-    # A server that Nova began without its message bus ends in ERROR: then all is taken back.
     assert stack.there() == (WHOLE if ended == "complete" else {})
 
 
@@ -149,7 +244,33 @@ def test_an_agreement_that_ends_in_the_middle_takes_it_back(west, east, ann, sta
         try:
             applying.communicate(timeout=LATEST)
             assert stack.state() == "failed"
-            assert "no agreement" in stack.report()["detail"]
+            # Who looks a moment later sees what follows from that.
+            why = stack.report()["detail"]
+            assert "no agreement" in why or "being retired" in why
             assert not stack.there()
         finally:
             east.agree("west", ann.project, ("member", "reader"))
+
+
+def test_a_project_that_is_being_retired_is_given_nothing(west, east, flavor, tmp_path):
+    leaving = west.person(roles=("member", "reader"))
+    graces = ("--quarantine-after", "0s", "--delete-after", "1s")
+    east.agree("west", leaving.project, ("member", "reader"), *graces)
+    estate = Estate(east, leaving)
+    stack = Stack(west, east, leaving, tmp_path, "leaving")
+    small = network("net", "10.32.0.0/24")
+    stack.plan(**small)
+    stack.does("apply")
+    stack.plan(**small, data=volume())
+    with east.stopped("alliance-work"):
+        stack.does("apply", "--no-wait")
+        until(lambda: stack.state() == "ordered", "east has the order", deadline=DONE)
+        east.end("west", leaving.project.id)
+        until(lambda: retirement(east, estate), "it is retired", deadline=DONE)
+    stack.ends("failed")
+    assert "being retired" in stack.report()["detail"]
+    reaches(east, estate, "deleted")
+    assert estate.there() == {}
+    refused = stack.does("apply", status=1).stderr
+    assert "no agreement" in refused
+    assert estate.there() == {}

@@ -100,6 +100,20 @@ def test_what_cannot_be_deleted_is_named_in_the_receipt_and_goes_when_it_can(wes
     assert estate.there() == {}
 
 
+def test_a_project_that_is_gone_has_no_limits_though_its_agreement_stands(west, east, made):
+    estate, _server = made("1s")
+    project = estate.person.project.id
+
+    def limits() -> set[tuple]:
+        found = [one for one in east.told("project", "limits") if one["project_id"] == project]
+        return {(one["resource"], one["problem"]) for one in found}
+
+    until(lambda: ("servers", None) in limits(), "its limits are known", deadline=DONE)
+    west.do("DELETE", f"/projects/{project}")
+    reaches(east, estate, "deleted")
+    until(lambda: limits() == {(None, None)}, "nobody tries to set them", deadline=DONE)
+
+
 def test_a_new_password_and_a_logout_retire_nothing(west, east, made):
     estate, server = made("1s")
     ann = estate.person

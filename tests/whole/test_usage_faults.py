@@ -1,7 +1,9 @@
 """What a west project uses at east is counted at both, whatever goes wrong. Takes long: `make
 nightly`."""
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,30 +17,48 @@ from tests.whole.metering import LATEST, boot, charges, counted, delete, now, se
 
 pytestmark = pytest.mark.usefixtures("network")
 
-#: What somebody says to the message bus, by its own library: the arguments are a URL and JSON.
+#: What somebody does with the message bus, by its own library: it is given a URL and reads JSON.
+#: Takes all messages of the queues away, then sends some.
 BUS = """\
 import json, sys
 from kombu import Connection, Exchange, Queue
 
-said = json.loads(sys.argv[2])
+said, found = json.load(sys.stdin), {}
 with Connection(sys.argv[1].replace("rabbit://", "amqp://")) as connection:
     channel = connection.channel()
-    if said["purge"]:
-        Queue("alliance-usage", channel=channel).purge()
+    for name in said["take"]:
+        queue, found[name] = Queue(name, channel=channel), []
+        while message := queue.get(no_ack=True):
+            found[name].append(message.body)
     producer = connection.Producer(channel)
     for body in said["messages"]:
         producer.publish("x" * body if isinstance(body, int) else body,
             exchange="nova", routing_key="notifications.info", content_type="application/json",
             content_encoding="utf-8")
+print(json.dumps(found))
 """
+#: The queue of `alliance work`.
+QUEUE = "alliance-usage"
 
 
-def tell_bus(east, *messages, purge: bool = False) -> None:
-    said = json.dumps({"messages": messages, "purge": purge})
+def tell_bus(east, *messages, take: tuple[str, ...] = ()) -> dict[str, list[str]]:
+    """Sends messages, a number for junk of that length. Returns what was in the queues before."""
+    said = json.dumps({"messages": messages, "take": take})
     python = Environment("services").bin("python")
-    command = [python, "-c", BUS, rabbitmq.url(east._cloud), said]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    command = [python, "-c", BUS, rabbitmq.url(east._cloud)]
+    done = subprocess.run(command, input=said, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@contextlib.contextmanager
+def locked(cloud):
+    """Meanwhile nobody writes to the daemon's database."""
+    path = cloud.folder / "alliance" / "state" / "alliance.db"
+    with contextlib.closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        yield
+        database.execute("ROLLBACK")
 
 
 def remove(east, server: str) -> None:
@@ -76,7 +96,7 @@ def test_an_end_that_nobody_announced_is_counted_when_it_was(west, east, shell):
     until(lambda: charges(west, server), "it is counted at home", deadline=LATEST)
     with east.stopped("alliance-work"):
         delete(shell, server)
-        tell_bus(east, purge=True)
+        assert tell_bus(east, take=(QUEUE,))[QUEUE]
     counted(west, east, server)
 
 
@@ -89,7 +109,73 @@ def test_what_hosts_admin_deletes_while_homes_daemon_is_down_is_counted_when_it_
     with west.stopped("alliance"):
         assert http.send("DELETE", url, admin).status == 204
         until(lambda: http.send("GET", url, admin).status == 404, "it is gone", deadline=LATEST)
-        east.restart("alliance")
+        unheard = until(
+            lambda: east.metric("alliance_usage_unheard", partner="west"),
+            "east has noted it",
+            deadline=LATEST,
+        )
+        with east.killed("alliance", "alliance-work"):
+            pass
+        assert east.metric("alliance_usage_unheard", partner="west") >= unheard
+        assert east.metric("alliance_usage_unheard_since_seconds", partner="west")
+    counted(west, east, server)
+    until(
+        lambda: not east.metric("alliance_usage_unheard_since_seconds", partner="west"),
+        "west has heard of everything",
+        deadline=LATEST,
+    )
+    assert west.metric("alliance_usage_records_counted_total", partner="east") >= unheard
+
+
+def said(cloud, service: str) -> int:
+    """How often a process of the cloud has complained of a database that nobody may write to."""
+    log = cloud.log(service).read_text()
+    return log.count("usage was not stored") + log.count("was not counted; it is asked again")
+
+
+def test_what_was_read_and_not_stored_when_metering_died_is_read_again(west, east, shell):
+    server = boot(shell, "killed-reading")
+    before = said(east, "alliance-work")
+    with ThreadPoolExecutor() as pool, east.started_after("alliance-work"):
+        with locked(east):
+            leaving = pool.submit(remove, east, server)
+            until(lambda: said(east, "alliance-work") > before, "it is read", deadline=LATEST)
+            east.kill("alliance-work")
+        leaving.result()
+        left = tell_bus(east, take=(QUEUE,))[QUEUE]
+        assert server in str(left), "what was not stored was not acknowledged"
+        tell_bus(east, *left)
+    counted(west, east, server)
+
+
+def test_what_was_told_and_not_counted_when_home_died_is_told_again(west, east, shell):
+    server = boot(shell, "killed-counting")
+    until(lambda: charges(west, server), "it is counted at home", deadline=LATEST)
+    before = said(west, "alliance")
+    with west.started_after("alliance"), locked(west):
+        remove(east, server)
+        until(lambda: said(west, "alliance") > before, "it was told of", deadline=LATEST)
+        west.kill("alliance")
+    counted(west, east, server)
+
+
+def test_services_own_notifications_five_times_and_backwards_change_nothing(west, east, shell):
+    with east.stopped("alliance-work"):
+        server = boot(shell, "five-times")
+        delete(shell, server)
+        announced = tell_bus(east, take=(QUEUE,))[QUEUE]
+        about = [body for body in announced if server in body]
+        assert "compute.instance.create.end" in str(about)
+        assert "compute.instance.delete.end" in str(about)
+        tell_bus(east, *announced[::-1] * 5)
+        read = east.metric("alliance_notifications_total", result="read")
+    until(
+        lambda: (
+            east.metric("alliance_notifications_total", result="read") >= read + 5 * len(announced)
+        ),
+        "all are read",
+        deadline=LATEST,
+    )
     counted(west, east, server)
 
 
@@ -109,6 +195,10 @@ def test_junk_and_strangers_and_repetitions_on_the_bus_change_nothing(west, east
     native = {"instance_id": "native", "tenant_id": "no-partner's", "user_id": "u"}
     native |= {"instance_type": "m1", "vcpus": 1, "memory_mb": 64, "disk_gb": 1}
     native |= {"launched_at": "2026-11-28T08:00:00.000000"}
+    refused = {
+        result: east.metric("alliance_notifications_total", result=result)
+        for result in ("malformed", "too_large")
+    }
     server = boot(shell, "beside-junk")
     until(lambda: charges(west, server), "it is counted at home", deadline=LATEST)
     gone = notification("compute.instance.delete.end", instance_id="never-was", tenant_id="x")
@@ -119,6 +209,19 @@ def test_junk_and_strangers_and_repetitions_on_the_bus_change_nothing(west, east
     assert not charges(east, "native")
     assert not charges(east, "never-was")
     assert "malformed notifications were dropped" in east.log("alliance-work").read_text()
+    for result, more in (("malformed", 2), ("too_large", 1)):
+        until(
+            lambda result=result, more=more: (
+                east.metric("alliance_notifications_total", result=result) == refused[result] + more
+            ),
+            f"{result} are told of",
+        )
+    listed = east.metric("alliance_usage_listed_seconds", kind="server")
+    until(
+        lambda: east.metric("alliance_usage_listed_seconds", kind="server") > listed,
+        "servers are listed again",
+        deadline=LATEST,
+    )
 
 
 def test_both_sides_count_the_same(west, east, shell):

@@ -53,6 +53,12 @@ pub enum BusError {
     /// No connection, or it has ended.
     #[error("RabbitMQ is not heard")]
     Broken(#[from] lapin::Error),
+    /// Nobody has made the exchange to which we speak.
+    #[error("there is no exchange {0}: who listens makes it")]
+    NoExchange(String),
+    /// RabbitMQ could not keep a message.
+    #[error("RabbitMQ did not take the message")]
+    NotTaken,
     /// The queue has been taken away from us.
     #[error("RabbitMQ has ended our subscription; was the queue deleted?")]
     Ended,
@@ -200,7 +206,9 @@ impl Listening {
     }
 }
 
-async fn in_time<T>(step: impl Future<Output = Result<T, lapin::Error>>) -> Result<T, BusError> {
+pub(crate) async fn in_time<T>(
+    step: impl Future<Output = Result<T, lapin::Error>>,
+) -> Result<T, BusError> {
     match timeout(STEP, step).await {
         Ok(done) => Ok(done?),
         Err(_) => Err(BusError::TimedOut),

@@ -12,7 +12,7 @@ use alliance_core::keystone_id;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::services::{Service, ServiceError, Session};
+use crate::services::{Service, ServiceError, Session, found};
 
 pub use removal::Force;
 pub use things::{Kind, Thing};
@@ -61,28 +61,24 @@ impl<'s> Site<'s> {
         let project = keystone_id::project(home, project_id);
         let domain = keystone_id::domain(home);
         let path = ["projects", &project];
-        let found = session.ask(Service::Keystone, Method::GET, &path, None);
-        let is_in_keystone = match found.await {
-            Ok(found) => {
-                let found = found.pointer("/project/domain_id").and_then(Value::as_str);
-                let found = found.unwrap_or_default();
-                if found != domain {
-                    return Err(NoSite::Foreign {
-                        found: found.to_owned(),
-                        project,
-                        domain,
-                    });
-                }
-                true
+        let asked = session.ask(Service::Keystone, Method::GET, &path, None);
+        let known = found(asked.await)?;
+        if let Some(known) = &known {
+            let found = known.pointer("/project/domain_id").and_then(Value::as_str);
+            let found = found.unwrap_or_default();
+            if found != domain {
+                return Err(NoSite::Foreign {
+                    found: found.to_owned(),
+                    project,
+                    domain,
+                });
             }
-            Err(error) if error.is_not_found() => false,
-            Err(error) => return Err(error.into()),
-        };
+        }
         Ok(Self {
             session,
             project,
             domain,
-            is_in_keystone,
+            is_in_keystone: known.is_some(),
         })
     }
 }

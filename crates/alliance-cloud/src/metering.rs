@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::services::{Service, ServiceError, Session};
+use crate::services::{Service, ServiceError, Session, found};
 
 const SERVERS: &[&str] = &["servers", "detail"];
 
@@ -19,6 +19,10 @@ pub struct Sighting {
     pub project_id: String,
     /// What is said of it.
     pub fact: Fact,
+    /// Whether it is a server in error.
+    pub is_in_error: bool,
+    /// Why, if that is said.
+    pub reason: Option<String>,
 }
 
 /// All that is there of one kind, as of `at`. `None` if this region has no such service.
@@ -83,17 +87,12 @@ pub async fn deleted_servers(
 /// See [`ServiceError`].
 pub async fn home_user(session: &Session, user_id: &str) -> Result<Option<String>, ServiceError> {
     let path = ["users", user_id];
-    let found = match session
-        .ask(Service::Keystone, Method::GET, &path, None)
-        .await
-    {
-        Ok(found) => found,
-        // It was deleted; what it made is still there.
-        Err(error) if error.is_not_found() => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let home = found.pointer("/user/federated/0/protocols/0/unique_id");
-    Ok(home.and_then(Value::as_str).map(str::to_owned))
+    let asked = session.ask(Service::Keystone, Method::GET, &path, None);
+    // One that was deleted has left what it made.
+    Ok(found(asked.await)?.and_then(|user| {
+        let home = user.pointer("/user/federated/0/protocols/0/unique_id")?;
+        home.as_str().map(str::to_owned)
+    }))
 }
 
 /// What one item of a listing says; `None` if it belongs to nobody.
@@ -155,6 +154,11 @@ fn sighting(kind: Kind, item: &Value, at: Millis) -> Option<Sighting> {
             size,
             user_id: text("user_id").map(str::to_owned),
         },
+        is_in_error: kind == Kind::Server && text("status") == Some("ERROR"),
+        reason: item
+            .pointer("/fault/message")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
     })
 }
 
@@ -191,6 +195,12 @@ mod tests {
         server["OS-SRV-USG:terminated_at"] = json!("2026-11-28T08:00:01.000000");
         let ended = fact(&server).and_then(|fact| fact.ended);
         assert_eq!(ended, Some(EIGHT + 1000));
+        let trouble =
+            |item: &Value| sighting(Kind::Server, item, 7).map(|one| (one.is_in_error, one.reason));
+        assert_eq!(trouble(&server), Some((false, None)));
+        server["status"] = json!("ERROR");
+        server["fault"] = json!({"code": 500, "message": "No valid host"});
+        assert_eq!(trouble(&server), Some((true, Some("No valid host".into()))));
         server["OS-SRV-USG:launched_at"] = Value::Null;
         assert_eq!(fact(&server).and_then(|fact| fact.size), None);
     }

@@ -7,7 +7,7 @@ use alliance_core::terms::Resource;
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
-use crate::services::{Service, ServiceError, Session};
+use crate::services::{Service, ServiceError, Session, found};
 
 /// What one service calls the resources that it limits.
 struct Names {
@@ -45,7 +45,8 @@ const NAMES: [Names; 3] = [
     },
 ];
 
-/// What each service in this region says of a project. Glance has no limits for projects: its images are
+/// What each service in this region says of a project; nothing if it is not there, as one that was
+/// retired and whose agreement stands. Glance has no limits for projects: its images are
 /// counted.
 ///
 /// # Errors
@@ -55,6 +56,11 @@ pub async fn read(
     project_id: &str,
 ) -> Result<BTreeMap<Resource, Found>, ServiceError> {
     let mut all = BTreeMap::new();
+    let path = ["projects", project_id];
+    let project = session.ask(Service::Keystone, Method::GET, &path, None);
+    if found(project.await)?.is_none() {
+        return Ok(all);
+    }
     for names in NAMES.iter().filter(|names| session.has(names.service)) {
         let answer = names.used(session, project_id).await?;
         for (resource, name) in names.resources {

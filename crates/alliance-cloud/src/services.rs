@@ -152,6 +152,14 @@ impl ServiceError {
     }
 }
 
+/// What a service answered about something; `None` if that is not there.
+pub(crate) fn found<T>(answer: Result<T, ServiceError>) -> Result<Option<T>, ServiceError> {
+    match answer {
+        Err(error) if error.is_not_found() => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
 /// A login, and the endpoints that came with it.
 #[derive(Debug)]
 pub struct Session {

@@ -461,7 +461,7 @@ fn trace(response: &Response) -> String {
 }
 
 /// An error with its causes, without the URL, which the caller shows.
-fn causes(error: &reqwest::Error) -> String {
+pub(crate) fn causes(error: &reqwest::Error) -> String {
     let mut source = std::error::Error::source(error);
     let mut text = String::new();
     while let Some(cause) = source {

@@ -17,6 +17,7 @@ pub mod invitation;
 pub mod keystone_id;
 pub mod label;
 pub mod limits;
+pub mod notice;
 pub mod partner;
 pub mod provision;
 pub mod refusal;

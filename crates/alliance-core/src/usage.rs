@@ -18,7 +18,7 @@ pub use batch::{BATCH, CloudEvent, NotABatch, Numbered, UsageBatch};
 pub use focus::{COLUMNS, Charge, Cost, Party, focus};
 pub use life::{Fact, Interval, Life};
 pub use month::{Month, NotAMonth};
-pub use notification::{Malformed, Notice, read as read_notification, time};
+pub use notification::{Malformed, Message, Notice, time};
 pub use reconciliation::{Difference, reconcile};
 pub use record::{Owner, Part, Record, Unsound, parts};
 pub use resource::{Kind, Resource, Size};

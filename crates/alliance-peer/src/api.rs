@@ -10,7 +10,7 @@ use http::StatusCode;
 
 use crate::error::ApiError;
 use crate::service::PeerService;
-use crate::wire::{RETIREMENTS, SIGN_OUTS, STANDING, USAGE};
+use crate::wire::{NOTICES, RETIREMENTS, SIGN_OUTS, STANDING, USAGE};
 
 pub(crate) mod agreements;
 pub(crate) mod contract;
@@ -18,6 +18,7 @@ pub(crate) mod contract_reply;
 pub(crate) mod descriptor;
 pub(crate) mod grants;
 pub(crate) mod introspect;
+pub(crate) mod notices;
 pub(crate) mod pairing_accept;
 pub(crate) mod pairing_look;
 pub(crate) mod pairing_withdraw;
@@ -50,6 +51,7 @@ pub(crate) fn router<S: PeerService>(service: Arc<S>) -> Router {
         .route("/v1/revocations", get(revocations::revocations::<S>))
         .route(SIGN_OUTS, post(sign_outs::poll::<S>))
         .route(USAGE, post(usage::poll::<S>))
+        .route(NOTICES, post(notices::poll::<S>))
         .route(STANDING, post(standing::standing::<S>))
         .route(RETIREMENTS, post(retirements::poll::<S>))
         .route(

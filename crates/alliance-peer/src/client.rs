@@ -18,11 +18,12 @@ use crate::service::Report;
 use crate::tls;
 use crate::wire::{
     AgreementsAnswer, ContractAnswer, ContractReply, DescriptorAnswer, GrantsAnswer,
-    GrantsQuestion, IntrospectQuestion, Introspection, MAX_WAIT, PairingAcceptance, PairingView,
-    PlanAnswer, PlanQuestion, Poke, Poll, PollAnswer, ProjectQuery, ProjectsAnswer,
-    ProvisionAnswer, ProvisionRequest, RETIREMENTS, ReceiptAnswer, ReceiptPoll, RevocationsAnswer,
-    RevocationsQuery, SIGN_OUTS, STANDING, StacksAnswer, StacksQuery, StandingAnswer,
-    StandingQuestion, TokenReport, Topic, USAGE, UsageAnswer, UsagePoll, VersionsQuery,
+    GrantsQuestion, IntrospectQuestion, Introspection, MAX_WAIT, NOTICES, NoticeAnswer, NoticePoll,
+    PairingAcceptance, PairingView, PlanAnswer, PlanQuestion, Poke, Poll, PollAnswer, ProjectQuery,
+    ProjectsAnswer, ProvisionAnswer, ProvisionRequest, RETIREMENTS, ReceiptAnswer, ReceiptPoll,
+    RevocationsAnswer, RevocationsQuery, SIGN_OUTS, STANDING, StacksAnswer, StacksQuery,
+    StandingAnswer, StandingQuestion, TokenReport, Topic, USAGE, UsageAnswer, UsagePoll,
+    VersionsQuery,
 };
 use alliance_token::Token;
 
@@ -261,6 +262,19 @@ impl PeerClient {
         let request = self
             .post(id, USAGE)
             .json(&UsagePoll { after })
+            .timeout(self.deadlines.errand);
+        transport::send_for_list(request).await
+    }
+
+    /// What has happened there to our projects, after the notice with this number: all up to it are
+    /// acknowledged.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn notices(&self, id: RequestId, after: u64) -> Result<NoticeAnswer, PeerError> {
+        let request = self
+            .post(id, NOTICES)
+            .json(&NoticePoll { after })
             .timeout(self.deadlines.errand);
         transport::send_for_list(request).await
     }

@@ -3,7 +3,7 @@
 use utoipa::OpenApi;
 
 use crate::api::{
-    agreements, contract, contract_reply, descriptor, grants, introspect, pairing_accept,
+    agreements, contract, contract_reply, descriptor, grants, introspect, notices, pairing_accept,
     pairing_look, pairing_withdraw, poke, projects, provisions, reports, retirements, revocations,
     sign_outs, standing, usage,
 };
@@ -33,6 +33,7 @@ use crate::wire::{NamedSchema, ProjectSchema};
         revocations::revocations,
         sign_outs::poll,
         usage::poll,
+        notices::poll,
         standing::standing,
         retirements::poll,
         pairing_look::pairing_look,
@@ -98,6 +99,7 @@ mod tests {
                 "/v1/descriptor",
                 "/v1/grants",
                 "/v1/introspect",
+                "/v1/notices/poll",
                 "/v1/pairings/{id}",
                 "/v1/pairings/{id}/accept",
                 "/v1/pairings/{id}/withdraw",

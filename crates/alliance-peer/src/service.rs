@@ -15,9 +15,9 @@ use crate::pairing::PairingSecret;
 use crate::request_id::RequestId;
 use crate::wire::{
     AgreementsAnswer, ContractAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion,
-    Introspection, PairingView, PlanAnswer, PlanQuestion, Poll, PollAnswer, ProjectQuery,
-    ProvisionAnswer, ReceiptAnswer, ReceiptPoll, RevocationsAnswer, StacksAnswer, StacksQuery,
-    StandingAnswer, StandingQuestion, Topic, UsageAnswer, UsagePoll,
+    Introspection, NoticeAnswer, NoticePoll, PairingView, PlanAnswer, PlanQuestion, Poll,
+    PollAnswer, ProjectQuery, ProvisionAnswer, ReceiptAnswer, ReceiptPoll, RevocationsAnswer,
+    StacksAnswer, StacksQuery, StandingAnswer, StandingQuestion, Topic, UsageAnswer, UsagePoll,
 };
 
 /// Who asks, and under which id.
@@ -99,6 +99,13 @@ pub trait PeerService: Send + Sync + 'static {
         call: &Call,
         poll: UsagePoll,
     ) -> impl Future<Output = Result<UsageAnswer, ApiError>> + Send;
+
+    /// `POST /v1/notices/poll`: what has happened here to the caller's projects and it has not taken in.
+    fn notices(
+        &self,
+        call: &Call,
+        poll: NoticePoll,
+    ) -> impl Future<Output = Result<NoticeAnswer, ApiError>> + Send;
 
     /// `POST /v1/projects/standing`: whether projects of ours are enabled, disabled or gone.
     fn standing(

@@ -13,10 +13,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 mod answer;
+mod notices;
 mod provisions;
 
 pub use answer::{GrantsAnswer, Introspection};
 pub(crate) use answer::{GrantsBody, IntrospectionBody};
+pub(crate) use notices::NOTICES;
+pub use notices::{NoticeAnswer, NoticePoll};
 pub use provisions::{
     PlanAnswer, PlanQuestion, ProvisionAnswer, ProvisionRequest, ResourceReport, StackReport,
     StacksAnswer, StacksQuery,

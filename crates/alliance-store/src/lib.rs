@@ -18,6 +18,7 @@ mod guest_projects;
 mod guest_standings;
 mod leases;
 mod meta;
+mod notices;
 mod pairing;
 mod partners;
 mod project_limits;
@@ -42,6 +43,9 @@ pub use self::guest_projects::{GuestProject, GuestProjects};
 pub use self::guest_standings::{GuestStanding, GuestStandings};
 pub use self::leases::{Lease, Leases};
 pub use self::meta::Meta;
+pub use self::notices::{
+    Delivery, Filter, NoticePosition, Notices, OutgoingNotices, ReceivedNotice, TakenIn,
+};
 pub use self::pairing::acceptances::{Acceptance, Acceptances, NewAcceptance};
 pub use self::pairing::drafts::{Draft, DraftOf};
 pub use self::pairing::invitations::{Acceptor, Invitation, Invitations, NewInvitation};
@@ -57,6 +61,7 @@ pub use self::sign_outs::{NewSignOut, NotedSignOut, SignOuts};
 pub use self::token_keys::{OwnTokenKey, TokenKeys};
 pub use self::usage::received::Received;
 pub use self::usage::sums::{Span, Sum};
+pub use self::usage::watched::{Flow, Notifications};
 pub use self::usage::{Heard, Outgoing, Usage};
 pub use self::used_passports::UsedPassports;
 
@@ -175,6 +180,11 @@ impl Store {
         Usage(&self.database)
     }
 
+    /// What homes are told of their projects here, and what hosts tell of ours.
+    pub fn notices(&self) -> Notices<'_> {
+        Notices(&self.database)
+    }
+
     /// What projects want to have at partners, and what partners' projects have here.
     pub fn provisions(&self) -> Provisions<'_> {
         Provisions(&self.database)
@@ -259,6 +269,11 @@ mod tests {
             require_send(store.usage().received(cloud));
             require_send(store.usage().receive(cloud, &[]));
             require_send(store.usage().outgoing(cloud, 0, 1));
+            require_send(store.usage().flows());
+            require_send(store.usage().notifications());
+            require_send(store.notices().watch(None, &[], 0));
+            require_send(store.notices().received(cloud));
+            require_send(store.notices().delivery(""));
             require_send(store.provisions().unheard());
             require_send(store.provisions().stacks(None, None));
             require_send(store.leases().take("", "", 0, 0));

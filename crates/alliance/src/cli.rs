@@ -12,6 +12,7 @@ mod failure;
 mod init;
 mod invite;
 mod manual;
+mod notice;
 mod operator;
 mod output;
 mod partner;
@@ -113,6 +114,9 @@ enum Command {
     /// What partners' projects use here, and ours there
     #[command(subcommand)]
     Usage(usage::UsageCommand),
+    /// What has happened at partners to what our projects have there
+    #[command(subcommand)]
+    Notice(notice::NoticeCommand),
     /// Partners' projects that are stopped and deleted, for nobody answers for them any more
     #[command(subcommand)]
     Retirement(retirement::RetirementCommand),
@@ -179,6 +183,7 @@ impl Cli {
             Command::Session(command) => attend(command.run(&daemon, out)),
             Command::Region(command) => attend(command.run(&daemon, out)),
             Command::Usage(command) => attend(command.run(&daemon, self.format, out)),
+            Command::Notice(command) => attend(command.run(&daemon, out)),
             Command::Retirement(command) => attend(command.run(&daemon, out)),
             Command::Orphan(command) => attend(command.run(&daemon, out)),
             Command::Explain(explain) => attend(explain.run(&daemon, out)),

@@ -54,6 +54,8 @@ pub(crate) struct Config {
     pub services: Services,
     /// `[work]`
     pub work: Work,
+    /// `[notify]`
+    pub notify: Notify,
     /// `[log]`
     pub log: Log,
 }
@@ -254,7 +256,7 @@ section! {
         /// The exchanges to which the services send notifications ([DEFAULT] control_exchange there).
         exchanges: Vec<String> = default(value::words, r#"["nova", "cinder", "glance", "neutron"]"#),
         /// The routing keys of these notifications: a topic and a priority.
-        keys: Vec<String> = default(value::words, r#"["notifications.info"]"#),
+        keys: Vec<String> = default(value::words, r#"["notifications.info", "notifications.error"]"#),
         /// The id of the application credential with which the services of this cloud are listed,
         /// all projects included: with role 'admin', unless their policies say otherwise.
         credential_id: Option<String> = optional(value::word, r#""0123456789abcdef0123456789abcdef""#),
@@ -270,6 +272,24 @@ section! {
         interface: String = default(value::interface, r#""internal""#),
         /// Seconds between two listings. What ended unannounced is counted until the next one.
         poll: Duration = default(value::seconds, "60"),
+    }
+}
+
+section! {
+    /// Who is told what has happened at partners to what this cloud's projects have there: servers
+    /// that came, failed or went, quotas that are nearly used, agreements that are about to end.
+    struct Notify as "notify" {
+        /// Where each notice is sent as a CloudEvent, signed as the Standard Webhooks specification
+        /// says: https, or http on this machine.
+        webhook_url: Option<Url> = optional(value::webhook_url, r#""https://chat.west.example/hooks/alliance""#),
+        /// A file that holds nothing but the secret that the receiver shares: whsec_ and 24 to 64
+        /// bytes in base64.
+        webhook_secret_file: Option<PathBuf> = optional(value::absolute_path, r#""/etc/alliance/webhook-secret""#),
+        /// The exchange of the message bus ([work] amqp_url_file) on which `alliance work` says each
+        /// notice, as the services say theirs. Who listens makes it. Without it: none is said.
+        exchange: Option<String> = optional(value::word, r#""alliance""#),
+        /// What their routing keys begin with; ".info", ".warn" or ".error" follows.
+        topic: String = default(value::word, r#""notifications""#),
     }
 }
 
@@ -346,7 +366,7 @@ impl Config {
         let (peer, metrics, keystone) = (file.section(), file.section(), file.section());
         let (tokens, signing, pairing) = (file.section(), file.section(), file.section());
         let (catalog, services) = (file.section(), file.section());
-        let (work, log) = (file.section(), file.section());
+        let (work, notify, log) = (file.section(), file.section(), file.section());
         file.refuse_other_sections();
         match passwords {
             [true, true] => file.refuse(
@@ -371,6 +391,7 @@ impl Config {
                 catalog: catalog?,
                 services: services?,
                 work: work?,
+                notify: notify?,
                 log: log?,
             })
         })();
@@ -435,7 +456,7 @@ impl Config {
 }
 
 /// All sections, in the order of the sample.
-fn sections() -> [section::Outline; 13] {
+fn sections() -> [section::Outline; 14] {
     [
         section::Outline::of::<Cloud>(),
         section::Outline::of::<Database>(),
@@ -449,6 +470,7 @@ fn sections() -> [section::Outline; 13] {
         section::Outline::of::<Catalog>(),
         section::Outline::of::<Services>(),
         section::Outline::of::<Work>(),
+        section::Outline::of::<Notify>(),
         section::Outline::of::<Log>(),
     ]
 }

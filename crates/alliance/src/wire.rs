@@ -4,12 +4,14 @@
 
 mod agreements;
 mod double_option;
+mod notices;
 mod operators;
 mod plugin;
 mod provisions;
 mod retirements;
 
 pub(crate) use self::agreements::*;
+pub(crate) use self::notices::*;
 pub(crate) use self::operators::*;
 pub(crate) use self::plugin::*;
 pub(crate) use self::provisions::*;

@@ -4,13 +4,15 @@
 //! their listings from time to time. What it finds it writes into the database; the daemon signs it and
 //! tells the projects' homes. It sets at the services what agreements allow, and what the daemon has
 //! decided to retire it stops, deletes or starts again. And it carries out what homes have ordered, as far
-//! as the orders are signed by them and agreements allow it.
+//! as the orders are signed by them and agreements allow it. What partners have told of our projects there it
+//! says on the message bus.
 
 mod ledger;
 mod limits;
 mod listening;
 mod listings;
 mod provisioning;
+pub(crate) mod publishing;
 mod retiring;
 
 use std::path::Path;
@@ -18,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use alliance_cloud::bus;
+use alliance_cloud::publishing::Settings as Speaking;
 use alliance_cloud::services::Access;
 use alliance_store::{Lease, Store};
 use anyhow::{Context, bail};
@@ -45,6 +48,7 @@ const BEAT: Duration = Duration::from_secs(5);
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     logging::start(&config.log);
     let bus = bus_settings(&config)?;
+    let notices = publisher(&config, bus.as_ref())?;
     let access = access(&config)?;
     let workshop = workshop(&config, access.as_ref())?;
     if bus.is_none() && access.is_none() {
@@ -76,6 +80,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             ended = retiring::run(access.clone(), store.clone(), lease) => ended,
             ended = listings::run(access, config.work.poll, ledger) => ended,
             ended = provisioning::run(workshop, &store, lease) => ended,
+            never = publishing::run(notices, &store) => match never {},
         }
     };
     // Nothing has to be finished: what was not acknowledged comes again.
@@ -143,6 +148,21 @@ fn bus_settings(config: &Config) -> anyhow::Result<Option<bus::Settings>> {
         queue: work.queue.clone(),
         exchanges: work.exchanges.clone(),
         keys: work.keys.clone(),
+    }))
+}
+
+/// Where notices of partners are said, if that is wanted.
+fn publisher(config: &Config, bus: Option<&bus::Settings>) -> anyhow::Result<Option<Speaking>> {
+    let Some(exchange) = &config.notify.exchange else {
+        return Ok(None);
+    };
+    let Some(bus) = bus else {
+        bail!("[notify] exchange is of no use without [work] amqp_url_file");
+    };
+    Ok(Some(Speaking {
+        url: bus.url.clone(),
+        exchange: exchange.clone(),
+        topic: config.notify.topic.clone(),
     }))
 }
 

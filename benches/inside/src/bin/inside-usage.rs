@@ -6,7 +6,7 @@ use std::io::{Write, stdout};
 use std::time::{Duration, Instant};
 
 use alliance_core::cloud::CloudId;
-use alliance_core::usage::{Kind, Millis, Owner, Part, Record, Resource, Size, read_notification};
+use alliance_core::usage::{Kind, Message, Millis, Owner, Part, Record, Resource, Size};
 use alliance_store::{Heard, Lease, Span, Store};
 use anyhow::Context;
 use clap::Parser;
@@ -119,7 +119,7 @@ async fn hear(store: &Store, events: usize) -> anyhow::Result<(Vec<f64>, u64, u6
 async fn take_in(store: &Store, lease: &Lease, bodies: &[Vec<u8>]) -> anyhow::Result<()> {
     let mut heard = Vec::with_capacity(bodies.len());
     for body in bodies {
-        let notice = read_notification(body)?.context("of no interest")?;
+        let notice = Message::read(body)?.notice()?.context("of no interest")?;
         let owner = notice.project_id.map(|project_id| {
             let user_id = notice.fact.user_id.clone();
             (

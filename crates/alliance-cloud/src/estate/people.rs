@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::{Kind, Site};
-use crate::services::{Service, ServiceError};
+use crate::services::{Service, ServiceError, found};
 
 impl Site<'_> {
     /// The partner's users who have a role in the project, or a server or volume there: their roles may
@@ -107,7 +107,7 @@ impl Site<'_> {
                 let asked =
                     self.session
                         .ask_about(Service::Nova, Method::DELETE, &path, &of_user, None);
-                absent(asked.await)?;
+                found(asked.await)?;
             }
         }
         self.gone(Service::Keystone, &["users", user]).await?;
@@ -129,27 +129,17 @@ impl Site<'_> {
     /// Whether there is such a user, in the partner's domain.
     async fn is_partners(&self, user: &str) -> Result<bool, ServiceError> {
         let path = ["users", user];
-        let found = self
+        let asked = self
             .session
             .ask(Service::Keystone, Method::GET, &path, None);
-        match found.await {
-            Ok(found) => {
-                let domain = found.pointer("/user/domain_id").and_then(Value::as_str);
-                Ok(domain == Some(self.domain.as_str()))
-            }
-            Err(error) if error.is_not_found() => Ok(false),
-            Err(error) => Err(error),
-        }
+        Ok(found(asked.await)?.is_some_and(|user| {
+            let domain = user.pointer("/user/domain_id").and_then(Value::as_str);
+            domain == Some(self.domain.as_str())
+        }))
     }
 
     async fn gone(&self, service: Service, path: &[&str]) -> Result<(), ServiceError> {
-        absent(self.session.ask(service, Method::DELETE, path, None).await)
-    }
-}
-
-fn absent(asked: Result<Value, ServiceError>) -> Result<(), ServiceError> {
-    match asked {
-        Err(error) if !error.is_not_found() => Err(error),
-        _ => Ok(()),
+        found(self.session.ask(service, Method::DELETE, path, None).await)?;
+        Ok(())
     }
 }

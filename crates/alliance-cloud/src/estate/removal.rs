@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Kind, Site, Thing};
-use crate::services::ServiceError;
+use crate::services::{ServiceError, found};
 
 /// How a thing is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,10 +22,8 @@ impl Site<'_> {
     /// # Errors
     /// See [`ServiceError`].
     pub async fn delete(&self, thing: &Thing, force: Force) -> Result<(), ServiceError> {
-        match self.try_delete(thing, force).await {
-            Err(error) if error.is_not_found() => Ok(()),
-            ended => ended,
-        }
+        found(self.try_delete(thing, force).await)?;
+        Ok(())
     }
 
     async fn try_delete(&self, thing: &Thing, force: Force) -> Result<(), ServiceError> {
@@ -69,10 +67,7 @@ impl Site<'_> {
         for port in self.interfaces(&router.id).await? {
             let interface = json!({"port_id": port});
             let out = ["remove_router_interface"];
-            match self.ask(Method::PUT, router, &out, Some(&interface)).await {
-                Err(error) if !error.is_not_found() => return Err(error),
-                _ => {}
-            }
+            found(self.ask(Method::PUT, router, &out, Some(&interface)).await)?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Kind, Site, Thing};
-use crate::services::ServiceError;
+use crate::services::{ServiceError, found};
 
 /// States of servers that do not run.
 const AT_REST: &[&str] = &[
@@ -60,10 +60,8 @@ impl Site<'_> {
             }
             _ => return Ok(()),
         };
-        match asked {
-            Err(error) if !error.is_not_found() => Err(error),
-            _ => Ok(()),
-        }
+        found(asked)?;
+        Ok(())
     }
 
     /// Starts a server that was shut off; gives a floating IP its port back. What somebody has started,
@@ -83,10 +81,8 @@ impl Site<'_> {
             name: None,
             shown: Value::Null,
         };
-        let shown = match self.ask(Method::GET, &thing, &[], None).await {
-            Ok(shown) => shown,
-            Err(error) if error.is_not_found() => return Ok(()),
-            Err(error) => return Err(error),
+        let Some(shown) = found(self.ask(Method::GET, &thing, &[], None).await)? else {
+            return Ok(());
         };
         match kind {
             Kind::Server => {

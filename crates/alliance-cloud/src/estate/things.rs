@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::Site;
-use crate::services::{Service, ServiceError, Session};
+use crate::services::{Service, ServiceError, Session, found};
 
 /// Longest name that is kept, in characters.
 const NAME: usize = 200;
@@ -248,10 +248,8 @@ async fn listed(
     path: &[&str],
     query: &[(&str, &str)],
 ) -> Result<Vec<Value>, ServiceError> {
-    match session.list(kind.service(), path, kind.list(), query).await {
-        Err(error) if error.is_not_found() => Ok(Vec::new()),
-        listed => listed,
-    }
+    let listed = session.list(kind.service(), path, kind.list(), query);
+    Ok(found(listed.await)?.unwrap_or_default())
 }
 
 impl Site<'_> {

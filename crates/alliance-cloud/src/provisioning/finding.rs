@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::{Fault, MARKER, Progress, Wish, neutron, pair};
-use crate::services::{Service, ServiceError, Session};
+use crate::services::{Service, ServiceError, Session, found};
 
 /// The ids of what was made for this wish: none, one, or more if somebody made it twice.
 ///
@@ -86,16 +86,12 @@ pub(super) async fn has_volume(
     volume: &str,
 ) -> Result<bool, ServiceError> {
     let path = ["servers", server, "os-volume_attachments"];
-    let found = match session.ask(Service::Nova, Method::GET, &path, None).await {
-        Ok(found) => found,
-        Err(error) if error.is_not_found() => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    let all = found.get("volumeAttachments").and_then(Value::as_array);
-    Ok(all
-        .into_iter()
-        .flatten()
-        .any(|one| text(one, "volumeId") == Some(volume)))
+    let asked = session.ask(Service::Nova, Method::GET, &path, None);
+    Ok(found(asked.await)?.is_some_and(|server| {
+        let all = server.get("volumeAttachments").and_then(Value::as_array);
+        let mut all = all.into_iter().flatten();
+        all.any(|one| text(one, "volumeId") == Some(volume))
+    }))
 }
 
 /// How far a resource is.

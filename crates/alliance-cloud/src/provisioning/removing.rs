@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::finding::{has_interface, has_volume};
 use super::{neutron, pair};
-use crate::services::{Service, ServiceError, Session};
+use crate::services::{Service, ServiceError, Session, found};
 
 /// Asks the service to delete a resource. That it is gone is fine.
 ///
@@ -37,10 +37,8 @@ pub async fn remove(session: &Session, kind: Kind, id: &str) -> Result<(), Servi
             session.ask(service, Method::DELETE, &path, None).await
         }
     };
-    match removed {
-        Err(error) if error.is_not_found() => Ok(()),
-        removed => removed.map(|_| ()),
-    }
+    found(removed)?;
+    Ok(())
 }
 
 /// Whether nothing is left of a resource that was removed.
@@ -59,25 +57,19 @@ pub async fn is_gone(session: &Session, kind: Kind, id: &str) -> Result<bool, Se
                 return Ok(false);
             }
             let path = ["volumes", volume];
-            match session.ask(Service::Cinder, Method::GET, &path, None).await {
-                Ok(found) => {
-                    let status = found.pointer("/volume/status").and_then(Value::as_str);
-                    Ok(!matches!(status, Some("in-use" | "detaching")))
-                }
-                Err(error) if error.is_not_found() => Ok(true),
-                Err(error) => Err(error),
-            }
+            let asked = session.ask(Service::Cinder, Method::GET, &path, None);
+            Ok(found(asked.await)?.is_none_or(|volume| {
+                let status = volume.pointer("/volume/status").and_then(Value::as_str);
+                !matches!(status, Some("in-use" | "detaching"))
+            }))
         }
         kind => {
             let (service, path) = place(kind, id);
-            match session.ask(service, Method::GET, &path, None).await {
-                Ok(found) => {
-                    let status = found.get("status").and_then(Value::as_str);
-                    Ok(kind == Kind::WebImage && status == Some("deleted"))
-                }
-                Err(error) if error.is_not_found() => Ok(true),
-                Err(error) => Err(error),
-            }
+            let asked = session.ask(service, Method::GET, &path, None);
+            Ok(found(asked.await)?.is_none_or(|left| {
+                let status = left.get("status").and_then(Value::as_str);
+                kind == Kind::WebImage && status == Some("deleted")
+            }))
         }
     }
 }

@@ -38,26 +38,36 @@ struct Envelope<'a> {
     message: std::borrow::Cow<'a, str>,
 }
 
-#[derive(Deserialize)]
-struct Message {
-    event_type: String,
-    timestamp: String,
+/// A notification, whatever it is about.
+#[derive(Debug, Deserialize)]
+pub struct Message {
+    pub(crate) event_type: String,
+    pub(crate) timestamp: String,
     #[serde(default)]
-    payload: Value,
+    pub(crate) payload: Value,
 }
 
-/// Reads a message's body. `Ok(None)`: it is about something else.
-///
-/// # Errors
-/// If it is malformed: it will not be better the next time.
-pub fn read(body: &[u8]) -> Result<Option<Notice>, Malformed> {
-    let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(Malformed::new)?;
-    let message: Message = serde_json::from_str(&envelope.message).map_err(Malformed::new)?;
-    let Some(subject) = Subject::of(&message.event_type) else {
-        return Ok(None);
-    };
-    let at = time(&message.timestamp).ok_or_else(|| Malformed::new("no time"))?;
-    subject.read(&message.payload, at).map(Some)
+impl Message {
+    /// Reads a message's body.
+    ///
+    /// # Errors
+    /// If it is malformed: it will not be better the next time.
+    pub fn read(body: &[u8]) -> Result<Self, Malformed> {
+        let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(Malformed::new)?;
+        serde_json::from_str(&envelope.message).map_err(Malformed::new)
+    }
+
+    /// What usage is told by it. `Ok(None)`: it is about something else.
+    ///
+    /// # Errors
+    /// As [`Message::read`].
+    pub fn notice(&self) -> Result<Option<Notice>, Malformed> {
+        let Some(subject) = Subject::of(&self.event_type) else {
+            return Ok(None);
+        };
+        let at = time(&self.timestamp).ok_or_else(|| Malformed::new("no time"))?;
+        subject.read(&self.payload, at).map(Some)
+    }
 }
 
 /// What an event type is about.
@@ -179,6 +189,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn read(body: &[u8]) -> Result<Option<Notice>, Malformed> {
+        Message::read(body)?.notice()
+    }
 
     fn enveloped(event_type: &str, payload: &Value) -> Vec<u8> {
         let message = json!({

@@ -23,9 +23,10 @@ use alliance_peer::service::{Acceptor, Call, PeerService, Report};
 use alliance_peer::statement::sign;
 use alliance_peer::wire::{
     AgreementsAnswer, ContractAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion,
-    Introspection, Offer, PairingState, PairingView, PlanAnswer, PlanQuestion, Poll, PollAnswer,
-    ProjectQuery, ProvisionAnswer, ReceiptAnswer, ReceiptPoll, RevocationsAnswer, StackReport,
-    StacksAnswer, StacksQuery, StandingAnswer, StandingQuestion, Topic, UsageAnswer, UsagePoll,
+    Introspection, NoticeAnswer, NoticePoll, Offer, PairingState, PairingView, PlanAnswer,
+    PlanQuestion, Poll, PollAnswer, ProjectQuery, ProvisionAnswer, ReceiptAnswer, ReceiptPoll,
+    RevocationsAnswer, StackReport, StacksAnswer, StacksQuery, StandingAnswer, StandingQuestion,
+    Topic, UsageAnswer, UsagePoll,
 };
 use alliance_token::Token;
 use tokio::net::TcpListener;
@@ -303,6 +304,14 @@ impl PeerService for Daemon {
         };
         Ok(StacksAnswer {
             stacks: vec![stack],
+        })
+    }
+
+    async fn notices(&self, call: &Call, poll: NoticePoll) -> Result<NoticeAnswer, ApiError> {
+        self.note(call);
+        Ok(NoticeAnswer {
+            notices: format!("after {}", poll.after),
+            more: false,
         })
     }
 

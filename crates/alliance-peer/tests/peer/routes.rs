@@ -138,6 +138,7 @@ async fn every_route_answers_a_partner() {
         ..Poll::default()
     };
     assert_eq!(client.usage(id, 7).await.unwrap().usage, "after 7");
+    assert_eq!(client.notices(id, 8).await.unwrap().notices, "after 8");
     let question = StandingQuestion {
         project_ids: vec!["p".into(), "q".into()],
     };
@@ -244,6 +245,7 @@ async fn two_clouds_that_do_not_know_each_other_can_pair_and_nothing_else() {
         client.revocations(id, None).await.map(|_| ()),
         client.sign_outs(id, &Poll::default()).await.map(|_| ()),
         client.usage(id, 0).await.map(|_| ()),
+        client.notices(id, 0).await.map(|_| ()),
         client
             .standing(
                 id,

@@ -26,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0012_project_limits.sql"),
     include_str!("../../migrations/0013_retirement.sql"),
     include_str!("../../migrations/0014_provisioning.sql"),
+    include_str!("../../migrations/0015_notices.sql"),
 ];
 
 /// The schema of this version.

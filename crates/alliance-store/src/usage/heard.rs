@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
+use alliance_core::notice::{self, Notice};
 use alliance_core::usage::{Kind, Life, Millis, Owner, Record, Resource, parts};
 use sqlx::any::AnyRow;
 use sqlx::{Any, AnyConnection, QueryBuilder};
 
-use super::{Heard, ROWS, Usage, outbox, write_records};
+use super::{Heard, ROWS, Usage, outbox, watched, write_records};
 use crate::database::retrying;
 use crate::database::row::{Columns, to_json};
 use crate::error::Result;
 use crate::leases::{Lease, hold};
+use crate::notices;
 
 /// A resource and what is known of it.
 #[derive(Debug, Clone)]
@@ -27,6 +29,15 @@ struct Known {
 impl Known {
     fn records(&self, resource: &Resource) -> Vec<Record> {
         parts(resource, &self.owner, &self.region, &self.life, self.parts)
+    }
+
+    /// What its home is told, now that more is known than `before`.
+    fn news(&self, resource: &Resource, before: Option<&Self>) -> Vec<Notice> {
+        if resource.kind != Kind::Server {
+            return Vec::new();
+        }
+        let before = before.map(|before| &before.life);
+        notice::of_server(&resource.id, &self.owner, &self.region, before, &self.life)
     }
 }
 
@@ -94,6 +105,7 @@ impl Usage<'_> {
                 }
             }
             let changed = self.write(&mut transaction, &before, after, at).await?;
+            watched::note_listing(&mut transaction, kind, at).await?;
             transaction.commit().await?;
             Ok(changed)
         })
@@ -109,12 +121,15 @@ impl Usage<'_> {
         at: Seconds,
     ) -> Result<usize> {
         let mut changed: BTreeMap<CloudId, Vec<Record>> = BTreeMap::new();
+        let mut news: BTreeMap<CloudId, Vec<Notice>> = BTreeMap::new();
         let mut lives = Vec::new();
         for (resource, mut known) in after {
             let last = before.get(&resource);
             if last.is_some_and(|last| last.life == known.life && last.owner == known.owner) {
                 continue;
             }
+            let new = known.news(&resource, last);
+            news.entry(known.home.clone()).or_default().extend(new);
             let old = last.map(|last| last.records(&resource)).unwrap_or_default();
             let new = known.records(&resource);
             known.parts = new.len();
@@ -123,6 +138,9 @@ impl Usage<'_> {
             lives.push((resource, known));
         }
         write_lives(transaction, &lives).await?;
+        for (home, news) in &news {
+            notices::append(transaction, home, news, at).await?;
+        }
         let mut count = 0;
         for (home, records) in &changed {
             write_records(transaction, self.0.cloud(), home, records).await?;

@@ -8,10 +8,15 @@ mod heard;
 mod outbox;
 pub(crate) mod received;
 pub(crate) mod sums;
+pub(crate) mod watched;
+
+use std::collections::BTreeMap;
 
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::usage::{Fact, Owner, Record, Resource};
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
 use sqlx::{Any, AnyConnection, QueryBuilder};
 
 use crate::database::Database;
@@ -55,27 +60,59 @@ async fn write_records(
     records: &[Record],
 ) -> Result<()> {
     for some in records.chunks(ROWS) {
+        let mut lines: BTreeMap<String, (&Record, String)> = BTreeMap::new();
         let mut rows = Vec::with_capacity(some.len());
         for record in some {
-            rows.push((record, to_json("usage_records.size", &record.size)?));
+            let size = to_json("usage_lines.size", &record.size)?;
+            let line = line(host, home, record, &size);
+            lines.entry(line.clone()).or_insert((record, size));
+            rows.push((record, line));
         }
         let mut insert = QueryBuilder::<Any>::new(
-            "REPLACE INTO usage_records (host, home, kind, resource_id, part, project_id, user_id, region, size, began, ended) ",
+            "REPLACE INTO usage_lines (line, host, home, project_id, region, kind, size) ",
         );
-        insert.push_values(rows, |mut row, (record, size)| {
+        insert.push_values(lines, |mut row, (line, (record, size))| {
+            row.push_bind(line)
+                .push_bind(host.as_str())
+                .push_bind(home.as_str())
+                .push_bind(record.owner.project_id.as_str())
+                .push_bind(record.region.as_str())
+                .push_bind(record.kind().as_str())
+                .push_bind(size);
+        });
+        insert.build().execute(&mut *transaction).await?;
+        let mut insert = QueryBuilder::<Any>::new(
+            "REPLACE INTO usage_records (host, home, kind, resource_id, part, line, user_id, began, ended) ",
+        );
+        insert.push_values(rows, |mut row, (record, line)| {
             row.push_bind(host.as_str())
                 .push_bind(home.as_str())
                 .push_bind(record.kind().as_str())
                 .push_bind(record.part.resource.id.as_str())
                 .push_bind(i64::from(record.part.part))
-                .push_bind(record.owner.project_id.as_str())
+                .push_bind(line)
                 .push_bind(record.owner.user_id.as_deref())
-                .push_bind(record.region.as_str())
-                .push_bind(size)
                 .push_bind(record.from)
                 .push_bind(record.to);
         });
         insert.build().execute(&mut *transaction).await?;
     }
     Ok(())
+}
+
+/// The key of the line of a report in which a record is: 128 bits of SHA-256.
+fn line(host: &CloudId, home: &CloudId, record: &Record, size: &str) -> String {
+    let mut hash = Sha256::new();
+    for part in [
+        host.as_str(),
+        home.as_str(),
+        &record.owner.project_id,
+        &record.region,
+        record.kind().as_str(),
+        size,
+    ] {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part);
+    }
+    HEXLOWER.encode(&hash.finalize()[..16])
 }

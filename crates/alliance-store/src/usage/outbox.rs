@@ -56,21 +56,6 @@ impl Usage<'_> {
         })
         .await
     }
-
-    /// How many records each home has not acknowledged.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn unheard(self) -> Result<Vec<(CloudId, u64)>> {
-        let rows = sqlx::query(
-            "SELECT cloud_id, noted - acknowledged AS unheard FROM usage_positions WHERE noted > 0",
-        )
-        .fetch_all(self.0.pool())
-        .await?;
-        rows.iter()
-            .map(|row| Ok((row.word("cloud_id")?, row.int("unheard")?.unsigned_abs())))
-            .collect()
-    }
 }
 
 /// Numbers records for `home`.

@@ -49,11 +49,12 @@ impl Usage<'_> {
     /// The database's.
     pub async fn sums(self, span: Span) -> Result<Vec<Sum>> {
         let text = format!(
-            "SELECT host, home, project_id, region, kind, size, COUNT(DISTINCT resource_id) AS resources, \
+            "SELECT host, home, project_id, region, kind, size, resources, millis FROM \
+             (SELECT line, COUNT(DISTINCT resource_id) AS resources, \
              CAST(SUM(CASE WHEN ended IS NULL OR ended > ? THEN ? ELSE ended END \
              - CASE WHEN began < ? THEN ? ELSE began END) AS SIGNED) AS millis \
-             FROM usage_records WHERE {TOUCHES} \
-             GROUP BY host, home, project_id, region, kind, size \
+             FROM usage_records WHERE {TOUCHES} GROUP BY line) AS sums \
+             JOIN usage_lines ON usage_lines.line = sums.line \
              ORDER BY host, home, project_id, region, kind, size"
         );
         let rows = sqlx::query(&text)
@@ -107,9 +108,10 @@ impl Usage<'_> {
     /// The database's.
     pub async fn records(self, host: &CloudId, home: &CloudId, span: Span) -> Result<Vec<Record>> {
         let text = format!(
-            "SELECT kind, resource_id, part, project_id, user_id, region, size, began, ended \
-             FROM usage_records WHERE host = ? AND home = ? AND {TOUCHES} \
-             ORDER BY kind, resource_id, part"
+            "SELECT usage_records.kind AS kind, resource_id, part, project_id, user_id, region, size, began, ended \
+             FROM usage_records JOIN usage_lines ON usage_lines.line = usage_records.line \
+             WHERE usage_records.host = ? AND usage_records.home = ? AND {TOUCHES} \
+             ORDER BY usage_records.kind, resource_id, part"
         );
         let rows = sqlx::query(&text)
             .bind(host.as_str())

@@ -13,6 +13,7 @@ mod guest_projects;
 mod invitations;
 mod keystones;
 mod meta;
+mod notices;
 mod opening;
 mod partners;
 mod project_limits;

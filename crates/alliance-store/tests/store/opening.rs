@@ -43,13 +43,13 @@ async fn the_database_of_another_cloud_is_refused_and_both_are_named(bed: &Bed) 
 
 async fn a_newer_schema_is_refused(bed: &Bed) -> Outcome {
     bed.open().await?.close().await;
-    bed.execute("UPDATE meta SET value = '15' WHERE name = 'schema'")
+    bed.execute("UPDATE meta SET value = '16' WHERE name = 'schema'")
         .await?;
     let error = match bed.open().await {
         Ok(_) => return Err("it was opened".into()),
         Err(error) => error.to_string(),
     };
-    assert!(error.contains("has schema 15"), "{error}");
+    assert!(error.contains("has schema 16"), "{error}");
     assert_eq!(bed.count("SELECT COUNT(*) FROM partners").await?, 0);
     Ok(())
 }
@@ -140,7 +140,7 @@ async fn a_database_of_the_first_schema_keeps_what_it_holds(bed: &Bed) -> Outcom
     assert_eq!(kept, [(Some(1), terms())]);
     let (north, access) = keystone("north", &[TokenFormat::Uuid])?;
     store.partners().add_keystone(&north, &access).await?;
-    let newest = "SELECT COUNT(*) FROM meta WHERE name = 'schema' AND value = '14'";
+    let newest = "SELECT COUNT(*) FROM meta WHERE name = 'schema' AND value = '15'";
     assert_eq!(bed.count(newest).await?, 1);
     Ok(())
 }

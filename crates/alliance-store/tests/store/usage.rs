@@ -1,7 +1,7 @@
 //! What is used, counted once at either side.
 
-use alliance_core::usage::{Fact, Kind, Millis, Numbered, Owner, Resource, Size};
-use alliance_store::{Error, Heard, Lease, Span, Store};
+use alliance_core::usage::{Fact, Kind, Millis, Month, Numbered, Owner, Resource, Size};
+use alliance_store::{Error, Flow, Heard, Lease, Notifications, Span, Store};
 
 use crate::bed::{Bed, Outcome, cloud, on_both};
 
@@ -13,6 +13,8 @@ on_both!(
     who_made_it_may_be_heard_later,
     numbers_of_each_home_have_no_gap,
     what_would_leave_a_gap_is_not_taken_in,
+    months_share_what_runs_over_their_ends_and_lose_nothing,
+    who_watches_sees_what_was_read_and_when_was_listed,
     who_has_lost_the_lease_counts_nothing,
     a_lease_is_taken_over_when_its_time_is_over,
 );
@@ -229,11 +231,106 @@ async fn numbers_of_each_home_have_no_gap(bed: &Bed) -> Outcome {
     }
     usage.acknowledge(&cloud("west"), 150).await?;
     usage.acknowledge(&cloud("west"), 1000).await?;
-    let mut unheard = usage.unheard().await?;
-    unheard.sort();
-    let mut expected = [(cloud("west"), 50), (cloud("north"), 50)];
+    let mut flows = usage.flows().await?;
+    flows.sort();
+    let flow = |partner, unheard, unheard_since, counted| Flow {
+        partner: cloud(partner),
+        unheard,
+        unheard_since,
+        counted,
+    };
+    let mut expected = [flow("west", 50, Some(1), 0), flow("north", 50, Some(1), 0)];
     expected.sort();
-    assert_eq!(unheard, expected);
+    assert_eq!(flows, expected);
+    usage.acknowledge(&cloud("west"), 200).await?;
+    let sent = numbered(&store, "north", 0).await?;
+    usage.receive(&cloud("north"), &sent).await?;
+    let mut flows = usage.flows().await?;
+    flows.sort();
+    let mut expected = [flow("west", 0, None, 0), flow("north", 50, Some(1), 50)];
+    expected.sort();
+    assert_eq!(flows, expected);
+    Ok(())
+}
+
+async fn months_share_what_runs_over_their_ends_and_lose_nothing(bed: &Bed) -> Outcome {
+    const DAY: Millis = 86_400_000;
+    let store = bed.open().await?;
+    let lease = lease(&store).await?;
+    let usage = store.usage();
+    let months: Vec<Month> = ["2028-01", "2028-02", "2028-03", "2028-04"]
+        .iter()
+        .map(|month| month.parse())
+        .collect::<Result<_, _>>()?;
+    let [january, february, march, april] = &months[..] else {
+        return Err("four months".into());
+    };
+    // Over a leap day, and over the Sunday on which Europe's clocks change.
+    let (began, ended) = (february.from() - 400, march.to() + 600);
+    let heard = [
+        created("a", began),
+        deleted("a", ended),
+        // To the millisecond in which a month ends, and from the one in which it begins.
+        created("b", february.from()),
+        deleted("b", february.to()),
+        created("c", april.from()),
+        deleted("c", april.from() + 400),
+    ];
+    usage.learn(&lease, "RegionOne", &heard, 1).await?;
+    let mut used: Vec<Vec<(u64, u64)>> = Vec::new();
+    for month in &months {
+        let span = Span {
+            from: month.from(),
+            to: month.to(),
+        };
+        let sums = usage.sums(span).await?;
+        used.push(sums.iter().map(|sum| (sum.resources, sum.millis)).collect());
+        let records = usage.records(store.cloud(), &cloud("west"), span).await?;
+        let millis: Millis = records
+            .iter()
+            .map(|one| one.within(span.from, span.to))
+            .sum();
+        let sum: u64 = sums.iter().map(|sum| sum.millis).sum();
+        assert_eq!(millis.unsigned_abs(), sum, "{month}");
+    }
+    let days = |count: Millis| (count * DAY).unsigned_abs();
+    let expected: [Vec<(u64, u64)>; 4] = [
+        vec![(1, 400)],
+        vec![(2, 2 * days(29))],
+        vec![(1, days(31))],
+        vec![(2, 600 + 400)],
+    ];
+    assert_eq!(used, expected);
+    assert_eq!(january.to(), february.from());
+    let all: u64 = used.iter().flatten().map(|(_, millis)| millis).sum();
+    assert_eq!(all, (ended - began).unsigned_abs() + days(29) + 400);
+    Ok(())
+}
+
+async fn who_watches_sees_what_was_read_and_when_was_listed(bed: &Bed) -> Outcome {
+    let store = bed.open().await?;
+    let lease = lease(&store).await?;
+    let usage = store.usage();
+    assert_eq!(usage.notifications().await?, Notifications::default());
+    assert!(usage.listed().await?.is_empty());
+    let some = Notifications {
+        read: 500,
+        malformed: 1,
+        too_large: 0,
+    };
+    usage.count(&lease, some).await?;
+    usage.count(&lease, some).await?;
+    let twice = Notifications {
+        read: 1000,
+        malformed: 2,
+        too_large: 0,
+    };
+    assert_eq!(usage.notifications().await?, twice);
+    for at in [7, 9] {
+        let of = (Kind::FloatingIp, 0);
+        usage.list(&lease, "RegionOne", of, &[], at).await?;
+    }
+    assert_eq!(usage.listed().await?, [(Kind::FloatingIp, 9)]);
     Ok(())
 }
 

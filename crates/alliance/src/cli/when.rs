@@ -63,6 +63,14 @@ pub(crate) fn from(text: &str) -> Result<Seconds, BadTime> {
     Ok(zoned.timestamp().as_second())
 }
 
+/// Parses a `--since`: as [`from`], or a duration before now.
+///
+/// # Errors
+/// [`BadTime::Form`].
+pub(crate) fn since(text: &str) -> Result<Seconds, BadTime> {
+    from(text).or_else(|_| Ok(now() - duration(text)?))
+}
+
 /// Parses a duration as 12h or 7d, in seconds.
 ///
 /// # Errors

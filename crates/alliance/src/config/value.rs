@@ -151,6 +151,23 @@ pub(super) fn auth_url(value: &DeValue<'_>) -> Result<Url, String> {
     Ok(url)
 }
 
+pub(super) fn webhook_url(value: &DeValue<'_>) -> Result<Url, String> {
+    let url = url(value)?;
+    let is_here = match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    // What may be secret in it is not repeated.
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_here => Ok(url),
+        "http" => Err("expected an https URL; http only on this machine".to_owned()),
+        other => Err(format!("expected an https URL, found {other:?}")),
+    }
+}
+
 pub(super) fn database_url(value: &DeValue<'_>) -> Result<SecretString, String> {
     let text = text(value)?;
     let fit = match text.split_once("://") {

@@ -5,10 +5,12 @@ pub(crate) mod fake_home;
 use std::path::Path;
 use std::sync::Arc;
 
+use alliance_core::agreement::Agreement;
 use alliance_core::cloud::CloudId;
 use alliance_core::descriptor::Descriptor;
 use alliance_core::partner::Role;
 use alliance_core::session::Origin;
+use alliance_core::terms::Terms;
 use alliance_core::token::Login;
 use alliance_peer::identity::Identity;
 use alliance_peer::server::{Limits, serve};
@@ -124,6 +126,23 @@ impl Bed {
             .await?;
         invitations.confirm(&invitation.id, now()).await?;
         Ok(self.daemon.directory.reload().await?)
+    }
+
+    /// Grants a partner's project `science` something.
+    pub(crate) async fn grants(&self, home: &CloudId, terms: Terms) -> Result<(), Failure> {
+        let agreement = Agreement {
+            id: Uuid::new_v4().to_string(),
+            partner: home.clone(),
+            projects: "science".to_owned().into(),
+            project_name: None,
+            project_domain: None,
+            version: Some(1),
+            terms,
+            ended_at: None,
+        };
+        self.store().agreements().create(&agreement, now()).await?;
+        self.daemon.directory.reload().await?;
+        Ok(())
     }
 
     /// Users of a partner are here, each with a token whose audit id at home is named.

@@ -1,10 +1,13 @@
 //! What the daemon counts, in OpenMetrics.
 
+mod usage;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 
 use alliance_core::Seconds;
+use alliance_core::notice;
 use alliance_core::provision::StackState;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -14,6 +17,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use self::usage::Usage;
+pub(crate) use self::usage::UsageMetrics;
 use crate::wire::BorderView;
 
 /// Labels of [`Metrics::verdicts`].
@@ -75,6 +80,20 @@ struct StackLabel {
     state: &'static str,
 }
 
+/// Labels of the count of notices.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NoticeLabel {
+    /// As `alliance notice list` names it.
+    kind: &'static str,
+}
+
+/// Labels of those who are told further.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReceiverLabel {
+    /// `webhook` or `bus`.
+    to: &'static str,
+}
+
 /// All of them, and the registry that prints them.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -96,6 +115,10 @@ pub(crate) struct Metrics {
     agreements: Family<AgreementLabels, Gauge>,
     retirements: Family<RetirementLabels, Gauge>,
     stacks: Family<StackLabel, Gauge>,
+    usage: Usage,
+    notices: Family<NoticeLabel, Counter>,
+    notices_waiting: Family<ReceiverLabel, Gauge>,
+    oldest_notice: Family<ReceiverLabel, Gauge>,
     /// Held while those that are set are printed.
     printing: Mutex<()>,
 }
@@ -185,6 +208,26 @@ impl Metrics {
             "What partners' projects have ordered here, by how it stands",
             stacks.clone(),
         );
+        let usage = Usage::registered(&mut registry);
+        let notices = Family::<NoticeLabel, Counter>::default();
+        registry.register(
+            "notices",
+            "What partners have told of our projects there, by what has happened",
+            notices.clone(),
+        );
+        let notices_waiting = Family::<ReceiverLabel, Gauge>::default();
+        registry.register(
+            "notices_waiting",
+            "Notices that have not been handed on",
+            notices_waiting.clone(),
+        );
+        let oldest_notice = Family::<ReceiverLabel, Gauge>::default();
+        registry.register_with_unit(
+            "oldest_notice_waiting",
+            "How long ago the oldest of them came",
+            Unit::Seconds,
+            oldest_notice.clone(),
+        );
         Self {
             registry,
             verdicts,
@@ -198,17 +241,37 @@ impl Metrics {
             agreements,
             retirements,
             stacks,
+            usage,
+            notices,
+            notices_waiting,
+            oldest_notice,
             printing: Mutex::default(),
         }
     }
 
-    /// The text of `/metrics`, with these partners and so many agreements, retirements and stacks.
+    /// One was taken in.
+    pub(crate) fn count_notice(&self, kind: notice::Kind) {
+        let kind = kind.as_str();
+        self.notices.get_or_create(&NoticeLabel { kind }).inc();
+    }
+
+    /// So many wait to be handed on, the oldest for so long.
+    pub(crate) fn set_waiting(&self, to: &'static str, count: u64, age: Seconds) {
+        let label = ReceiverLabel { to };
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.notices_waiting.get_or_create(&label).set(count);
+        self.oldest_notice.get_or_create(&label).set(age);
+    }
+
+    /// The text of `/metrics`, with these partners, so many agreements, retirements and stacks, and this
+    /// usage.
     pub(crate) fn text(
         &self,
         partners: &[PartnerMetrics],
         agreements: &BTreeMap<AgreementLabels, i64>,
         retirements: &BTreeMap<RetirementLabels, i64>,
         stacks: &[(StackState, u64)],
+        usage: &UsageMetrics,
     ) -> Result<String, std::fmt::Error> {
         let _printing = self.printing.lock().unwrap_or_else(PoisonError::into_inner);
         self.border.set(partners);
@@ -226,6 +289,7 @@ impl Metrics {
             let count = i64::try_from(*count).unwrap_or(i64::MAX);
             self.stacks.get_or_create(&StackLabel { state }).set(count);
         }
+        self.usage.set(usage);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
@@ -361,6 +425,7 @@ mod tests {
             &BTreeMap::from([(given, 2)]),
             &BTreeMap::from([(RetirementLabels { state: "remainder" }, 3)]),
             &[(StackState::Running, 3)],
+            &UsageMetrics::default(),
         )?;
         for line in [
             r#"alliance_partner_reachable{partner="west"} 0"#,
@@ -374,7 +439,13 @@ mod tests {
             assert!(text.contains(line), "{line} in {text}");
         }
         assert!(!text.contains("partner_trust_till_seconds{"));
-        let text = metrics.text(&[], &BTreeMap::new(), &BTreeMap::new(), &[])?;
+        let text = metrics.text(
+            &[],
+            &BTreeMap::new(),
+            &BTreeMap::new(),
+            &[],
+            &UsageMetrics::default(),
+        )?;
         assert!(!text.contains("west") && !text.contains("agreements{"));
         Ok(())
     }

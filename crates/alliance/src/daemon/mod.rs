@@ -22,6 +22,7 @@ mod key_files;
 pub(crate) mod logging;
 mod metrics;
 mod monitoring;
+mod notices;
 mod own_catalog;
 mod pairing;
 mod plain;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alliance_cloud::keystone::Keystone;
+use alliance_cloud::webhook::Webhook;
 use alliance_core::descriptor::{DESCRIPTOR_LIFETIME, Descriptor};
 use alliance_peer::identity::Identity;
 use alliance_peer::server::{Limits, Noise};
@@ -52,7 +54,7 @@ use anyhow::Context;
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
@@ -96,6 +98,10 @@ pub(crate) struct Daemon {
     tasks: TaskTracker,
     noticing: Noticing,
     doubts: Doubts,
+    /// Who is told what has happened to our projects at partners.
+    webhook: Option<Webhook>,
+    /// That something has.
+    news: Notify,
     /// Whether the daemon is about to end.
     stop: watch::Sender<bool>,
 }
@@ -192,6 +198,7 @@ impl Daemon {
     async fn open(config: Config, group: Option<u32>) -> anyhow::Result<Arc<Self>> {
         let state_dir = &config.cloud.state_dir;
         let identity = Arc::new(Identity::load(state_dir)?);
+        let webhook = notices::webhook::configured(&config.notify)?;
         let store = Store::open(config.database_url().expose_secret(), identity.cloud_id()).await?;
         let keystone = Arc::new(Keystone::new(keystone_settings(&config))?);
         let directory = Arc::new(Directory::open(store.clone(), Arc::clone(&identity)).await?);
@@ -264,6 +271,8 @@ impl Daemon {
             tasks: TaskTracker::new(),
             noticing: Noticing::default(),
             doubts: Doubts::default(),
+            webhook,
+            news: Notify::new(),
             stop: watch::Sender::default(),
         }))
     }
@@ -297,6 +306,10 @@ impl Daemon {
             Arc::clone(&self).follow_guests(),
             Arc::clone(&self).note_sign_outs(),
             Arc::clone(&self).follow_usage(refresh),
+            Arc::clone(&self).watch_for_notices(),
+            Arc::clone(&self).follow_notices(),
+            Arc::clone(&self).follow_webhook(),
+            Arc::clone(&self).forget_old_notices(),
             Arc::clone(&self).follow_retirements(),
             Arc::clone(&self).follow_receipts(refresh),
             Arc::clone(&self).follow_orders(),

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use super::Daemon;
 use super::clock::now;
 use super::contracts::Shown;
-use super::metrics::{AgreementLabels, PartnerMetrics};
+use super::metrics::{AgreementLabels, PartnerMetrics, UsageMetrics};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -85,11 +85,25 @@ async fn metrics(State(daemon): State<Arc<Daemon>>) -> Response {
     let retirements = daemon.count_retirements().await;
     let stacks = daemon.store.provisions().counts().await;
     let stacks = stacks.unwrap_or_default();
+    let usage = usage(&daemon).await.unwrap_or_default();
+    daemon.measure_notices().await;
     match daemon
         .metrics
-        .text(&partners, &counts, &retirements, &stacks)
+        .text(&partners, &counts, &retirements, &stacks, &usage)
     {
         Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
+}
+
+async fn usage(daemon: &Daemon) -> alliance_store::Result<UsageMetrics> {
+    let usage = daemon.store.usage();
+    let listed = usage.listed().await?.into_iter();
+    let flows = usage.flows().await?.into_iter();
+    let flows = flows.map(|flow| (daemon.name_of(&flow.partner), flow));
+    Ok(UsageMetrics {
+        notifications: usage.notifications().await?,
+        listed: listed.map(|(kind, at)| (kind.as_str(), at)).collect(),
+        flows: flows.collect(),
+    })
 }

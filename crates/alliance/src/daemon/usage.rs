@@ -188,3 +188,6 @@ impl Daemon {
             .map_or_else(|| cloud_id.to_string(), |known| known.partner.name.clone())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,10 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use alliance_cloud::metering::Sighting;
 use alliance_core::cloud::CloudId;
 use alliance_core::keystone_id;
+use alliance_core::label::clean;
+use alliance_core::notice::{self, Condition, Notice, State, Trouble};
 use alliance_core::usage::{Fact, Kind, Millis, Owner, Resource};
-use alliance_store::{Error, Heard, Lease, Store};
+use alliance_store::{Error, Heard, Lease, Notifications, Store};
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
@@ -16,6 +19,8 @@ use crate::daemon::now;
 /// Partners' projects are read again for one that is not known, but not more often than this: most are
 /// this cloud's own.
 const BETWEEN_READINGS: Duration = Duration::from_secs(1);
+/// Longest reason for a server's error that is told, in characters.
+const REASON: usize = 128;
 /// Pause after the database failed.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -106,6 +111,95 @@ impl Ledger {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What of it is about partners' projects, with the error that was seen or was not.
+    async fn conditions(
+        &self,
+        seen: Vec<(Said, State, Option<String>)>,
+    ) -> Result<Vec<Condition>, Error> {
+        let mut states = HashMap::new();
+        let mut said = Vec::with_capacity(seen.len());
+        for (one, state, reason) in seen {
+            states.insert(one.resource.clone(), (state, reason));
+            said.push(one);
+        }
+        let heard = self.of_partners(said).await?;
+        let conditions = heard.into_iter().filter_map(|one| {
+            let (home, owner) = one.owner?;
+            let (state, reason) = states.get(&one.resource)?;
+            let notice = Notice {
+                project_id: Some(owner.project_id),
+                user_id: owner.user_id,
+                region: Some(self.region.clone()),
+                reason: reason.clone(),
+                ..Notice::new(notice::Kind::ServerFailed, one.resource.id, one.fact.at)
+            };
+            Some(Condition::new(home, "", *state, one.fact.at, notice))
+        });
+        Ok(conditions.collect())
+    }
+
+    /// Notices which servers are in error, and which are not any more.
+    ///
+    /// # Errors
+    /// The database's; the next listing says it again.
+    pub(super) async fn watch_servers(&self, seen: &[Sighting], at: Millis) -> Result<(), Error> {
+        let seen = seen.iter().map(|one| {
+            let said = Said {
+                resource: one.resource.clone(),
+                project_id: Some(one.project_id.clone()),
+                fact: Fact {
+                    at,
+                    ..one.fact.clone()
+                },
+            };
+            let state = if one.is_in_error {
+                State::Holds
+            } else {
+                State::Ceased
+            };
+            let reason = one.reason.as_ref().map(|reason| clean(reason, REASON));
+            (said, state, reason.filter(|reason| !reason.is_empty()))
+        });
+        let conditions = self.conditions(seen.collect()).await?;
+        self.store
+            .notices()
+            .watch(Some(&self.lease), &conditions, now())
+            .await?;
+        Ok(())
+    }
+
+    /// Notices which servers went into error, as notifications say. What is not stored is seen when the
+    /// servers are listed.
+    ///
+    /// # Errors
+    /// If this process is no longer the one that does so.
+    pub(super) async fn hear_troubles(&self, troubles: &[Trouble]) -> anyhow::Result<()> {
+        let heard = troubles.iter().map(|one| {
+            let said = Said {
+                resource: one.resource(),
+                project_id: Some(one.project_id.clone()),
+                fact: Fact {
+                    at: one.at,
+                    ..Fact::default()
+                },
+            };
+            (said, State::Holds, one.reason.clone())
+        });
+        let noticed = async {
+            let conditions = self.conditions(heard.collect()).await?;
+            let notices = self.store.notices();
+            notices.watch(Some(&self.lease), &conditions, now()).await
+        };
+        match noticed.await {
+            Ok(_) => Ok(()),
+            Err(error @ Error::LeaseLost(_)) => Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, "servers in error are noticed at the next listing");
+                Ok(())
+            }
+        }
+    }
+
     /// The users of partners' projects of whom it is not known who they are at home.
     pub(super) async fn strangers(&self, said: &[Said]) -> BTreeSet<String> {
         let projects = self.projects.lock().await;
@@ -149,6 +243,21 @@ impl Ledger {
                     tracing::error!(%error, "usage was not stored; trying again");
                     sleep(AGAIN).await;
                 }
+            }
+        }
+    }
+
+    /// Writes down how many notifications there were; whether that was possible.
+    ///
+    /// # Errors
+    /// If this process is no longer the one that does so.
+    pub(super) async fn count(&self, counts: Notifications) -> anyhow::Result<bool> {
+        match self.store.usage().count(&self.lease, counts).await {
+            Ok(()) => Ok(true),
+            Err(error @ Error::LeaseLost(_)) => Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, "it is written down later how many notifications there were");
+                Ok(false)
             }
         }
     }

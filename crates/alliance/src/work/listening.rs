@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use alliance_cloud::bus::{BusError, Settings};
 use alliance_core::label::clean;
-use alliance_core::usage::{Notice, read_notification};
-use tokio::time::sleep;
+use alliance_core::notice::Trouble;
+use alliance_core::usage::{Message, Notice};
+use alliance_store::Notifications;
+use tokio::time::{Instant, sleep};
 
 use super::ledger::{Ledger, Said};
 
@@ -17,6 +19,8 @@ const BATCH: usize = 500;
 const LARGEST: usize = 1 << 20;
 /// How long a quiet bus is listened to before exchanges are looked for that were not there.
 const QUIET: Duration = Duration::from_secs(5);
+/// How often is written down how many there were.
+const COUNT: Duration = Duration::from_secs(5);
 /// Pauses between attempts to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -30,8 +34,9 @@ pub(super) async fn run(settings: Option<Settings>, ledger: Arc<Ledger>) -> anyh
         return pending().await;
     };
     let mut pause = FIRST_PAUSE;
+    let mut tally = Tally::default();
     loop {
-        let error = match listen(&settings, &ledger, &mut pause).await {
+        let error = match listen(&settings, &ledger, &mut pause, &mut tally).await {
             Ok(never) => match never {},
             Err(Interrupted::Bus(error)) => anyhow::Error::from(error),
             Err(Interrupted::Over(error)) => return Err(error),
@@ -62,6 +67,7 @@ async fn listen(
     settings: &Settings,
     ledger: &Ledger,
     pause: &mut Duration,
+    tally: &mut Tally,
 ) -> Result<std::convert::Infallible, Interrupted> {
     let mut listening = settings.listen().await?;
     *pause = FIRST_PAUSE;
@@ -71,12 +77,15 @@ async fn listen(
     loop {
         let bodies = listening.next(BATCH, QUIET).await?;
         if !bodies.is_empty() {
-            let notices = read(&bodies);
+            let (notices, troubles) = read(&bodies, &mut tally.counts);
             drop(bodies);
             let stored = ledger.hear(|| notices.iter().map(said).collect()).await;
             stored.map_err(Interrupted::Over)?;
+            let noticed = ledger.hear_troubles(&troubles).await;
+            noticed.map_err(Interrupted::Over)?;
             listening.acknowledge().await?;
         }
+        tally.write(ledger).await.map_err(Interrupted::Over)?;
         if !absent.is_empty() {
             listening.bind().await?;
             if listening.unbound() != absent {
@@ -96,22 +105,59 @@ fn report_absent(exchanges: &[String]) {
     }
 }
 
-/// What is of interest. The rest is done with: it would be no better the next time.
-fn read(bodies: &[Vec<u8>]) -> Vec<Notice> {
+/// How many notifications there were since that was last written down.
+#[derive(Default)]
+struct Tally {
+    counts: Notifications,
+    written: Option<Instant>,
+}
+
+impl Tally {
+    /// Writes it down if there is something, and not too often.
+    ///
+    /// # Errors
+    /// If this process is no longer the one that does so.
+    async fn write(&mut self, ledger: &Ledger) -> anyhow::Result<()> {
+        let is_due = self
+            .written
+            .is_none_or(|written| written.elapsed() >= COUNT);
+        if !is_due || self.counts == Notifications::default() {
+            return Ok(());
+        }
+        if ledger.count(self.counts).await? {
+            self.counts = Notifications::default();
+        }
+        self.written = Some(Instant::now());
+        Ok(())
+    }
+}
+
+/// What is of interest: what usage is told, and which servers went into error. The rest is done with: it
+/// would be no better the next time.
+fn read(bodies: &[Vec<u8>], counts: &mut Notifications) -> (Vec<Notice>, Vec<Trouble>) {
     let mut malformed = Malformed::default();
-    let notices = bodies
-        .iter()
-        .filter_map(|body| {
-            if body.len() > LARGEST {
-                malformed.note(format!("{} bytes long", body.len()));
-                return None;
+    let (mut notices, mut troubles) = (Vec::new(), Vec::new());
+    for body in bodies {
+        if body.len() > LARGEST {
+            counts.too_large += 1;
+            malformed.note(format!("{} bytes long", body.len()));
+            continue;
+        }
+        let notice = Message::read(body).and_then(|message| {
+            troubles.extend(Trouble::said_by(&message));
+            message.notice()
+        });
+        match notice {
+            Ok(notice) => {
+                counts.read += 1;
+                notices.extend(notice);
             }
-            read_notification(body).unwrap_or_else(|error| {
+            Err(error) => {
+                counts.malformed += 1;
                 malformed.note(error.to_string());
-                None
-            })
-        })
-        .collect();
+            }
+        }
+    }
     if malformed.count > 0 {
         tracing::warn!(
             count = malformed.count,
@@ -119,7 +165,7 @@ fn read(bodies: &[Vec<u8>]) -> Vec<Notice> {
             "malformed notifications were dropped"
         );
     }
-    notices
+    (notices, troubles)
 }
 
 #[derive(Default)]
@@ -155,10 +201,13 @@ mod tests {
         let good = format!(r#"{{"oslo.version": "2.0", "oslo.message": "{inner}"}}"#);
         let large = format!(r#"{{"oslo.message": "{}"}}"#, "x".repeat(10 << 20));
         let bodies = [b"junk".to_vec(), large.into_bytes(), good.into_bytes()];
-        let ids: Vec<_> = read(&bodies)
+        let mut counts = Notifications::default();
+        let (notices, _) = read(&bodies, &mut counts);
+        let ids: Vec<_> = notices
             .into_iter()
             .map(|notice| notice.resource.id)
             .collect();
         assert_eq!(ids, ["v"]);
+        assert!(counts.by_result().iter().all(|(_, count)| *count == 1));
     }
 }

@@ -103,6 +103,9 @@ async fn list(
         // After the listing: what was deleted in between is in one of the two.
         seen.extend(metering::deleted_servers(session, since, began).await?);
     }
+    if kind == Kind::Server {
+        ledger.watch_servers(&seen, began).await?;
+    }
     let said: Vec<_> = seen.into_iter().map(said).collect();
     for user_id in ledger.strangers(&said).await {
         let home_id = metering::home_user(session, &user_id).await?;

@@ -20,9 +20,9 @@ use alliance_peer::service::{Acceptor, Call, PeerService, Report};
 use alliance_peer::statement::sign;
 use alliance_peer::wire::{
     AgreementsAnswer, ContractAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion,
-    Introspection, MAX_SIGN_OUTS, PairingView, PlanAnswer, PlanQuestion, Poll, PollAnswer,
-    ProjectQuery, ProvisionAnswer, ReceiptAnswer, ReceiptPoll, RevocationsAnswer, StacksAnswer,
-    StacksQuery, StandingAnswer, StandingQuestion, Topic, UsageAnswer, UsagePoll,
+    Introspection, MAX_SIGN_OUTS, NoticeAnswer, NoticePoll, PairingView, PlanAnswer, PlanQuestion,
+    Poll, PollAnswer, ProjectQuery, ProvisionAnswer, ReceiptAnswer, ReceiptPoll, RevocationsAnswer,
+    StacksAnswer, StacksQuery, StandingAnswer, StandingQuestion, Topic, UsageAnswer, UsagePoll,
 };
 use alliance_token::Token;
 use uuid::Uuid;
@@ -260,6 +260,10 @@ impl PeerService for FakeHome {
 
     async fn stacks(&self, _: &Call, _: StacksQuery) -> Result<StacksAnswer, ApiError> {
         Err(ApiError::internal("no orders here"))
+    }
+
+    async fn notices(&self, _: &Call, _: NoticePoll) -> Result<NoticeAnswer, ApiError> {
+        Err(ApiError::internal("no notices here"))
     }
 
     async fn usage(&self, _: &Call, _: UsagePoll) -> Result<UsageAnswer, ApiError> {

@@ -7,6 +7,7 @@ mod explain;
 mod guard;
 mod invitations;
 mod keystones;
+mod notices;
 mod partners;
 mod problem;
 mod projects;
@@ -79,6 +80,7 @@ pub(crate) fn router(daemon: Arc<Daemon>, admins: AdminUids) -> Router {
             get(provisions::stacks).post(provisions::order),
         )
         .route("/v1/provisions/plan", post(provisions::plan))
+        .route("/v1/notices", get(notices::list))
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/usage", get(usage::sums))
         .route("/v1/usage/records", get(usage::records))

@@ -87,6 +87,7 @@ pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> 
             }
         }
     }
+    warnings.extend(daemon.notice_warnings().await);
     Json(StatusView {
         cloud_id: daemon.identity.cloud_id().clone(),
         name: daemon.config.cloud.name.clone(),

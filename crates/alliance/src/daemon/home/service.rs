@@ -12,9 +12,9 @@ use alliance_peer::pairing::PairingSecret;
 use alliance_peer::service::{Acceptor, Call, PeerService, Report};
 use alliance_peer::wire::{
     AgreementsAnswer, ContractAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion,
-    Introspection, Offer, PairingView, PlanAnswer, PlanQuestion, Poll, PollAnswer, ProjectQuery,
-    ProvisionAnswer, ReceiptAnswer, ReceiptPoll, RevocationsAnswer, StacksAnswer, StacksQuery,
-    StandingAnswer, StandingQuestion, Topic, UsageAnswer, UsagePoll,
+    Introspection, NoticeAnswer, NoticePoll, Offer, PairingView, PlanAnswer, PlanQuestion, Poll,
+    PollAnswer, ProjectQuery, ProvisionAnswer, ReceiptAnswer, ReceiptPoll, RevocationsAnswer,
+    StacksAnswer, StacksQuery, StandingAnswer, StandingQuestion, Topic, UsageAnswer, UsagePoll,
 };
 use alliance_token::Token;
 use data_encoding::HEXLOWER;
@@ -127,6 +127,13 @@ impl PeerService for PeerSide {
     async fn usage(&self, call: &Call, poll: UsagePoll) -> Result<UsageAnswer, ApiError> {
         let known = self.guest(call)?;
         self.0.tell_usage(&known, poll.after, call.request_id).await
+    }
+
+    async fn notices(&self, call: &Call, poll: NoticePoll) -> Result<NoticeAnswer, ApiError> {
+        let known = self.guest(call)?;
+        self.0
+            .tell_notices(&known, poll.after, call.request_id)
+            .await
     }
 
     async fn standing(

@@ -152,12 +152,16 @@ impl Host {
                 }
             }
             Content::Bare(bare) => {
-                let grants = match self.grants_for(known, bare, asked).await {
+                if list.revocations.ends(&of_bare(bare, None)) {
+                    asked.trace.step("revocation list");
+                    return Offline::Refused(Reason::Revoked);
+                }
+                let grants = match self.grants_for(known, token, bare, asked).await {
                     Ok(grants) => grants,
                     Err(undecided) => return undecided,
                 };
                 asked.trace.step("grant statement");
-                let ended = list.revocations.ends(&of_bare(bare, &grants.claims));
+                let ended = list.revocations.ends(&of_bare(bare, Some(&grants.claims)));
                 let facts = facts_of_bare(token, known, bare, &grants.claims);
                 (facts, Some(grants), ended)
             }
@@ -219,14 +223,23 @@ impl Host {
     async fn grants_for(
         &self,
         known: &Arc<Known>,
+        token: &Token,
         bare: &BareToken,
         asked: &Validate<'_>,
     ) -> Result<Arc<Kept<Grants>>, Offline> {
         let project_id = bare.project_id.as_deref();
-        if asked.mode == Some(Mode::Offline) {
-            let key = guest_key(&known.partner.cloud_id, &bare.user_id, project_id);
-            let kept = self.grants.fresh(&key, asked.max_age);
-            return kept.ok_or(Offline::Open(Reason::NoGrantStatement));
+        let key = guest_key(&known.partner.cloud_id, &bare.user_id, project_id);
+        if let Some(kept) = self.grants.fresh(&key, asked.max_age) {
+            return Ok(kept);
+        }
+        // What home said lately of this very token has its roles too: a home that has fallen silent
+        // since keeps nobody waiting.
+        let is_told = self
+            .passports
+            .fresh(token.digest(), asked.max_age)
+            .is_some();
+        if is_told || asked.mode == Some(Mode::Offline) {
+            return Err(Offline::Open(Reason::NoGrantStatement));
         }
         let (outcome, _via) = self
             .ask_for_grants(
@@ -296,16 +309,16 @@ fn of_view(view: &TokenView) -> Revocable<'_> {
     }
 }
 
-/// A token without roles: an event about a role shows in the next grant statement.
-fn of_bare<'a>(bare: &'a BareToken, grants: &'a Grants) -> Revocable<'a> {
+/// A token without roles: an event about a role shows in the next grant statement, which also tells
+/// the domains that an event may be about.
+fn of_bare<'a>(bare: &'a BareToken, grants: Option<&'a Grants>) -> Revocable<'a> {
     static NO_ROLES: BTreeSet<String> = BTreeSet::new();
     Revocable {
         user_id: &bare.user_id,
-        user_domain_id: Some(&grants.user.domain.id),
+        user_domain_id: grants.map(|grants| grants.user.domain.id.as_str()),
         project_id: bare.project_id.as_deref(),
         project_domain_id: grants
-            .project
-            .as_ref()
+            .and_then(|grants| grants.project.as_ref())
             .map(|project| project.domain.id.as_str()),
         role_ids: &NO_ROLES,
         audit_ids: &bare.audit_ids,

@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use alliance_core::agreement::Agreement;
 use alliance_core::cloud::CloudId;
 use alliance_core::provision::{
     Action, ORDER_LIFETIME, Parameters, ProvisionOrder, StackState, read,
@@ -11,7 +10,6 @@ use alliance_peer::statement;
 use alliance_peer::wire::{PlanQuestion, ProvisionAnswer, StacksQuery};
 use alliance_store::GivenOrder;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::daemon::Daemon;
 use crate::daemon::bed::{Bed, Failure, Served};
@@ -38,19 +36,7 @@ async fn clouds() -> Result<[(Bed, Served); 2], Failure> {
     let [(east, _), (west, _)] = &clouds;
     let mut terms = Terms::granting(["member".to_owned()], now() - 10);
     terms.quota.set(Resource::Gigabytes, Some(2))?;
-    let agreement = Agreement {
-        id: Uuid::new_v4().to_string(),
-        partner: west.id().clone(),
-        projects: "science".to_owned().into(),
-        project_name: None,
-        project_domain: None,
-        version: Some(1),
-        terms: terms.clone(),
-        ended_at: None,
-    };
-    let agreements = east.daemon.store.agreements();
-    agreements.create(&agreement, now()).await?;
-    east.daemon.directory.reload().await?;
+    east.grants(west.id(), terms).await?;
     let domain = Named {
         id: String::new(),
         name: "Default".into(),

@@ -23,8 +23,8 @@ use super::hand::{Hand, Hands};
 use super::orders::{Refused, allowed, is_cancelled, require_room, verified};
 use crate::daemon::now;
 
-/// How many resources are made at once.
-const PARALLEL: usize = 4;
+/// How many resources are made at once. Most of that time services are waited for.
+const PARALLEL: usize = 16;
 /// How long one resource may take, and how long a service may be away.
 const LONGEST: Duration = Duration::from_secs(600);
 /// How often a service is asked how far it is.

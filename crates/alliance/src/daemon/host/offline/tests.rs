@@ -21,7 +21,7 @@ use crate::daemon::clock::now;
 use crate::daemon::directory::Directory;
 use crate::daemon::directory::tests::knows_west;
 use crate::daemon::host::tests::{five_guesses, member_of_all};
-use crate::daemon::metrics::Metrics;
+use crate::daemon::metrics::{Metrics, PartnerLabel};
 use crate::wire::{ValidateRequest, Verdict, Via};
 
 type Outcome = std::result::Result<(), Box<dyn std::error::Error>>;
@@ -113,6 +113,30 @@ impl East {
         answers
             .answer(key, Duration::ZERO, || Ok(()), || async { outcome })
             .await;
+    }
+
+    /// West said lately that a token is a member's of science.
+    async fn know_token(&self, token: &str, user_id: &str) -> Outcome {
+        let entrant = Entrant {
+            user_id: user_id.into(),
+            native: true,
+            project_id: Some("science".into()),
+            roles: Arc::new(["member".to_owned()].into()),
+            issued_at: now() - 10,
+            expires_at: now() + 3600,
+        };
+        let kept = Kept {
+            word: Word::Theirs("passport".to_owned().into()),
+            claims: entrant,
+            asked_at: Instant::now(),
+        };
+        let outcome = alliance_answers::Outcome::Active(Arc::new(kept));
+        let key = *Token::parse(token)?.digest();
+        let answers = &self.host.passports;
+        answers
+            .answer(key, Duration::ZERO, || Ok(()), || async { outcome })
+            .await;
+        Ok(())
     }
 
     /// A JWS of west's Keystone, as its provider makes them.
@@ -210,6 +234,32 @@ async fn a_signed_token_of_an_unknown_user_is_indeterminate_at_once() -> Outcome
         matches!(verdict, Verdict::Indeterminate { .. }),
         "{verdict:?}"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_home_said_of_the_token_itself_is_enough_and_home_is_not_asked_again() -> Outcome {
+    let east = East::new().await?;
+    let token = east.token(json!({"sub": "bob"}))?;
+    east.know_token(&token, "bob").await?;
+    let questions = || {
+        let asked = east.host.metrics.questions.get_or_create(&PartnerLabel {
+            partner: "west".to_owned(),
+        });
+        asked.get()
+    };
+    let verdict = east.validate(&token, None, 0.0).await;
+    let Verdict::Valid { path, .. } = verdict else {
+        unreachable!("{verdict:?}");
+    };
+    assert_eq!((path.via, questions()), (Via::Cache, 0));
+    // But what has ended since has ended.
+    east.list(Revoked {
+        disabled_projects: ["science".to_owned()].into(),
+        ..Revoked::default()
+    });
+    let verdict = east.validate(&token, None, 0.0).await;
+    assert_eq!((reason(&verdict), questions()), (Some(Reason::Revoked), 0));
     Ok(())
 }
 
