@@ -14,8 +14,10 @@ fn pages(daemon: &FakeDaemon, command: &str, commands: &mut Vec<String>) -> Resu
     let mut all = format!("======== alliance {command}\n{}\n", ran.out);
     let listed = ran.out.split("\nCommands:\n").nth(1).unwrap_or_default();
     let listed = listed.lines().take_while(|line| !line.is_empty());
-    for name in listed.filter_map(|line| line.split_whitespace().next()) {
-        if name != "help" {
+    // Deeper lines go on with a description.
+    let names = listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    for name in names {
+        if !matches!(name, "" | "help") {
             all += &pages(daemon, format!("{command} {name}").trim(), commands)?;
         }
     }
