@@ -260,13 +260,24 @@ def test_tests_that_are_named_exist(file):
 
 @each_file
 def test_metrics_that_are_named_exist(file):
+    suffix = r"(?:_total|_seconds(?:_\w+)?)?(?:\{.*?)?"
+    named = set(re.findall(rf"`alliance_(\w+?){suffix}`", file.read_text()))
+    assert {name for name in named if not name.startswith("core")} <= _metrics()
+
+
+def _metrics() -> set[str]:
     sources = (ROOT / "crates/alliance/src/daemon").glob("metrics/*.rs")
     sources = [ROOT / "crates/alliance/src/daemon/metrics.rs", *sources]
     source = "".join(file.read_text() for file in sources)
-    registered = set(re.findall(r'register(?:_with_unit)?\(\s*"(\w+)"', source))
-    suffix = r"(?:_total|_seconds(?:_\w+)?)?(?:\{.*?)?"
-    named = set(re.findall(rf"`alliance_(\w+?){suffix}`", file.read_text()))
-    assert {name for name in named if not name.startswith("core")} <= registered
+    return set(re.findall(r'register(?:_with_unit)?\(\s*"(\w+)"', source))
+
+
+def test_metrics_that_alerts_watch_exist():
+    rules = (ROOT / "deploy/prometheus/alliance.rules.yml").read_text()
+    watched = set(re.findall(r"alliance_\w+", "".join(re.findall(r"expr: (.*)", rules))))
+    assert {re.sub(r"_(total|seconds)$", "", name) for name in watched} <= {
+        f"alliance_{name}" for name in _metrics()
+    }
 
 
 @each_file

@@ -11,6 +11,7 @@ mod explain;
 mod failure;
 mod init;
 mod invite;
+mod manual;
 mod notice;
 mod operator;
 mod output;
@@ -126,6 +127,9 @@ enum Command {
     /// How the daemon is
     Status,
     Doctor(doctor::Doctor),
+    Completion(manual::Completion),
+    #[command(hide = true)]
+    Manual(manual::Manual),
 }
 
 impl Cli {
@@ -185,6 +189,8 @@ impl Cli {
             Command::Explain(explain) => attend(explain.run(&daemon, out)),
             Command::Status => attend(status::run(&daemon, out)),
             Command::Doctor(doctor) => attend(doctor.run(&daemon, out)),
+            Command::Completion(completion) => completion.run(out),
+            Command::Manual(manual) => manual.run(),
         }
     }
 }

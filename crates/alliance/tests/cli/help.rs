@@ -1,76 +1,64 @@
+use std::fs;
+
 use anyhow::Result;
 use serde_json::Value;
 
 use crate::daemon::FakeDaemon;
 use crate::run::alliance;
 
-/// Every command, without the words that lead to it.
-const COMMANDS: &[&str] = &[
-    "",
-    "serve",
-    "init",
-    "config",
-    "config sample",
-    "config check",
-    "id",
-    "partner",
-    "partner invite",
-    "partner accept",
-    "partner add-keystone",
-    "partner list",
-    "partner show",
-    "partner suspend",
-    "partner resume",
-    "partner set",
-    "partner repair",
-    "partner remove",
-    "agreement",
-    "agreement create",
-    "agreement change",
-    "agreement list",
-    "agreement show",
-    "agreement history",
-    "agreement accept",
-    "agreement reject",
-    "agreement end",
-    "token",
-    "token validate",
-    "project",
-    "project list",
-    "provision",
-    "provision plan",
-    "provision apply",
-    "provision status",
-    "provision cancel",
-    "provision destroy",
-    "region",
-    "region list",
-    "retirement",
-    "retirement list",
-    "retirement show",
-    "retirement hold",
-    "retirement resume",
-    "retirement now",
-    "orphan",
-    "orphan list",
-    "orphan retire",
-    "explain",
-    "status",
-    "doctor",
-];
+/// The help of a command, and then that of each below it; those commands' words go to `commands`.
+fn pages(daemon: &FakeDaemon, command: &str, commands: &mut Vec<String>) -> Result<String> {
+    let words: Vec<_> = command.split_whitespace().chain(["--help"]).collect();
+    let ran = alliance(daemon, &words, "")?;
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{command}");
+    let mut all = format!("======== alliance {command}\n{}\n", ran.out);
+    let listed = ran.out.split("\nCommands:\n").nth(1).unwrap_or_default();
+    let listed = listed.lines().take_while(|line| !line.is_empty());
+    // Deeper lines go on with a description.
+    let names = listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    for name in names {
+        if !matches!(name, "" | "help") {
+            all += &pages(daemon, format!("{command} {name}").trim(), commands)?;
+        }
+    }
+    commands.push(command.to_owned());
+    Ok(all)
+}
 
 #[test]
 fn the_help_of_every_command() -> Result<()> {
     let daemon = FakeDaemon::answering([("-", 200, Value::Null)])?;
-    let mut pages = String::new();
-    for command in COMMANDS {
-        let mut words: Vec<_> = command.split_whitespace().collect();
-        words.push("--help");
-        let ran = alliance(&daemon, &words, "")?;
-        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{command}");
-        pages.push_str(&format!("======== alliance {command}\n{}\n", ran.out));
-    }
+    let pages = pages(&daemon, "", &mut Vec::new())?;
     insta::assert_snapshot!(pages.replace("SOCKET", "/run/alliance/delegate.sock"));
+    Ok(())
+}
+
+#[test]
+fn the_manual_has_a_page_for_every_command() -> Result<()> {
+    let daemon = FakeDaemon::answering([("-", 200, Value::Null)])?;
+    let (folder, mut commands) = (tempfile::tempdir()?, Vec::new());
+    pages(&daemon, "", &mut commands)?;
+    let into = folder.path().join("man1");
+    let words = ["manual", into.to_str().unwrap_or_default()];
+    let ran = alliance(&daemon, &words, "")?;
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+    for command in &commands {
+        let name = format!("alliance {command}").trim().replace(' ', "-");
+        let page = fs::read_to_string(into.join(format!("{name}.1")))?;
+        assert!(page.contains(".SH SYNOPSIS"), "{name}");
+    }
+    assert!(commands.len() > 50, "{commands:?}");
+    Ok(())
+}
+
+#[test]
+fn shells_can_complete_the_commands() -> Result<()> {
+    let daemon = FakeDaemon::answering([("-", 200, Value::Null)])?;
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = alliance(&daemon, &["completion", shell], "")?;
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        assert!(ran.out.contains("agreement") && ran.out.contains("trust-till"));
+    }
     Ok(())
 }
 
