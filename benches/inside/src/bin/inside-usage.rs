@@ -182,7 +182,7 @@ async fn count(store: &Store, records: usize) -> anyhow::Result<()> {
             .map(|number| (number as u64 + 1, Some(record(number))))
             .collect();
         number += some.len();
-        store.usage().receive(&cloud("east"), &some).await?;
+        store.usage().receive(&cloud("east"), &some, 0).await?;
     }
     Ok(())
 }
