@@ -286,7 +286,8 @@ section! {
         /// bytes in base64.
         webhook_secret_file: Option<PathBuf> = optional(value::absolute_path, r#""/etc/alliance/webhook-secret""#),
         /// The exchange of the message bus ([work] amqp_url_file) on which `alliance work` says each
-        /// notice, as the services say theirs. Who listens makes it. Without it: none is said.
+        /// notice, and what our projects use at partners, as the services say theirs. Who listens
+        /// makes it. Without it: nothing is said.
         exchange: Option<String> = optional(value::word, r#""alliance""#),
         /// What their routing keys begin with; ".info", ".warn" or ".error" follows.
         topic: String = default(value::word, r#""notifications""#),

@@ -2,6 +2,8 @@
 
 mod hours;
 mod notices;
+#[cfg(test)]
+mod tests;
 mod usage;
 
 use std::collections::HashMap;

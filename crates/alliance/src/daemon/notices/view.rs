@@ -1,5 +1,6 @@
 //! What operators see of it.
 
+use alliance_core::Seconds;
 use alliance_core::notice::Kind;
 use alliance_store::{Delivery, Filter, ReceivedNotice, Receiver};
 
@@ -8,7 +9,7 @@ use crate::daemon::clock::now;
 use crate::wire::{NOTICES_AT_ONCE, NoticeView};
 
 /// For how long a delivery may fail before an operator should look, in seconds.
-const PATIENCE: i64 = 600;
+const PATIENCE: Seconds = 600;
 
 impl Daemon {
     /// Notices of hosts, the first ones that are wanted.
@@ -39,7 +40,7 @@ impl Daemon {
             && let Some(delivery) = self.delivery(Receiver::Webhook).await
         {
             let host = webhook.host();
-            let is_late = is_late(&delivery);
+            let is_late = is_long_ago(delivery.failing_since, now());
             let problem = delivery.problem.unwrap_or_default();
             if delivery.is_over {
                 warnings.push(format!(
@@ -56,16 +57,10 @@ impl Daemon {
             for (receiver, what) in [
                 (Receiver::Bus, "notices"),
                 (Receiver::BusUsage, "usage records"),
-                (Receiver::BusHours, "hours of usage"),
+                (Receiver::BusHours, "what usage there was each hour"),
             ] {
-                if let Some(delivery) = self.delivery(receiver).await
-                    && is_late(&delivery)
-                {
-                    let waiting = delivery.waiting;
-                    let problem = delivery.problem.unwrap_or_default();
-                    warnings.push(format!(
-                        "no {what} were said on the message bus, exchange {exchange}, for more than ten minutes ({waiting} wait): {problem}"
-                    ));
+                if let Some(delivery) = self.delivery(receiver).await {
+                    warnings.extend(bus_warning(what, exchange, &delivery, now()));
                 }
             }
         }
@@ -113,7 +108,48 @@ impl Daemon {
     }
 }
 
-fn is_late(delivery: &Delivery) -> bool {
-    let since = delivery.failing_since;
-    since.is_some_and(|since| since < now() - PATIENCE)
+fn is_long_ago(since: Option<Seconds>, now: Seconds) -> bool {
+    since.is_some_and(|since| since < now - PATIENCE)
+}
+
+/// What an operator should know of what is said on the message bus.
+fn bus_warning(what: &str, exchange: &str, delivery: &Delivery, now: Seconds) -> Option<String> {
+    // Nobody notes a failure while `alliance work` does not run.
+    let since = delivery.failing_since.or(delivery.waits_since);
+    if !is_long_ago(since, now) {
+        return None;
+    }
+    let waiting = delivery.waiting;
+    let problem = delivery.problem.as_deref();
+    let problem = problem.unwrap_or("`alliance work` does not say it");
+    Some(format!(
+        "{what}: not said on the message bus, exchange {exchange}, for more than ten minutes ({waiting} wait): {problem}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operator_is_warned_when_the_bus_was_told_nothing_for_ten_minutes() {
+        let warning = |delivery: &Delivery| bus_warning("notices", "alliance", delivery, 1000);
+        assert_eq!(warning(&Delivery::default()), None);
+        let mut delivery = Delivery {
+            waiting: 3,
+            waits_since: Some(400),
+            ..Delivery::default()
+        };
+        assert_eq!(warning(&delivery), None);
+        delivery.waits_since = Some(399);
+        let idle = warning(&delivery).unwrap_or_default();
+        assert!(
+            idle.ends_with("(3 wait): `alliance work` does not say it"),
+            "{idle}"
+        );
+        delivery.failing_since = Some(399);
+        delivery.problem = Some("no such exchange".into());
+        let failing = warning(&delivery).unwrap_or_default();
+        assert!(failing.ends_with("(3 wait): no such exchange"), "{failing}");
+    }
 }
