@@ -101,7 +101,9 @@ class Credential:
         made = answer.json()["application_credential"]
         known_secrets.note(made["secret"], "secret")
         self._shown = {"id": made["id"], "secret": made["secret"]}
-        self.token = self.log_in().headers["x-subject-token"]
+        self.token = until(
+            lambda: self.log_in().headers.get("x-subject-token"), "home has answered"
+        )
 
     def log_in(self) -> http.Answer:
         return self.east.auth({"application_credential": self._shown})

@@ -47,11 +47,16 @@ def scope_at(cloud, token: str) -> dict:
     return {"project": {"id": cloud.validate(token).json()["token"]["project"]["id"]}}
 
 
+def bought(east, token: str, scope: dict) -> str:
+    """A token that east sells for another, as soon as home has answered."""
+    return until(lambda: east.sells(token, scope), "east sells a token", deadline=BACK)
+
+
 def visit(east, person: Person) -> Guest:
     origin = person.login()
     scope = scope_at(east, origin)
-    derived = east.sells(origin, scope)
-    guest = Guest(person, origin, derived, east.sells(derived, scope))
+    derived = bought(east, origin, scope)
+    guest = Guest(person, origin, derived, bought(east, derived, scope))
     assert guest.is_served(east)
     return guest
 

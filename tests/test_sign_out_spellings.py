@@ -6,6 +6,7 @@ import zlib
 import pytest
 
 from tests.kit import http
+from tests.kit.nightly import by_night
 from tests.kit.waiting import until
 from tests.test_sign_out import SOON, log_out, traveller, visit
 
@@ -35,7 +36,7 @@ def spellings(token: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("provider", ["fernet", "pkiz"])
+@pytest.mark.parametrize("provider", ["fernet", pytest.param("pkiz", marks=by_night)])
 def test_no_spelling_that_was_cached_outlives_the_logout(west, east, provider):
     with west.issuing(provider):
         guest = visit(east, traveller(west, east))

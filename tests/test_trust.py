@@ -26,9 +26,8 @@ def used(west, east):
 def derived(east, used):
     """A native east token bought with it."""
     project = east.validate(used).json()["token"]["project"]["id"]
-    bought = east.sells(used, {"project": {"id": project}})
-    assert bought
-    return bought
+    scope = {"project": {"id": project}}
+    return until(lambda: east.sells(used, scope), "home has answered")
 
 
 #: Half an image, in bytes.
