@@ -14,7 +14,7 @@ def test_what_the_daemon_and_the_operator_ask_is_what_a_real_keystone_answers(we
         [
             # For the whole workspace, as they were built: one package alone has other features.
             *("cargo", "test", "--quiet", "--locked", "--workspace"),
-            *("--test", "real_keystone", "--", "--test-threads", "3"),
+            *("--test", "real_keystone", "--", "--test-threads", "1"),
         ],
         cwd=CHECKOUT,
         env={**west.variables(), **CARGO},
