@@ -2,7 +2,7 @@
 ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 export CARGO_TARGET_DIR ?= $(shell $(ROOT)/scripts/cargo-target)
 
-.PHONY: help demo demo-servers test bench fuzz nightly deb fmt lint advisories
+.PHONY: help demo demo-servers test bench fuzz nightly fmt lint advisories
 .NOTPARALLEL:
 
 help: ## this list
@@ -30,9 +30,6 @@ fuzz: ## each parser of what strangers send, for a minute
 nightly: ## what takes long: soaks, Tempest, fuzzing
 	@ALLIANCE_NIGHTLY=1 $(ROOT)/scripts/test
 	@$(ROOT)/scripts/fuzz
-
-deb: ## a Debian package; needs dpkg-dev, prometheus, systemd
-	@$(ROOT)/scripts/deb
 
 fmt: ## formats Rust and Python
 	@cd $(ROOT) && cargo fmt --all
