@@ -1,4 +1,4 @@
-//! Names of what is told, made of what it says.
+//! Names of what is told or kept, made of what it says.
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
@@ -16,8 +16,8 @@ pub(crate) fn digest(parts: &[&str]) -> String {
     HEXLOWER.encode(&hash.finalize())
 }
 
-/// The beginning of it, as an id of what is told to others.
-pub(crate) fn id(parts: &[&str]) -> String {
+/// The beginning of it, as an id: 128 bits of SHA-256, in hexadecimal digits.
+pub fn id(parts: &[&str]) -> String {
     let mut id = digest(parts);
     id.truncate(DIGITS);
     id

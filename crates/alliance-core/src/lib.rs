@@ -11,7 +11,7 @@ pub mod budget;
 pub mod cloud;
 pub mod contract;
 pub mod descriptor;
-mod digest;
+pub mod digest;
 pub mod endpoint_url;
 pub mod explanation;
 pub mod invitation;

@@ -14,9 +14,8 @@ use std::collections::BTreeMap;
 
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
+use alliance_core::digest;
 use alliance_core::usage::{Fact, Owner, Record, Resource};
-use data_encoding::HEXLOWER;
-use sha2::{Digest, Sha256};
 use sqlx::{Any, AnyConnection, QueryBuilder};
 
 use crate::database::Database;
@@ -106,19 +105,14 @@ async fn write_records(
     Ok(())
 }
 
-/// The key of the line of a report in which a record is: 128 bits of SHA-256.
+/// The key of the line of a report in which a record is.
 fn line(host: &CloudId, home: &CloudId, record: &Record, size: &str) -> String {
-    let mut hash = Sha256::new();
-    for part in [
+    digest::id(&[
         host.as_str(),
         home.as_str(),
         &record.owner.project_id,
         &record.region,
         record.kind().as_str(),
         size,
-    ] {
-        hash.update(part.len().to_be_bytes());
-        hash.update(part);
-    }
-    HEXLOWER.encode(&hash.finalize()[..16])
+    ])
 }
