@@ -265,6 +265,7 @@ mod tests {
             require_send(store.acceptances().cancel("", 0));
             require_send(store.seen_tokens().forget_expired(0));
             require_send(store.seen_tokens().origins(0));
+            require_send(store.seen_tokens().write_waiting());
             require_send(store.guest_projects().note(&[]));
             require_send(store.guest_standings().note(&[]));
             require_send(store.retirements().list());

@@ -101,6 +101,15 @@ impl<'a> SeenTokens<'a> {
     /// The database's. The notes are kept and written with the next one.
     pub async fn note(self, token: SeenToken) -> Result<()> {
         self.unwritten.add(vec![token]);
+        self.write_waiting().await
+    }
+
+    /// Writes what was noted and is not on disk yet: the database refused it, or who noted it did
+    /// not wait.
+    ///
+    /// # Errors
+    /// As [`Self::note`].
+    pub async fn write_waiting(self) -> Result<()> {
         let _writing = self.unwritten.writing.lock().await;
         let mut batch = self.unwritten.take();
         if !batch.tokens.is_empty() {

@@ -94,5 +94,10 @@ async fn what_the_database_did_not_take_is_known_all_the_same(bed: &Bed) -> Outc
     let known = [seen(1, "west", 100).token_sha256];
     assert_eq!(tokens.of_partner(&west, 99).await?, known);
     assert!(tokens.of_partner(&cloud("north"), 99).await?.is_empty());
+    let on_disk = "SELECT COUNT(*) FROM seen_tokens";
+    assert_eq!(bed.count(on_disk).await?, 0);
+    tokens.write_waiting().await?;
+    assert_eq!(bed.count(on_disk).await?, 1);
+    assert_eq!(tokens.of_partner(&west, 99).await?, known);
     Ok(())
 }

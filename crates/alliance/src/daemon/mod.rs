@@ -189,6 +189,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     if let Err(error) = daemon.host.write_projects().await {
         tracing::warn!(%error, "which projects of partners were here last is not in the database");
     }
+    if let Err(error) = daemon.host.write_notes().await {
+        tracing::error!(%error, "not all tokens that were let in are noted on disk; they may stay in the services' caches");
+    }
     daemon.store.close().await;
     tracing::info!("stopped");
     Ok(())
@@ -304,6 +307,7 @@ impl Daemon {
             Arc::clone(&self).follow_wishes(),
             Arc::clone(&self).follow_sign_outs(),
             Arc::clone(&self).follow_guests(),
+            self.host.write_late_notes(),
             Arc::clone(&self).note_sign_outs(),
             Arc::clone(&self).follow_usage(refresh),
             Arc::clone(&self).watch_for_notices(),

@@ -35,7 +35,8 @@ use alliance_token::Token;
 use data_encoding::HEXLOWER;
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
-use tokio::time::timeout;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
 use self::notary::Notary;
 use self::offline::{Attested, Offline};
@@ -52,6 +53,8 @@ use crate::wire::{PartnerRef, ValidateRequest, Verdict, Via};
 
 /// How long a request waits for the database to note its token.
 const NOTE_WAIT: Duration = Duration::from_millis(300);
+/// How long after a failure the database is tried again.
+const NOTE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Decides about foreign tokens and guests.
 pub(crate) struct Host {
@@ -71,6 +74,8 @@ pub(crate) struct Host {
     /// Tokens that are noted on disk, by a hash of theirs. A write is a good part of what a
     /// question costs here, and each of these stays there until it expires.
     noted: Cache<Key, ()>,
+    /// Some are not noted on disk yet.
+    late_notes: Notify,
     lists: Lists,
     book: Arc<Book>,
     wishes: Wishes,
@@ -115,6 +120,7 @@ impl Host {
             grants: Answers::new(tokens.remembered, negative_ttl),
             attested: Cache::new(tokens.remembered),
             noted: Cache::new(tokens.remembered),
+            late_notes: Notify::new(),
             lists: Lists::default(),
             book: Arc::default(),
             wishes: Wishes::default(),
@@ -347,7 +353,7 @@ impl Host {
     }
 
     /// Remembers that a token was let in, for the day when it must leave the services' caches. A
-    /// database that does not answer does not keep anybody out: the next note takes this one along.
+    /// database that does not answer does not keep anybody out: see [`Self::write_late_notes`].
     async fn note(&self, seen: SeenToken) {
         let key = Sha256::digest(&seen.token_sha256).into();
         if self.noted.get(&key).is_some() {
@@ -356,12 +362,33 @@ impl Host {
         match timeout(NOTE_WAIT, self.store.seen_tokens().note(seen)).await {
             Ok(Ok(())) => self.noted.insert(key, ()),
             Ok(Err(error)) => {
-                tracing::error!(%error, "a token was not noted on disk; its entries in the services' caches may outlive a suspension");
+                tracing::error!(%error, "a token was not noted on disk, it is tried again; until then a daemon that dies leaves it in the services' caches");
+                self.late_notes.notify_one();
             }
             Err(_) => {
                 tracing::warn!("the database takes long; a token is not noted on disk yet");
+                self.late_notes.notify_one();
             }
         }
+    }
+
+    /// Notes on disk which tokens were let in, where the request did not wait for it. Runs for ever.
+    pub(crate) async fn write_late_notes(&self) {
+        loop {
+            self.late_notes.notified().await;
+            while let Err(error) = self.write_notes().await {
+                tracing::debug!(%error, "tokens are not noted on disk yet");
+                sleep(NOTE_AGAIN).await;
+            }
+        }
+    }
+
+    /// The same once, for those that are known now.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn write_notes(&self) -> alliance_store::Result<()> {
+        self.store.seen_tokens().write_waiting().await
     }
 
     fn question(&self, known: &Arc<Known>, request_id: RequestId) -> ask::Question {
@@ -504,6 +531,18 @@ pub(crate) mod tests {
         }
     }
 
+    fn seen(partner: &CloudId, hash: &str) -> SeenToken {
+        SeenToken {
+            token_sha256: hash.to_owned(),
+            cloud_id: partner.clone(),
+            user_id: "u".into(),
+            project_id: None,
+            expires_at: now() + 1000,
+            session: Some("s".into()),
+            origin: None,
+        }
+    }
+
     #[tokio::test]
     async fn a_token_that_is_noted_on_disk_is_not_written_again()
     -> Result<(), Box<dyn std::error::Error>> {
@@ -515,21 +554,42 @@ pub(crate) mod tests {
             Arc::new(Identity::ephemeral()?),
             &five_guesses(),
         );
-        let seen = |hash: &str| SeenToken {
-            token_sha256: hash.to_owned(),
-            cloud_id: west.clone(),
-            user_id: "u".into(),
-            project_id: None,
-            expires_at: 1000,
-            session: None,
-            origin: None,
-        };
-        host.note(seen("a")).await;
+        host.note(seen(&west, "a")).await;
         assert_eq!(store.seen_tokens().of_partner(&west, 0).await?, ["a"]);
-        store.seen_tokens().forget_expired(2000).await?;
-        host.note(seen("a")).await;
-        host.note(seen("b")).await;
+        store.seen_tokens().forget_expired(now() + 2000).await?;
+        host.note(seen(&west, "a")).await;
+        host.note(seen(&west, "b")).await;
         assert_eq!(store.seen_tokens().of_partner(&west, 0).await?, ["b"]);
         Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_token_for_whose_note_nobody_waited_is_on_disk_soon()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let (directory, store, west, _folder) = knows_west().await?;
+        let host = Host::new(
+            directory,
+            store.clone(),
+            Arc::new(Metrics::new()),
+            Arc::new(Identity::ephemeral()?),
+            &five_guesses(),
+        );
+        let on_disk = async || store.seen_tokens().count_by_session(now()).await;
+        // While the clock stands still but for those who wait, every database takes too long.
+        tokio::time::pause();
+        host.note(seen(&west, "a")).await;
+        tokio::time::resume();
+        assert!(on_disk().await?.is_empty());
+        tokio::select! {
+            () = host.write_late_notes() => {}
+            written = async {
+                while on_disk().await?.is_empty() {
+                    sleep(Duration::from_millis(5)).await;
+                }
+                Ok(())
+            } => return written,
+            () = sleep(Duration::from_secs(20)) => {}
+        }
+        Err("the token is not on disk".into())
     }
 }
