@@ -35,6 +35,9 @@ use crate::daemon::home::Home;
 const READ_EVERY: Duration = Duration::from_secs(2);
 /// Pokes that come within this time are one.
 const GATHER: Duration = Duration::from_millis(5);
+/// How often what is disabled is compared, though nobody poked: the two lists cost Keystone several
+/// times as much as its new events, and the plugin says what becomes disabled.
+const COMPARE_EVERY: Duration = Duration::from_secs(10);
 /// How often all events are read again, whatever the clocks of this cloud's machines say.
 const READ_ALL_EVERY: Duration = Duration::from_secs(300);
 /// How much of the last reading is read again: clocks within this cloud may differ.
@@ -158,6 +161,8 @@ struct Reading {
     ended: Option<Instant>,
     /// When all was read last.
     all: Option<Instant>,
+    /// When what is disabled was compared last.
+    compared: Option<Instant>,
     disabled: Option<Disabled>,
 }
 
@@ -191,7 +196,7 @@ impl Daemon {
                 let doubts = said.doubts.into_iter().map(said_once);
                 self.note(events.flatten().chain(doubts)).await;
                 if said.read || reading.is_due() {
-                    self.read(&mut reading).await;
+                    self.read(&mut reading, said.read).await;
                 }
             } else {
                 reading = Reading::default();
@@ -202,8 +207,8 @@ impl Daemon {
         }
     }
 
-    async fn read(&self, reading: &mut Reading) {
-        match self.read_keystone(reading).await {
+    async fn read(&self, reading: &mut Reading, told: bool) {
+        match self.read_keystone(reading, told).await {
             Ok(found) => self.note(found).await,
             Err(error) => {
                 reading.began = None;
@@ -243,7 +248,11 @@ impl Daemon {
         }
     }
 
-    async fn read_keystone(&self, reading: &mut Reading) -> Result<Vec<NewSignOut>, KeystoneError> {
+    async fn read_keystone(
+        &self,
+        reading: &mut Reading,
+        told: bool,
+    ) -> Result<Vec<NewSignOut>, KeystoneError> {
         let (id, began) = (RequestId::random().to_string(), now());
         let all = reading
             .all
@@ -253,10 +262,22 @@ impl Daemon {
             .filter(|_| !all)
             .map_or(0, |began| began - OVERLAP);
         let events = self.keystone.revocation_events_since(since, &id);
-        let (events, (projects, domains)) = tokio::try_join!(events, self.keystone.disabled(&id))?;
-        let disabled = Disabled { projects, domains };
-        let doubts = differences(reading.disabled.as_ref(), &disabled);
-        reading.disabled = Some(disabled);
+        let is_old = |last: Instant| last.elapsed() >= COMPARE_EVERY;
+        let compares = told || reading.compared.is_none_or(is_old);
+        let disabled = async {
+            match compares {
+                true => self.keystone.disabled(&id).await.map(Some),
+                false => Ok(None),
+            }
+        };
+        let (events, disabled) = tokio::try_join!(events, disabled)?;
+        let mut doubts = Vec::new();
+        if let Some((projects, domains)) = disabled {
+            let disabled = Disabled { projects, domains };
+            doubts = differences(reading.disabled.as_ref(), &disabled);
+            reading.disabled = Some(disabled);
+            reading.compared = Some(Instant::now());
+        }
         reading.began = Some(began);
         if all {
             reading.all = Some(Instant::now());
