@@ -13,6 +13,7 @@ import pytest  # noqa: E402
 pytest.register_assert_rewrite("tests.kit")
 
 from lab.state import Lab  # noqa: E402
+from tests.kit import people  # noqa: E402
 from tests.kit.cloud import Cloud  # noqa: E402
 from tests.kit.nightly import NIGHTLY  # noqa: E402
 
@@ -31,6 +32,16 @@ def up(*clouds: str) -> Lab:
     if done.returncode:
         pytest.exit(f"no lab: {done.stdout}", 2)
     return Lab()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def visitors():
+    """Whom a module makes leaves with it. About those who stay, hosts would ask their home for
+    minutes, until the clouds of a long run did little else."""
+    before = list(people.present)
+    yield
+    for person in [each for each in people.present if each not in before]:
+        person.leaves()
 
 
 @pytest.fixture(scope="session")

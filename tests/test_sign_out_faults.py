@@ -15,7 +15,7 @@ from tests.kit.nightly import NIGHTLY, by_night
 from tests.kit.proxy import Proxy
 from tests.kit.statements import payload
 from tests.kit.waiting import until
-from tests.test_sign_out import BACK, log_out, take_roles, traveller, visit
+from tests.test_sign_out import BACK, are_noted, log_out, take_roles, traveller, visit
 
 SKEW = 60
 
@@ -24,7 +24,9 @@ def arrives(west, east):
     """A guest of whom east has served and cached all tokens, after whatever was before."""
     person = traveller(west, east)
     until(lambda: east.lets_in(person.login()), "east lets in a guest of west", deadline=BACK)
-    return visit(east, person)
+    guest = visit(east, person)
+    are_noted(east, guest.tokens)
+    return guest
 
 
 @pytest.fixture
@@ -212,6 +214,7 @@ def test_a_host_that_was_away_hears_of_all_that_ended_meanwhile(west, east, gues
     tokens = traveller(west, east).logins(guests)
     for token in tokens:
         serves(east, token)
+    are_noted(east, tokens)
     of_guests = [{"audit_id": audit_id(west, token)} for token in tokens]
     others = [{"audit_id": uuid.uuid4().hex[:22]} for _ in range(count - len(tokens))]
     quiet(west, east)

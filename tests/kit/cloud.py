@@ -234,6 +234,7 @@ class Cloud:
         user["domain_id"] = domain.id if domain else "default"
         made = self.do("POST", "/users", {"user": user})["user"]
         person = Person(self, made["id"], made["name"], secret, project)
+        people.present.append(person)
         for role in roles:
             self.grant(person, role)
         return person

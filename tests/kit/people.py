@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from tests.kit import known_secrets
 
+#: Whoever was made and has not left.
+present: list[Person] = []
+
 
 @dataclass(frozen=True)
 class Domain:
@@ -42,6 +45,12 @@ class Person:
 
     def unscoped(self) -> str:
         return self.cloud.login(self.id, self.password, scope="unscoped")
+
+    def leaves(self) -> None:
+        """Is no user any more, if a test has not seen to that."""
+        present.remove(self)
+        answer = self.cloud.ask("DELETE", f"/users/{self.id}", self.cloud.login_as("admin"))
+        assert answer.status in (204, 404), f"{answer.status} {answer.body!r}"
 
 
 def password() -> str:
