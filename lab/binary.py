@@ -48,7 +48,7 @@ def _replace(source: Path, target: Path) -> None:
 
 
 def _cargo(target: Path) -> Path:
-    profile = os.environ.get("ALLIANCE_PROFILE", "release")
+    profile = os.environ.get("ALLIANCE_PROFILE", "lab")
     options = ["--quiet", "--locked", "--profile", profile, "--package", "alliance"]
     print(f"building alliance ({profile})", flush=True)
     try:

@@ -3,6 +3,9 @@
 oslo.db opens each transaction with a deferred BEGIN. In SQLite such a reader cannot become a writer
 once another has committed: "database is locked" at once, whatever the timeout. So writers begin
 IMMEDIATE and wait for their turn; readers stay as they are.
+
+SQLite also keeps no foreign key unless it is told to: what Keystone leaves to the database to
+delete would stay, and meet what is made under the same number later.
 """
 
 import importlib.util
@@ -18,8 +21,8 @@ def patch(module):
     setup = factory._setup_for_connection
     session, connection = factory._create_session, factory._create_connection
 
-    def setup_for_connection(self, *args, **kwargs):
-        made = setup(self, *args, **kwargs)
+    def setup_for_connection(self, url, engine_kwargs, maker_kwargs):
+        made = setup(self, url, {**engine_kwargs, "sqlite_fk": True}, maker_kwargs)
         if made[0].dialect.name == "sqlite":
 
             @event.listens_for(made[0], "before_cursor_execute", retval=True)
