@@ -1,5 +1,7 @@
 //! `alliance doctor`
 
+mod keystone_conf;
+
 use std::path::PathBuf;
 
 use alliance_core::Seconds;
@@ -10,6 +12,7 @@ use alliance_peer::identity::Identity;
 use clap::Args;
 use serde::Serialize;
 
+use self::keystone_conf::KeystoneConf;
 use super::output::Format;
 use super::socket::Daemon;
 use super::{Failure, Output, agreement, configuration, init, partner, when};
@@ -30,6 +33,10 @@ pub(super) struct Doctor {
     /// Check this configuration file and its keys as well
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Check Keystone's configuration too, as far as the plugin needs it; may be repeated, the last
+    /// one counts most
+    #[arg(long, value_name = "FILE", requires = "config")]
+    keystone_conf: Vec<PathBuf>,
 }
 
 /// How a thing is.
@@ -55,7 +62,7 @@ impl Doctor {
     pub(super) async fn run(self, daemon: &Daemon, out: &mut Output) -> Result<(), Failure> {
         let mut findings = Findings::default();
         if let Some(path) = self.config {
-            findings.configuration(&path);
+            findings.configuration(&path, &self.keystone_conf);
         }
         let unreachable = findings.daemon(daemon).await;
         match out.format {
@@ -97,7 +104,7 @@ impl Findings {
         });
     }
 
-    fn configuration(&mut self, path: &std::path::Path) {
+    fn configuration(&mut self, path: &std::path::Path, keystone_conf: &[PathBuf]) {
         let config = match Config::load(path) {
             Ok(config) => config,
             Err(error) => return self.note(State::Fail, "configuration", error),
@@ -112,6 +119,23 @@ impl Findings {
         match Identity::load(&config.cloud.state_dir) {
             Ok(identity) => self.note(State::Ok, "keys", identity.cloud_id()),
             Err(error) => self.note(State::Fail, "keys", error),
+        }
+        if !keystone_conf.is_empty() {
+            self.keystone_conf(keystone_conf, &config);
+        }
+    }
+
+    fn keystone_conf(&mut self, files: &[PathBuf], config: &Config) {
+        let what = "keystone.conf";
+        let found = match KeystoneConf::read(files) {
+            Ok(conf) => conf.findings(config),
+            Err(error) => return self.note(State::Fail, what, error),
+        };
+        if found.is_empty() {
+            self.note(State::Ok, what, "as the plugin needs it");
+        }
+        for (state, detail) in found {
+            self.note(state, what, detail);
         }
     }
 

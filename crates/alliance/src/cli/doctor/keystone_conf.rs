@@ -1,0 +1,325 @@
+//! What in `keystone.conf` keeps the plugin from what it promises.
+//!
+//! Only what is written there is judged: what an option is by default is Keystone's affair. A value
+//! that refers to another one (`$name`) is not followed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use configparser::ini::Ini;
+
+use super::State;
+use crate::config::Config;
+use crate::daemon::SNAPSHOT;
+
+/// Drivers, each with what is lost without it.
+const DRIVERS: [(&str, &str); 8] = [
+    ("catalog", "nobody sees partners' regions"),
+    ("revoke", "partners hear later of what ends here"),
+    (
+        "assignment",
+        "partners hear later that somebody has lost a role",
+    ),
+    (
+        "application_credential",
+        "guests make application credentials that outlive their login",
+    ),
+    (
+        "credential",
+        "guests make EC2 and TOTP credentials that outlive their login",
+    ),
+    ("trust", "guests make trusts that outlive their login"),
+    (
+        "oauth1",
+        "guests make OAuth tokens that outlive their login",
+    ),
+    (
+        "federation",
+        "protocols can be added to partners' identity providers",
+    ),
+];
+/// Providers whose tokens partners may validate by their signature, or ask about.
+const INNER: [&str; 2] = ["fernet", "jws"];
+/// Keystone's default of `[alliance] max_staleness`.
+const MAX_STALENESS: i64 = 60;
+
+/// What was found: how bad, and what it is, why it matters, what mends it.
+type Finding = (State, String);
+
+/// Keystone's options, from files of which the later count more.
+pub(super) struct KeystoneConf(Ini);
+
+impl KeystoneConf {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// Which file cannot be read, and why.
+    pub(super) fn read(files: &[PathBuf]) -> Result<Self, String> {
+        let mut conf = Self::empty();
+        for file in files {
+            let about = |error: String| format!("{}: {error}", file.display());
+            let text = fs::read_to_string(file).map_err(|error| about(error.to_string()))?;
+            conf.add(text).map_err(about)?;
+        }
+        Ok(conf)
+    }
+
+    fn empty() -> Self {
+        let mut ini = Ini::new_cs();
+        ini.set_multiline(true);
+        // As in oslo.config: a comment has a line of its own.
+        ini.set_inline_comment_symbols(Some(&[]));
+        Self(ini)
+    }
+
+    fn add(&mut self, text: String) -> Result<(), String> {
+        self.0.read_and_append(text).map(drop)
+    }
+
+    fn text(&self, section: &str, option: &str) -> Option<String> {
+        let value = self.0.get(section, option)?;
+        Some(value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    /// Whether an option is on; `None` if it is not there.
+    fn flag(&self, section: &str, option: &str) -> Option<bool> {
+        let value = self.text(section, option)?.to_lowercase();
+        Some(matches!(value.as_str(), "1" | "true" | "yes" | "on"))
+    }
+
+    fn number(&self, section: &str, option: &str) -> Option<i64> {
+        self.text(section, option)?.parse().ok()
+    }
+
+    fn is_ours(&self, section: &str, option: &str) -> bool {
+        self.text(section, option).as_deref() == Some("alliance")
+    }
+
+    /// What is wrong.
+    pub(super) fn findings(&self, config: &Config) -> Vec<Finding> {
+        let mut found = Vec::new();
+        if !self.is_ours("token", "provider") {
+            let was = self.text("token", "provider");
+            let inner = was.as_deref().unwrap_or("fernet");
+            let detail = format!(
+                "Keystone knows no foreign tokens: set [token] provider = alliance and [alliance] inner_provider = {inner}"
+            );
+            found.push((State::Fail, detail));
+        }
+        found.extend(self.inner_provider());
+        let (socket, snapshot) = (
+            &config.delegate.socket,
+            config.cloud.state_dir.join(SNAPSHOT),
+        );
+        found.extend(self.place("socket", "/run/alliance/delegate.sock", socket));
+        found.extend(self.place("snapshot", "/var/lib/alliance/keystone.json", &snapshot));
+        found.extend(self.caches());
+        for (section, lost) in DRIVERS {
+            if !self.is_ours(section, "driver") {
+                let detail = format!("{lost}: set [{section}] driver = alliance");
+                found.push((State::Warn, detail));
+            }
+        }
+        found.extend(self.methods());
+        found.extend(self.powers());
+        found
+    }
+
+    fn inner_provider(&self) -> Option<Finding> {
+        let inner = self.text("alliance", "inner_provider")?;
+        if INNER.contains(&inner.as_str()) {
+            return None;
+        }
+        let (state, why) = match inner.as_str() {
+            "alliance" => (
+                State::Fail,
+                "it would ask itself, and no token is made at all",
+            ),
+            "uuid" | "pki" | "pkiz" => (State::Warn, "that format is for labs"),
+            _ => (State::Warn, "nobody has tried it with Alliance"),
+        };
+        let detail = format!("{why}: set [alliance] inner_provider = fernet in place of {inner}");
+        Some((state, detail))
+    }
+
+    /// Whether the plugin looks where the daemon is.
+    fn place(&self, option: &str, default: &str, daemons: &Path) -> Option<Finding> {
+        let theirs = self.text("alliance", option);
+        let theirs = theirs.as_deref().unwrap_or(default);
+        if theirs.contains('$') || Path::new(theirs) == daemons {
+            return None;
+        }
+        let detail = format!(
+            "Keystone looks for the daemon's {option} at {theirs}, where it is not: set [alliance] {option} = {}",
+            daemons.display()
+        );
+        Some((State::Fail, detail))
+    }
+
+    fn caches(&self) -> Vec<Finding> {
+        let mut found = Vec::new();
+        let staleness = self.number("alliance", "max_staleness");
+        let staleness = staleness.unwrap_or(MAX_STALENESS);
+        if self.flag("cache", "enabled") == Some(false) {
+            let detail = "partners are asked about each request of their users: set [cache] enabled = true, and a backend";
+            found.push((State::Warn, detail.to_owned()));
+        } else if let Some(time) = self.number("token", "cache_time")
+            && time > staleness
+        {
+            let detail = format!(
+                "tokens of partners are refused, since Keystone would remember them for {time} s: take [token] cache_time out, or set it to at most [alliance] max_staleness ({staleness})"
+            );
+            found.push((State::Fail, detail));
+        }
+        if self.flag("revoke", "caching") == Some(true) && !self.is_ours("revoke", "driver") {
+            let detail = "after some 5,000 events Keystone tells nobody any more what has ended: set [revoke] driver = alliance, or caching = false";
+            found.push((State::Warn, detail.to_owned()));
+        }
+        found
+    }
+
+    fn methods(&self) -> Option<Finding> {
+        let methods = self.text("auth", "methods")?;
+        let has_ours = methods
+            .split([',', '\n'])
+            .any(|one| one.trim() == "alliance");
+        (!has_ours).then(|| {
+            let detail =
+                "logins by passport are refused: add alliance to [auth] methods".to_owned();
+            (State::Warn, detail)
+        })
+    }
+
+    fn powers(&self) -> Vec<Finding> {
+        let mut found = Vec::new();
+        if self.flag("alliance", "grant_admin_roles") == Some(true) {
+            let detail = "whoever breaks into the daemon can make partners' users administrators here: set [alliance] grant_admin_roles = false unless an agreement names such a role";
+            found.push((State::Warn, detail.to_owned()));
+        }
+        if self.flag("alliance", "tag_tokens") != Some(true) {
+            let detail = "no partner can tell whose the tokens of this cloud are: when all nodes have the plugin, set [alliance] tag_tokens = true";
+            found.push((State::Warn, detail.to_owned()));
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    /// As the guide has it, when tokens are tagged.
+    const WELL: &str = "
+[token]
+provider = alliance
+[auth]
+methods = external,password,token,
+  application_credential,alliance
+[cache]
+enabled = true
+[catalog]
+driver = alliance
+[revoke]
+driver = alliance
+[assignment]
+driver = alliance
+[application_credential]
+driver = alliance
+[credential]
+driver = alliance
+[trust]
+driver = alliance
+[oauth1]
+driver = alliance
+[federation]
+driver = alliance
+[database]
+connection = mysql+pymysql://keystone:a#b;c@127.0.0.1/keystone
+[alliance]
+inner_provider = fernet
+tag_tokens = True
+";
+
+    fn findings(further: &str) -> Result<Vec<Finding>, Box<dyn std::error::Error>> {
+        let text = r#"
+            [cloud]
+            name = "west"
+            [peer]
+            url = "https://west.example:5443"
+            [keystone]
+            auth_url = "http://127.0.0.1:5000/v3"
+            password = "none"
+        "#;
+        let config = Config::parse(text, Path::new("alliance.toml"))?;
+        let mut conf = KeystoneConf::empty();
+        conf.add(WELL.to_owned())?;
+        conf.add(further.to_owned())?;
+        Ok(conf.findings(&config))
+    }
+
+    #[test]
+    fn nothing_is_found_where_all_is_as_the_guide_has_it() -> Outcome {
+        assert_eq!(findings("")?, []);
+        assert_eq!(findings("[token]\ncache_time = 60\n")?, []);
+        assert_eq!(findings("[alliance]\nsocket = $rundir/d.sock\n")?, []);
+        Ok(())
+    }
+
+    #[test]
+    fn each_mistake_is_named_with_what_mends_it() -> Outcome {
+        use State::{Fail, Warn};
+        for (mistake, state, mended) in [
+            ("[token]\nprovider = jws", Fail, "inner_provider = jws"),
+            ("[token]\ncache_time = 61", Fail, "[token] cache_time"),
+            (
+                "[token]\ncache_time = 50\n[alliance]\nmax_staleness = 40",
+                Fail,
+                "max_staleness (40)",
+            ),
+            ("[cache]\nenabled = no", Warn, "[cache] enabled = true"),
+            ("[catalog]\ndriver = sql", Warn, "[catalog] driver"),
+            ("[assignment]\ndriver = sql", Warn, "[assignment] driver"),
+            ("[trust]\ndriver =", Warn, "[trust] driver"),
+            ("[federation]\ndriver = sql", Warn, "[federation] driver"),
+            ("[auth]\nmethods = password,token", Warn, "[auth] methods"),
+            ("[alliance]\ninner_provider = alliance", Fail, "fernet"),
+            ("[alliance]\ninner_provider = pkiz", Warn, "fernet"),
+            ("[alliance]\ninner_provider = homemade", Warn, "fernet"),
+            (
+                "[alliance]\nsocket = /tmp/d.sock",
+                Fail,
+                "socket = /run/alliance/delegate.sock",
+            ),
+            (
+                "[alliance]\nsnapshot = /tmp/s.json",
+                Fail,
+                "snapshot = /var/lib/alliance/keystone.json",
+            ),
+            (
+                "[alliance]\ngrant_admin_roles = true",
+                Warn,
+                "grant_admin_roles = false",
+            ),
+            ("[alliance]\ntag_tokens = 0", Warn, "tag_tokens = true"),
+        ] {
+            let found = findings(mistake)?;
+            assert_eq!(found.len(), 1, "{mistake}: {found:?}");
+            assert!(
+                found[0].0 == state && found[0].1.contains(mended),
+                "{mistake}: {found:?}"
+            );
+        }
+        let both = findings("[revoke]\ndriver = sql\ncaching = true")?;
+        assert_eq!(both.len(), 2, "{both:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let missing = KeystoneConf::read(&[PathBuf::from("/nowhere/keystone.conf")]);
+        let error = missing.err().unwrap_or_default();
+        assert!(error.starts_with("/nowhere/keystone.conf: "), "{error}");
+    }
+}
