@@ -130,7 +130,7 @@ def test_what_hosts_admin_deletes_while_homes_daemon_is_down_is_counted_when_it_
 def said(cloud, service: str) -> int:
     """How often a process of the cloud has complained of a database that nobody may write to."""
     log = cloud.log(service).read_text()
-    return log.count("usage was not stored") + log.count("was not counted; it is asked again")
+    return log.count("usage was not stored") + log.count("did not tell; it is asked again")
 
 
 def test_what_was_read_and_not_stored_when_metering_died_is_read_again(west, east, shell):

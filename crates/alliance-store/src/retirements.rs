@@ -107,6 +107,20 @@ impl Retirements<'_> {
             .collect()
     }
 
+    /// Those that are not over, or were not at this time.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn not_over_since(self, at: Seconds) -> Result<Vec<Retirement>> {
+        sqlx::query("SELECT * FROM retirements WHERE ended_at IS NULL OR ended_at > ?")
+            .bind(at)
+            .fetch_all(self.0.pool())
+            .await?
+            .iter()
+            .map(retirement)
+            .collect()
+    }
+
     /// The one with this id.
     ///
     /// # Errors

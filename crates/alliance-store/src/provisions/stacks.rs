@@ -92,6 +92,20 @@ impl Provisions<'_> {
         rows.iter().map(stack).collect()
     }
 
+    /// Those that have changed since this time.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn changed_since(self, at: Seconds) -> Result<Vec<Stack>> {
+        sqlx::query("SELECT * FROM provision_stacks WHERE changed_at > ?")
+            .bind(at)
+            .fetch_all(self.0.pool())
+            .await?
+            .iter()
+            .map(stack)
+            .collect()
+    }
+
     /// The one with this id.
     ///
     /// # Errors

@@ -103,6 +103,8 @@ async fn an_order_is_taken_in_once(bed: &Bed) -> Outcome {
     }
     assert_eq!(provisions.open().await?.len(), 1);
     assert_eq!(provisions.counts().await?, [(StackState::Ordered, 1)]);
+    assert_eq!(provisions.changed_since(4).await?.len(), 1);
+    assert_eq!(provisions.changed_since(5).await?.len(), 0);
     let west = cloud("west");
     assert_eq!(
         provisions.stacks(Some(&west), Some("science")).await?.len(),

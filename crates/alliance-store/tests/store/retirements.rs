@@ -97,6 +97,8 @@ async fn a_project_is_retired_once_at_a_time(bed: &Bed) -> Outcome {
             .await?
     );
     assert_eq!(retirements.list().await?.len(), 3);
+    assert_eq!(retirements.not_over_since(11).await?.len(), 3);
+    assert_eq!(retirements.not_over_since(12).await?.len(), 2);
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 //! home asks. A home names the last number that it has counted, and so acknowledges, notices gaps, and
 //! asks again, all in one.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,23 +12,19 @@ use alliance_core::cloud::CloudId;
 use alliance_core::usage::{
     BATCH, CloudEvent, Difference, Month, Part, Record, UsageBatch, reconcile,
 };
-use alliance_peer::client::{PeerClient, PeerError};
+use alliance_peer::client::PeerClient;
 use alliance_peer::error::ApiError;
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement;
 use alliance_peer::wire::UsageAnswer;
 use anyhow::{Context, ensure};
-use futures_util::future::join_all;
 use jiff::Timestamp;
-use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::Daemon;
 use super::billing::span;
 use super::clock::now;
 use super::directory::{Known, Way};
 
-/// How long one partner's news may take to be fetched.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// How many batches are fetched at once for a comparison: a host that has more to say is not believed.
 const MOST_BATCHES: usize = 10_000;
 
@@ -74,46 +70,9 @@ impl Daemon {
 
     /// Counts what our projects have used at hosts, every `refresh`. Runs for ever.
     pub(crate) async fn follow_usage(self: Arc<Self>, refresh: Duration) {
-        let mut ticks = interval(refresh);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // Those whose silence is in the log.
-        let mut silent: HashSet<CloudId> = HashSet::new();
-        loop {
-            ticks.tick().await;
-            let partners = self.directory.partners();
-            let hosts = partners.all().into_iter().filter(|known| {
-                known.peer().is_some() && known.partner.require_host(now()).is_ok()
-            });
-            // Side by side: one that hangs holds up nobody else's.
-            let daemon = &self;
-            let counts = hosts.map(|known| async move {
-                let counted = timeout(PATIENCE, daemon.count_usage(known)).await;
-                let counted = counted.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer in time")));
-                (&known.partner, counted)
-            });
-            for (partner, counted) in join_all(counts).await {
-                let name = &partner.name;
-                match counted {
-                    Ok(new) => {
-                        if silent.remove(&partner.cloud_id) || new > 0 {
-                            tracing::info!(partner = name, new, "usage records counted");
-                        }
-                    }
-                    Err(error) => {
-                        let is_older = error
-                            .downcast_ref()
-                            .is_some_and(PeerError::is_of_an_older_version);
-                        if !is_older && silent.insert(partner.cloud_id.clone()) {
-                            tracing::warn!(
-                                partner = name,
-                                error = format!("{error:#}"),
-                                "what our projects use at the partner was not counted; it is asked again, and this is said once"
-                            );
-                        }
-                    }
-                }
-            }
-        }
+        let ask =
+            |daemon: Arc<Self>, known: Arc<Known>| async move { daemon.count_usage(&known).await };
+        self.follow_hosts(refresh, "usage records", ask).await;
     }
 
     /// Counts what is new at one host. Returns how many records were.

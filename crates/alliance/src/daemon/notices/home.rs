@@ -1,17 +1,13 @@
 //! At home: what hosts tell is asked for, judged and kept.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alliance_core::cloud::CloudId;
 use alliance_core::notice::{Arrived, Kind, Notice, NoticeBatch};
-use alliance_peer::client::{PeerClient, PeerError};
+use alliance_peer::client::PeerClient;
 use alliance_peer::request_id::RequestId;
 use alliance_store::{ReceivedAgreement, TakenIn};
 use anyhow::Context;
-use futures_util::future::join_all;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::daemon::Daemon;
 use crate::daemon::clock::now;
@@ -19,74 +15,12 @@ use crate::daemon::directory::{Known, Way};
 
 /// How often hosts are asked.
 const EVERY: Duration = Duration::from_secs(5);
-/// How long one host's news may take to be fetched.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// For how long a host that does not tell is left alone at most.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// For how long one of an earlier version is.
-const OLDER: Duration = Duration::from_secs(300);
-
-/// A host that does not tell.
-struct Silence {
-    pause: Duration,
-    until: Instant,
-}
-
 impl Daemon {
     /// Asks hosts what has happened to our projects there. Runs for ever.
     pub(crate) async fn follow_notices(self: Arc<Self>) {
-        let mut ticks = interval(EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut silent: HashMap<CloudId, Silence> = HashMap::new();
-        loop {
-            ticks.tick().await;
-            let partners = self.directory.partners();
-            let at = Instant::now();
-            let hosts = partners.all().into_iter().filter(|known| {
-                let silence = silent.get(&known.partner.cloud_id);
-                known.partner.require_host(now()).is_ok()
-                    && silence.is_none_or(|silence| silence.until <= at)
-            });
-            // Side by side: one that hangs holds up nobody else's.
-            let asked = hosts.map(|known| {
-                let daemon = Arc::clone(&self);
-                async move {
-                    let taken = timeout(PATIENCE, daemon.take_notices(known)).await;
-                    let taken = taken.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer in time")));
-                    (known, taken)
-                }
-            });
-            for (known, taken) in join_all(asked).await {
-                let (name, cloud_id) = (&known.partner.name, &known.partner.cloud_id);
-                match taken {
-                    Ok(new) => {
-                        if silent.remove(cloud_id).is_some() || new > 0 {
-                            tracing::info!(partner = name, new, "notices taken in");
-                        }
-                    }
-                    Err(error) => {
-                        let is_older = error
-                            .downcast_ref()
-                            .is_some_and(PeerError::is_of_an_older_version);
-                        let before = silent.get(cloud_id).map(|silence| silence.pause);
-                        if before.is_none() && !is_older {
-                            tracing::warn!(
-                                partner = name,
-                                error = format!("{error:#}"),
-                                "what has happened at the partner is not known; it is asked again, and this is said once"
-                            );
-                        }
-                        let pause = match before {
-                            _ if is_older => OLDER,
-                            Some(pause) => (pause * 2).min(LONGEST_PAUSE),
-                            None => EVERY,
-                        };
-                        let until = Instant::now() + pause;
-                        silent.insert(cloud_id.clone(), Silence { pause, until });
-                    }
-                }
-            }
-        }
+        let ask =
+            |daemon: Arc<Self>, known: Arc<Known>| async move { daemon.take_notices(&known).await };
+        self.follow_hosts(EVERY, "notices", ask).await;
     }
 
     /// Takes in what is new at one host. Returns how much.

@@ -77,16 +77,12 @@ impl Daemon {
         for limits in self.store.project_limits().list().await? {
             seen.extend(nearly_used(&limits));
         }
-        for retirement in self.store.retirements().list().await? {
-            if retirement.ended_at.is_none_or(|ended| ended > at - RECENT) {
-                seen.extend(retired(&retirement, at));
-            }
+        let recent = at - RECENT;
+        for retirement in self.store.retirements().not_over_since(recent).await? {
+            seen.extend(retired(&retirement, at));
         }
-        for stack in self.store.provisions().stacks(None, None).await? {
-            if stack.changed_at > at - RECENT {
-                seen.extend(carried_out(&stack));
-            }
-        }
+        let stacks = self.store.provisions().changed_since(recent).await?;
+        seen.extend(stacks.iter().filter_map(carried_out));
         seen.retain(|condition| homes.contains(&condition.home));
         Ok(self.store.notices().watch(None, &seen, at).await?)
     }

@@ -67,7 +67,11 @@ impl Daemon {
         let project_id = self
             .own_project(&target.project, target.project_domain.as_deref())
             .await?;
-        let called = self.called(&project_id).await?;
+        // Only these may come before the project is there.
+        let called = match &action {
+            Action::Apply { .. } | Action::Prepare => self.called(&project_id).await?,
+            Action::Destroy | Action::Cancel => None,
+        };
         let place = (&known.partner.cloud_id, &*project_id, &*request.name);
         let given = self.give_order(place, called, &action, by).await?;
         let name = &known.partner.name;

@@ -5,20 +5,17 @@ use std::time::Duration;
 
 use alliance_core::label::clean;
 use alliance_core::retirement::{Fate, Item, Receipt, Receipts};
-use alliance_peer::client::{PeerClient, PeerError};
+use alliance_peer::client::PeerClient;
 use alliance_peer::error::ApiError;
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement;
 use alliance_peer::wire::{ReceiptAnswer, ReceiptPoll};
 use alliance_store::{ItemState, Retirement, RetirementItem};
-use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::daemon::Daemon;
 use crate::daemon::clock::now;
 use crate::daemon::directory::{Known, Way};
 
-/// How long one host's receipts may take to be fetched.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Longest refusal of a home's that is kept, in characters.
 const REFUSAL: usize = 300;
 
@@ -93,48 +90,27 @@ impl Daemon {
 
     /// Takes in what hosts say that they have deleted of ours, every `refresh`. Runs for ever.
     pub(crate) async fn follow_receipts(self: Arc<Self>, refresh: Duration) {
-        let mut ticks = interval(refresh);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let partners = self.directory.partners();
-            let hosts = partners.all().into_iter().filter(|known| {
-                known.peer().is_some() && known.partner.require_host(now()).is_ok()
-            });
-            for known in hosts {
-                let Way::Peer(client) = &known.way else {
-                    continue;
-                };
-                let error = match timeout(PATIENCE, self.take_receipts(known, client)).await {
-                    Ok(Ok(())) => continue,
-                    Ok(Err(error)) => error,
-                    Err(_) => anyhow::anyhow!("no answer in time"),
-                };
-                let is_older = error
-                    .downcast_ref()
-                    .is_some_and(PeerError::is_of_an_older_version);
-                if !is_older {
-                    tracing::warn!(
-                        partner = known.partner.name,
-                        error = format!("{error:#}"),
-                        "what the partner has deleted of ours is not known; it is asked again"
-                    );
-                }
-            }
-        }
+        let ask = |daemon: Arc<Self>, known: Arc<Known>| async move {
+            let Way::Peer(client) = &known.way else {
+                return Ok(0);
+            };
+            daemon.take_receipts(&known, client).await
+        };
+        self.follow_hosts(refresh, "receipts", ask).await;
     }
 
-    /// Takes in what is new at one host.
+    /// Takes in what is new at one host. Returns how much.
     pub(super) async fn take_receipts(
         &self,
         known: &Known,
         client: &PeerClient,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<usize> {
         let (retirements, host) = (self.store.retirements(), &known.partner.cloud_id);
         let mut poll = ReceiptPoll {
             after: retirements.received(host).await?,
             refusal: None,
         };
+        let mut count = 0;
         loop {
             let answer = client.receipts(RequestId::random(), &poll).await?;
             let heard = known.hear::<Receipts>(&answer.receipt, self.identity.cloud_id());
@@ -142,13 +118,14 @@ impl Daemon {
                 .map_err(anyhow::Error::from)
                 .and_then(|said| Ok(said.after(poll.after)?));
             match heard {
-                Ok(None) => return Ok(()),
+                Ok(None) => return Ok(count),
                 Ok(Some(receipt)) => {
                     let next = poll.after + 1;
                     let taken = retirements.receive(host, next, &receipt, &answer.receipt);
                     if !taken.await? {
-                        return Ok(());
+                        return Ok(count);
                     }
+                    count += 1;
                     tracing::info!(
                         partner = known.partner.name,
                         retirement = receipt.retirement,
