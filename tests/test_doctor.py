@@ -1,4 +1,4 @@
-"""`alliance doctor` on configuration files: quiet about a cloud that works, and what mends another."""
+"""`alliance doctor` on configuration files: quiet where all works, and what mends the others."""
 
 from pathlib import Path
 
