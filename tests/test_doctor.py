@@ -3,24 +3,30 @@
 from pathlib import Path
 
 
+def found(cloud, about: str, *words: str) -> dict[str, list[str]]:
+    """What it says of this, by how bad it is."""
+    config = str(cloud.folder / "alliance" / "alliance.toml")
+    command = ("--format", "json", "doctor", "--config", config, *words)
+    states: dict[str, list[str]] = {}
+    for one in cloud.alliance(*command, status=None).json():
+        if one["what"] == about:
+            states.setdefault(one["state"], []).append(one["detail"])
+    return states
+
+
 def findings(cloud, *keystone_conf: Path) -> dict[str, list[str]]:
-    """What it says of keystone.conf, by how bad it is."""
-    words = ["--config", str(cloud.folder / "alliance" / "alliance.toml")]
+    """What it says of keystone.conf."""
+    words = []
     for file in (cloud.folder / "keystone" / "keystone.conf", *keystone_conf):
         words += ["--keystone-conf", str(file)]
-    said = cloud.alliance("--format", "json", "doctor", *words, status=None).json()
-    found: dict[str, list[str]] = {}
-    for one in said:
-        if one["what"] == "keystone.conf":
-            found.setdefault(one["state"], []).append(one["detail"])
-    return found
+    return found(cloud, "keystone.conf", *words)
 
 
 def test_a_keystone_that_works_has_nothing_but_what_its_operator_wanted(west):
-    found = findings(west)
-    assert "fail" not in found
+    said = findings(west)
+    assert "fail" not in said
     # The lab's agreements name such roles.
-    [wanted] = found["warn"]
+    [wanted] = said["warn"]
     assert "grant_admin_roles" in wanted
 
 
@@ -31,3 +37,16 @@ def test_what_keeps_guests_out_is_named_before_they_are_kept_out(west, tmp_path)
     assert "[token] cache_time" in cache
     assert f"[alliance] socket = {west.daemon_socket}" in socket
     assert "fail" not in findings(west)
+
+
+def test_what_a_service_keeps_is_found_in_its_configuration(west):
+    conf = west.folder / "glance" / "etc" / "glance-api.conf"
+    assert list(found(west, str(conf), "--service-conf", str(conf))) == ["ok"]
+
+
+def test_a_memcached_of_two_clouds_is_named(west, east):
+    memcached = f"127.0.0.1:{west.port('memcached')}"
+    with east.configured(alliance={"services": {"memcached": [memcached]}}):
+        west.told("status")
+        [said] = [text for text in east.told("status")["warnings"] if "memcached" in text]
+        assert west.cloud_id in said

@@ -26,7 +26,11 @@ LONG = {
     "test_its_keystone_is_outlived_as_long_as_promised_and_then_nobody_can_tell": ("uuid",),
 }
 #: Fixtures that are there for some formats only: by which fixture the format is known, and which.
-ONLY = {"signed": ("issued", SIGNED), "ambiguous": ("plain", ("fernet",))}
+ONLY = {
+    "signed": ("issued", SIGNED),
+    "jws": ("issued", ("jws",)),
+    "ambiguous": ("plain", ("fernet",)),
+}
 
 
 def pytest_collection_modifyitems(items):
@@ -77,6 +81,12 @@ def issued(request, home, hasty):
 @pytest.fixture
 def signed(issued):
     """The same; only for tokens that are signed."""
+    return issued
+
+
+@pytest.fixture
+def jws(issued):
+    """The same; only for those that Keystone signs itself."""
     return issued
 
 

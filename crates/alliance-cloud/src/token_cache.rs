@@ -1,4 +1,4 @@
-//! Dropping tokens from the memcached of services, where keystonemiddleware has cached them: as
+//! The memcached of services. Dropping tokens that keystonemiddleware has cached there: as
 //! `tokens/` and the hex SHA-256 of the token (`auth_token/_cache.py`). With
 //! `memcache_security_strategy` set the keys are others, which nobody can compute without the
 //! token; such caches run out by themselves.
@@ -15,6 +15,10 @@ const LIMIT: Duration = Duration::from_secs(2);
 const BATCH: usize = 256;
 /// Longest line of memcached's that is read, in bytes.
 const LINE: u64 = 128;
+/// Where it is said whose a memcached is.
+const OWNER: &str = "alliance/cloud";
+/// For how long, in seconds.
+const OWNED_FOR: u32 = 86_400;
 /// Length of a SHA-256 in hex.
 const HASH: usize = 64;
 
@@ -39,11 +43,13 @@ pub enum TokenCacheError {
     },
     /// Not memcached, or not its text protocol.
     #[error(
-        "{address} does not speak memcached's text protocol: expected DELETED or NOT_FOUND, found {found:?}"
+        "{address} does not speak memcached's text protocol: expected {expected}, found {found:?}"
     )]
     NotMemcached {
         /// `host:port`.
         address: String,
+        /// What it should have answered.
+        expected: &'static str,
         /// What it answered.
         found: String,
     },
@@ -65,52 +71,119 @@ pub async fn forget(address: &str, sha256_hex: &[String]) -> Result<usize, Token
         return Ok(0);
     }
     let swept = timeout(LIMIT, sweep(address, sha256_hex)).await;
-    swept.unwrap_or_else(|_| {
-        Err(TokenCacheError::TimedOut {
-            address: address.to_owned(),
-            limit: LIMIT,
-        })
-    })
+    swept.unwrap_or_else(|_| Err(timed_out(address)))
+}
+
+/// Says in the memcached at `address` (`host:port`) that it is this cloud's, unless another cloud has
+/// said so within the last day. Returns that other one's id. Takes at most two seconds.
+///
+/// # Errors
+/// If memcached does not say.
+pub async fn claim(address: &str, cloud_id: &str) -> Result<Option<String>, TokenCacheError> {
+    let claimed = timeout(LIMIT, try_claim(address, cloud_id)).await;
+    let owner = claimed.unwrap_or_else(|_| Err(timed_out(address)))?;
+    Ok(Some(owner).filter(|owner| owner != cloud_id))
+}
+
+async fn try_claim(address: &str, cloud_id: &str) -> Result<String, TokenCacheError> {
+    let mut memcached = Memcached::connect(address).await?;
+    let length = cloud_id.len();
+    memcached
+        .tell(&format!(
+            "add {OWNER} 0 {OWNED_FOR} {length}\r\n{cloud_id}\r\nget {OWNER}\r\n"
+        ))
+        .await?;
+    match memcached.line().await?.as_slice() {
+        b"STORED" | b"NOT_STORED" => {}
+        other => return Err(memcached.strange("STORED or NOT_STORED", other)),
+    }
+    let value = memcached.line().await?;
+    if !value.starts_with(b"VALUE ") {
+        return Err(memcached.strange("VALUE", &value));
+    }
+    let owner = memcached.line().await?;
+    Ok(String::from_utf8_lossy(&owner).into_owned())
 }
 
 async fn sweep(address: &str, hashes: &[String]) -> Result<usize, TokenCacheError> {
-    let unreachable = |error: std::io::Error| TokenCacheError::Unreachable {
-        address: address.to_owned(),
-        reason: error.to_string(),
-    };
-    let stream = TcpStream::connect(address).await.map_err(unreachable)?;
-    let mut stream = BufReader::new(stream);
+    let mut memcached = Memcached::connect(address).await?;
     let mut deleted = 0;
     for batch in hashes.chunks(BATCH) {
         let commands: String = batch
             .iter()
             .map(|hash| format!("delete tokens/{hash}\r\n"))
             .collect();
-        stream
-            .write_all(commands.as_bytes())
-            .await
-            .map_err(unreachable)?;
+        memcached.tell(&commands).await?;
         for _ in batch {
-            let mut line = Vec::new();
-            (&mut stream)
-                .take(LINE)
-                .read_until(b'\n', &mut line)
-                .await
-                .map_err(unreachable)?;
-            match line.as_slice() {
-                b"DELETED\r\n" => deleted += 1,
-                b"NOT_FOUND\r\n" => {}
-                b"" => return Err(unreachable(std::io::ErrorKind::UnexpectedEof.into())),
-                other => {
-                    return Err(TokenCacheError::NotMemcached {
-                        address: address.to_owned(),
-                        found: String::from_utf8_lossy(other).into_owned(),
-                    });
-                }
+            match memcached.line().await?.as_slice() {
+                b"DELETED" => deleted += 1,
+                b"NOT_FOUND" => {}
+                other => return Err(memcached.strange("DELETED or NOT_FOUND", other)),
             }
         }
     }
     Ok(deleted)
+}
+
+/// A connection.
+struct Memcached<'a> {
+    address: &'a str,
+    stream: BufReader<TcpStream>,
+}
+
+impl<'a> Memcached<'a> {
+    async fn connect(address: &'a str) -> Result<Self, TokenCacheError> {
+        let stream = TcpStream::connect(address).await;
+        let stream = stream.map_err(|error| unreachable(address, &error))?;
+        Ok(Self {
+            address,
+            stream: BufReader::new(stream),
+        })
+    }
+
+    async fn tell(&mut self, commands: &str) -> Result<(), TokenCacheError> {
+        let told = self.stream.write_all(commands.as_bytes()).await;
+        told.map_err(|error| unreachable(self.address, &error))
+    }
+
+    /// The next line of what it answers, or as much of it as is read.
+    async fn line(&mut self) -> Result<Vec<u8>, TokenCacheError> {
+        let mut line = Vec::new();
+        let read = (&mut self.stream)
+            .take(LINE)
+            .read_until(b'\n', &mut line)
+            .await;
+        read.map_err(|error| unreachable(self.address, &error))?;
+        if line.is_empty() {
+            let ended = std::io::ErrorKind::UnexpectedEof.into();
+            return Err(unreachable(self.address, &ended));
+        }
+        Ok(line
+            .strip_suffix(b"\r\n")
+            .map_or(line.clone(), <[u8]>::to_vec))
+    }
+
+    fn strange(&self, expected: &'static str, found: &[u8]) -> TokenCacheError {
+        TokenCacheError::NotMemcached {
+            address: self.address.to_owned(),
+            expected,
+            found: String::from_utf8_lossy(found).into_owned(),
+        }
+    }
+}
+
+fn unreachable(address: &str, error: &std::io::Error) -> TokenCacheError {
+    TokenCacheError::Unreachable {
+        address: address.to_owned(),
+        reason: error.to_string(),
+    }
+}
+
+fn timed_out(address: &str) -> TokenCacheError {
+    TokenCacheError::TimedOut {
+        address: address.to_owned(),
+        limit: LIMIT,
+    }
 }
 
 fn is_hash(text: &str) -> bool {
@@ -213,6 +286,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_memcached_is_the_clouds_that_said_so_first() {
+        let Some(memcached) = memcached().await else {
+            return;
+        };
+        let address = &memcached.address;
+        assert_eq!(claim(address, "west").await, Ok(None));
+        assert_eq!(claim(address, "west").await, Ok(None));
+        assert_eq!(claim(address, "east").await, Ok(Some("west".to_owned())));
+        assert_eq!(claim(address, "west").await, Ok(None));
+    }
+
+    #[tokio::test]
     async fn what_is_no_hash_reaches_nobody() {
         let wrong = format!("{}\r\nflush_all", hash(1));
         for wrong in [wrong.as_str(), "", "xyz", &"A".repeat(64)] {
@@ -233,7 +318,7 @@ mod tests {
         );
         tokio::spawn(async move {
             // The first is what the silent server never answered.
-            for _ in 0..2 {
+            for _ in 0..3 {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 stream
                     .write_all(b"HTTP/1.1 400 Bad Request\r\n")
@@ -242,6 +327,11 @@ mod tests {
             }
         });
         let strange = forget(&address, &[hash(1)]).await;
+        assert!(
+            matches!(strange, Err(TokenCacheError::NotMemcached { .. })),
+            "{strange:?}"
+        );
+        let strange = claim(&address, "west").await;
         assert!(
             matches!(strange, Err(TokenCacheError::NotMemcached { .. })),
             "{strange:?}"

@@ -6,6 +6,7 @@
 mod cli;
 mod config;
 mod daemon;
+mod disk;
 mod wire;
 mod work;
 

@@ -1,8 +1,11 @@
 //! `alliance doctor`
 
+mod conf;
 mod keystone_conf;
+mod service_conf;
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use alliance_core::Seconds;
 use alliance_core::label::clean;
@@ -12,11 +15,13 @@ use alliance_peer::identity::Identity;
 use clap::Args;
 use serde::Serialize;
 
+use self::conf::Conf;
 use self::keystone_conf::KeystoneConf;
 use super::output::Format;
 use super::socket::Daemon;
 use super::{Failure, Output, agreement, configuration, init, partner, when};
 use crate::config::Config;
+use crate::disk;
 use crate::wire::{AgreementView, Health, PartnerView, RetirementView, Standing, StatusView};
 
 /// How long before its end an agreement is mentioned, in seconds.
@@ -37,6 +42,9 @@ pub(super) struct Doctor {
     /// one counts most
     #[arg(long, value_name = "FILE", requires = "config")]
     keystone_conf: Vec<PathBuf>,
+    /// Check how a service that validates tokens keeps them; may be repeated, once for each service
+    #[arg(long, value_name = "FILE", requires = "config")]
+    service_conf: Vec<PathBuf>,
 }
 
 /// How a thing is.
@@ -55,24 +63,31 @@ struct Finding {
     detail: String,
 }
 
+/// What is wrong: how bad that is; what it is, why it matters and what mends it.
+type Fault = (State, String);
+
 #[derive(Default)]
-struct Findings(Vec<Finding>);
+struct Findings {
+    all: Vec<Finding>,
+    /// Whose signatures make a token of this cloud, by the hex SHA-256 of each key.
+    own_keys: BTreeSet<String>,
+}
 
 impl Doctor {
     pub(super) async fn run(self, daemon: &Daemon, out: &mut Output) -> Result<(), Failure> {
         let mut findings = Findings::default();
         if let Some(path) = self.config {
-            findings.configuration(&path, &self.keystone_conf);
+            findings.configuration(&path, &self.keystone_conf, &self.service_conf);
         }
         let unreachable = findings.daemon(daemon).await;
         match out.format {
-            Format::Json => out.json(&findings.0)?,
+            Format::Json => out.json(&findings.all)?,
             Format::Table => {
                 for Finding {
                     state,
                     what,
                     detail,
-                } in &findings.0
+                } in &findings.all
                 {
                     let word = match state {
                         State::Ok => "OK  ",
@@ -83,12 +98,16 @@ impl Doctor {
                 }
             }
         }
-        let failed = findings.0.iter().filter(|f| f.state == State::Fail).count();
+        let failed = findings
+            .all
+            .iter()
+            .filter(|f| f.state == State::Fail)
+            .count();
         match unreachable {
             Some(failure) => Err(failure),
             None if failed > 0 => Err(Failure::refused(format_args!(
                 "{failed} of {} checks failed",
-                findings.0.len()
+                findings.all.len()
             ))),
             None => Ok(()),
         }
@@ -97,14 +116,14 @@ impl Doctor {
 
 impl Findings {
     fn note(&mut self, state: State, what: &str, detail: impl ToString) {
-        self.0.push(Finding {
+        self.all.push(Finding {
             state,
             what: what.to_owned(),
             detail: detail.to_string(),
         });
     }
 
-    fn configuration(&mut self, path: &std::path::Path, keystone_conf: &[PathBuf]) {
+    fn configuration(&mut self, path: &Path, keystone_conf: &[PathBuf], service_conf: &[PathBuf]) {
         let config = match Config::load(path) {
             Ok(config) => config,
             Err(error) => return self.note(State::Fail, "configuration", error),
@@ -116,23 +135,36 @@ impl Findings {
         if let Some(warning) = init::snapshot_warning(&config) {
             self.note(State::Fail, "state_dir", warning);
         }
+        if let Some(warning) = disk::warning(&config.cloud.state_dir, disk::LEAST) {
+            self.note(State::Warn, "state_dir", warning);
+        }
         match Identity::load(&config.cloud.state_dir) {
             Ok(identity) => self.note(State::Ok, "keys", identity.cloud_id()),
             Err(error) => self.note(State::Fail, "keys", error),
         }
         if !keystone_conf.is_empty() {
-            self.keystone_conf(keystone_conf, &config);
+            let found = Conf::read(keystone_conf).map(|conf| {
+                let conf = KeystoneConf(conf);
+                self.own_keys = conf.own_keys();
+                conf.faults(&config)
+            });
+            self.faults("keystone.conf", "as the plugin needs it", found);
+        }
+        for file in service_conf {
+            let found = Conf::read(std::slice::from_ref(file));
+            let found = found.map(|conf| service_conf::faults(&conf, &config));
+            let what = file.display().to_string();
+            self.faults(&what, "its tokens can be taken back", found);
         }
     }
 
-    fn keystone_conf(&mut self, files: &[PathBuf], config: &Config) {
-        let what = "keystone.conf";
-        let found = match KeystoneConf::read(files) {
-            Ok(conf) => conf.findings(config),
+    fn faults(&mut self, what: &str, fine: &str, found: Result<Vec<Fault>, String>) {
+        let found = match found {
+            Ok(found) => found,
             Err(error) => return self.note(State::Fail, what, error),
         };
         if found.is_empty() {
-            self.note(State::Ok, what, "as the plugin needs it");
+            self.note(State::Ok, what, fine);
         }
         for (state, detail) in found {
             self.note(state, what, detail);
@@ -277,6 +309,16 @@ impl Findings {
         };
         let warnings = partner::warnings(&view);
         let what = format!("partner {name}");
+        if view
+            .signing_keys
+            .iter()
+            .any(|key| self.own_keys.contains(&key.id))
+        {
+            let detail = format!(
+                "a key of {name} is among this cloud's own, in [jwt_tokens] jws_public_key_repository: what {name} signs is taken for a token of this cloud, whoever it names; take that file out"
+            );
+            self.note(State::Fail, &what, detail);
+        }
         if warnings.is_empty() {
             self.note(
                 State::Ok,

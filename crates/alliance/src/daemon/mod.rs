@@ -19,7 +19,7 @@ mod hearing;
 mod home;
 mod host;
 mod housekeeping;
-mod key_files;
+pub(crate) mod key_files;
 pub(crate) mod logging;
 mod metrics;
 mod monitoring;

@@ -3,14 +3,14 @@
 //! Only what is written there is judged: what an option is by default is Keystone's affair. A value
 //! that refers to another one (`$name`) is not followed.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use configparser::ini::Ini;
-
-use super::State;
+use super::conf::Conf;
+use super::{Fault, State};
 use crate::config::Config;
-use crate::daemon::SNAPSHOT;
+use crate::daemon::{SNAPSHOT, key_files};
 
 /// Drivers, each with what is lost without it.
 const DRIVERS: [(&str, &str); 8] = [
@@ -42,64 +42,22 @@ const DRIVERS: [(&str, &str); 8] = [
 const INNER: [&str; 2] = ["fernet", "jws"];
 /// Keystone's default of `[alliance] max_staleness`.
 const MAX_STALENESS: i64 = 60;
+/// And of `[jwt_tokens] jws_public_key_repository`.
+const JWS_KEYS: &str = "/etc/keystone/jws-keys/public";
 
-/// What was found: how bad, and what it is, why it matters, what mends it.
-type Finding = (State, String);
-
-/// Keystone's options, from files of which the later count more.
-pub(super) struct KeystoneConf(Ini);
+/// Keystone's options.
+pub(super) struct KeystoneConf(pub(super) Conf);
 
 impl KeystoneConf {
-    /// Reads them.
-    ///
-    /// # Errors
-    /// Which file cannot be read, and why.
-    pub(super) fn read(files: &[PathBuf]) -> Result<Self, String> {
-        let mut conf = Self::empty();
-        for file in files {
-            let about = |error: String| format!("{}: {error}", file.display());
-            let text = fs::read_to_string(file).map_err(|error| about(error.to_string()))?;
-            conf.add(text).map_err(about)?;
-        }
-        Ok(conf)
-    }
-
-    fn empty() -> Self {
-        let mut ini = Ini::new_cs();
-        ini.set_multiline(true);
-        // As in oslo.config: a comment has a line of its own.
-        ini.set_inline_comment_symbols(Some(&[]));
-        Self(ini)
-    }
-
-    fn add(&mut self, text: String) -> Result<(), String> {
-        self.0.read_and_append(text).map(drop)
-    }
-
-    fn text(&self, section: &str, option: &str) -> Option<String> {
-        let value = self.0.get(section, option)?;
-        Some(value.trim().to_owned()).filter(|value| !value.is_empty())
-    }
-
-    /// Whether an option is on; `None` if it is not there.
-    fn flag(&self, section: &str, option: &str) -> Option<bool> {
-        let value = self.text(section, option)?.to_lowercase();
-        Some(matches!(value.as_str(), "1" | "true" | "yes" | "on"))
-    }
-
-    fn number(&self, section: &str, option: &str) -> Option<i64> {
-        self.text(section, option)?.parse().ok()
-    }
-
     fn is_ours(&self, section: &str, option: &str) -> bool {
-        self.text(section, option).as_deref() == Some("alliance")
+        self.0.text(section, option).as_deref() == Some("alliance")
     }
 
     /// What is wrong.
-    pub(super) fn findings(&self, config: &Config) -> Vec<Finding> {
+    pub(super) fn faults(&self, config: &Config) -> Vec<Fault> {
         let mut found = Vec::new();
         if !self.is_ours("token", "provider") {
-            let was = self.text("token", "provider");
+            let was = self.0.text("token", "provider");
             let inner = was.as_deref().unwrap_or("fernet");
             let detail = format!(
                 "Keystone knows no foreign tokens: set [token] provider = alliance and [alliance] inner_provider = {inner}"
@@ -125,8 +83,18 @@ impl KeystoneConf {
         found
     }
 
-    fn inner_provider(&self) -> Option<Finding> {
-        let inner = self.text("alliance", "inner_provider")?;
+    /// The keys of which Keystone takes what they sign for a token of its own, if it has such tokens.
+    pub(super) fn own_keys(&self) -> BTreeSet<String> {
+        let option = self.0.text("jwt_tokens", "jws_public_key_repository");
+        let folder = option.as_deref().unwrap_or(JWS_KEYS);
+        // Without such tokens there is no such folder, and what is no key there makes no token.
+        let files = fs::read_dir(folder).into_iter().flatten().flatten();
+        let keys = files.filter_map(|file| key_files::read(&file.path()).ok());
+        keys.flatten().map(|key| key.id().to_owned()).collect()
+    }
+
+    fn inner_provider(&self) -> Option<Fault> {
+        let inner = self.0.text("alliance", "inner_provider")?;
         if INNER.contains(&inner.as_str()) {
             return None;
         }
@@ -143,8 +111,8 @@ impl KeystoneConf {
     }
 
     /// Whether the plugin looks where the daemon is.
-    fn place(&self, option: &str, default: &str, daemons: &Path) -> Option<Finding> {
-        let theirs = self.text("alliance", option);
+    fn place(&self, option: &str, default: &str, daemons: &Path) -> Option<Fault> {
+        let theirs = self.0.text("alliance", option);
         let theirs = theirs.as_deref().unwrap_or(default);
         if theirs.contains('$') || Path::new(theirs) == daemons {
             return None;
@@ -156,14 +124,14 @@ impl KeystoneConf {
         Some((State::Fail, detail))
     }
 
-    fn caches(&self) -> Vec<Finding> {
+    fn caches(&self) -> Vec<Fault> {
         let mut found = Vec::new();
-        let staleness = self.number("alliance", "max_staleness");
+        let staleness = self.0.number("alliance", "max_staleness");
         let staleness = staleness.unwrap_or(MAX_STALENESS);
-        if self.flag("cache", "enabled") == Some(false) {
+        if self.0.flag("cache", "enabled") == Some(false) {
             let detail = "partners are asked about each request of their users: set [cache] enabled = true, and a backend";
             found.push((State::Warn, detail.to_owned()));
-        } else if let Some(time) = self.number("token", "cache_time")
+        } else if let Some(time) = self.0.number("token", "cache_time")
             && time > staleness
         {
             let detail = format!(
@@ -171,18 +139,16 @@ impl KeystoneConf {
             );
             found.push((State::Fail, detail));
         }
-        if self.flag("revoke", "caching") == Some(true) && !self.is_ours("revoke", "driver") {
+        if self.0.flag("revoke", "caching") == Some(true) && !self.is_ours("revoke", "driver") {
             let detail = "after some 5,000 events Keystone tells nobody any more what has ended: set [revoke] driver = alliance, or caching = false";
             found.push((State::Warn, detail.to_owned()));
         }
         found
     }
 
-    fn methods(&self) -> Option<Finding> {
-        let methods = self.text("auth", "methods")?;
-        let has_ours = methods
-            .split([',', '\n'])
-            .any(|one| one.trim() == "alliance");
+    fn methods(&self) -> Option<Fault> {
+        let methods = self.0.list("auth", "methods")?;
+        let has_ours = methods.iter().any(|one| one == "alliance");
         (!has_ours).then(|| {
             let detail =
                 "logins by passport are refused: add alliance to [auth] methods".to_owned();
@@ -190,13 +156,13 @@ impl KeystoneConf {
         })
     }
 
-    fn powers(&self) -> Vec<Finding> {
+    fn powers(&self) -> Vec<Fault> {
         let mut found = Vec::new();
-        if self.flag("alliance", "grant_admin_roles") == Some(true) {
+        if self.0.flag("alliance", "grant_admin_roles") == Some(true) {
             let detail = "whoever breaks into the daemon can make partners' users administrators here: set [alliance] grant_admin_roles = false unless an agreement names such a role";
             found.push((State::Warn, detail.to_owned()));
         }
-        if self.flag("alliance", "tag_tokens") != Some(true) {
+        if self.0.flag("alliance", "tag_tokens") != Some(true) {
             let detail = "no partner can tell whose the tokens of this cloud are: when all nodes have the plugin, set [alliance] tag_tokens = true";
             found.push((State::Warn, detail.to_owned()));
         }
@@ -242,7 +208,7 @@ inner_provider = fernet
 tag_tokens = True
 ";
 
-    fn findings(further: &str) -> Result<Vec<Finding>, Box<dyn std::error::Error>> {
+    fn findings(further: &str) -> Result<Vec<Fault>, Box<dyn std::error::Error>> {
         let text = r#"
             [cloud]
             name = "west"
@@ -253,10 +219,10 @@ tag_tokens = True
             password = "none"
         "#;
         let config = Config::parse(text, Path::new("alliance.toml"))?;
-        let mut conf = KeystoneConf::empty();
+        let mut conf = Conf::empty();
         conf.add(WELL.to_owned())?;
         conf.add(further.to_owned())?;
-        Ok(conf.findings(&config))
+        Ok(KeystoneConf(conf).faults(&config))
     }
 
     #[test]
@@ -314,12 +280,5 @@ tag_tokens = True
         let both = findings("[revoke]\ndriver = sql\ncaching = true")?;
         assert_eq!(both.len(), 2, "{both:?}");
         Ok(())
-    }
-
-    #[test]
-    fn a_file_that_is_not_there_is_named() {
-        let missing = KeystoneConf::read(&[PathBuf::from("/nowhere/keystone.conf")]);
-        let error = missing.err().unwrap_or_default();
-        assert!(error.starts_with("/nowhere/keystone.conf: "), "{error}");
     }
 }

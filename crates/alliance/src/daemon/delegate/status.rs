@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use alliance_cloud::token_cache;
+use alliance_core::cloud::CloudId;
+use alliance_core::label::clean;
 use alliance_peer::request_id::RequestId;
 use axum::Json;
 use axum::extract::State;
@@ -14,6 +16,7 @@ use super::regions;
 use crate::daemon::Daemon;
 use crate::daemon::clock::now;
 use crate::daemon::directory::Way;
+use crate::disk;
 use crate::wire::{Health, StatusView};
 
 /// Those of the services' caches from which nothing can be taken, and how long tokens that have ended
@@ -29,6 +32,21 @@ async fn unreachable_caches(addresses: &[String]) -> Vec<String> {
     broken
         .map(|error| {
             format!("{error}. Services that keep tokens there go on serving those that have ended for up to their [keystone_authtoken] token_cache_time (300 s unless set)")
+        })
+        .collect()
+}
+
+/// Those that another cloud's services use too. The ids are Alliance's.
+async fn shared_caches(addresses: &[String], own: &CloudId) -> Vec<String> {
+    let claims = addresses
+        .iter()
+        .map(async |address| (address, token_cache::claim(address, own.as_str()).await));
+    let claims = join_all(claims).await.into_iter();
+    claims
+        .filter_map(|(address, claim)| Some((address, claim.ok()??)))
+        .map(|(address, other)| {
+            let other = clean(&other, 64);
+            format!("memcached at {address} is used by the services of cloud {other} too: they take each other's tokens from it and ask no Keystone; give the services of each cloud a memcached of their own ([keystone_authtoken] memcached_servers). If it is the memcached of a cloud that is gone, restart it")
         })
         .collect()
 }
@@ -61,7 +79,10 @@ pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> 
             detail: error.to_string(),
         },
     };
-    warnings.extend(unreachable_caches(&daemon.config.services.memcached).await);
+    let caches = &daemon.config.services.memcached;
+    warnings.extend(unreachable_caches(caches).await);
+    warnings.extend(shared_caches(caches, daemon.identity.cloud_id()).await);
+    warnings.extend(disk::warning(&daemon.config.cloud.state_dir, disk::LEAST));
     let showing = daemon.catalog.showing();
     for known in daemon.directory.partners().all() {
         if known.partner.require_host(now()).is_ok() {
