@@ -3,11 +3,15 @@
 //!
 //! `crates/alliance-token/tests/verify/corpora.rs` feeds the corpora to the same functions.
 
+mod partners;
+
 use std::sync::LazyLock;
 
 use alliance_token::body::TokenBody;
 use alliance_token::{KeyRing, MAX_TOKEN_LEN, SigningKey, Token, Unverified, inspect, verify};
 use data_encoding::{BASE64, BASE64URL, BASE64URL_NOPAD};
+
+pub use self::partners::{claims, message, plan};
 
 /// 2026-11-25.
 const NOW: i64 = 1_795_600_000;

@@ -95,7 +95,11 @@ impl NoticeBatch {
     /// See [`NotABatch`].
     pub fn arrived(&self, known: u64) -> Result<Vec<Arrived>, NotABatch> {
         let mut arrived = Vec::new();
-        for (event, seq) in self.events.iter().zip(self.after.saturating_add(1)..) {
+        for (event, place) in self.events.iter().zip(1..) {
+            let seq = self.after.checked_add(place).ok_or(NotABatch::Beyond {
+                last: self.last,
+                found: u64::MAX,
+            })?;
             let found = event.extensions.get("sequence").and_then(Value::as_str);
             let found = found.unwrap_or_default();
             if found != seq.to_string() {
@@ -178,6 +182,20 @@ mod tests {
         arrived
             .map(|one| (one.seq, one.notice.map(|notice| notice.subject)))
             .collect()
+    }
+
+    #[test]
+    fn numbers_that_end_are_no_reason_to_panic() {
+        let mut batch = batch(0, &["one", "two"]);
+        (batch.after, batch.last) = (u64::MAX - 1, u64::MAX);
+        for event in &mut batch.events {
+            let last = Value::from(u64::MAX.to_string());
+            event.extensions.insert("sequence".to_owned(), last);
+        }
+        let found = u64::MAX;
+        assert_eq!(batch.arrived(0), Err(NotABatch::Beyond { last: found, found }));
+        batch.events.pop();
+        assert_eq!(batch.arrived(0).map(|arrived| arrived.len()), Ok(1));
     }
 
     #[test]

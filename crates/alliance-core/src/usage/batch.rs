@@ -162,7 +162,8 @@ impl UsageBatch {
             });
         }
         let mut new = Vec::new();
-        for (event, number) in self.events.iter().zip(self.after.saturating_add(1)..) {
+        for (event, place) in self.events.iter().zip(1..) {
+            let number = self.after.saturating_add(place);
             if event.id != number.to_string() {
                 return Err(NotABatch::Misplaced {
                     expected: number,

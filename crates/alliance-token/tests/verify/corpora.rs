@@ -9,13 +9,16 @@ mod targets;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 6] = [
+const TARGETS: [Target; 9] = [
     ("recognise", targets::recognise),
     ("jws", targets::jws),
     ("cms", targets::cms),
     ("pkiz", targets::pkiz),
     ("body", targets::body),
     ("keys", targets::keys),
+    ("claims", targets::claims),
+    ("message", targets::message),
+    ("plan", targets::plan),
 ];
 
 #[test]
