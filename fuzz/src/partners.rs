@@ -21,7 +21,10 @@ pub fn claims(data: &[u8]) {
             for one in arrived {
                 assert!(one.seq <= batch.last);
                 assert!(one.seq > known || batch.is_set_back(known));
-                assert!(one.notice.is_none_or(|notice| notice.require_sound().is_ok()));
+                assert!(
+                    one.notice
+                        .is_none_or(|notice| notice.require_sound().is_ok())
+                );
             }
         }
         if let Ok(receipts) = serde_json::from_slice::<Receipts>(data)

@@ -193,7 +193,10 @@ mod tests {
             event.extensions.insert("sequence".to_owned(), last);
         }
         let found = u64::MAX;
-        assert_eq!(batch.arrived(0), Err(NotABatch::Beyond { last: found, found }));
+        assert_eq!(
+            batch.arrived(0),
+            Err(NotABatch::Beyond { last: found, found })
+        );
         batch.events.pop();
         assert_eq!(batch.arrived(0).map(|arrived| arrived.len()), Ok(1));
     }
