@@ -8,9 +8,7 @@ use alliance_core::label::clean;
 use alliance_peer::request_id::RequestId;
 use axum::Json;
 use axum::extract::State;
-use data_encoding::HEXLOWER;
 use futures_util::future::join_all;
-use sha2::{Digest, Sha256};
 
 use super::regions;
 use crate::daemon::Daemon;
@@ -19,34 +17,21 @@ use crate::daemon::directory::Way;
 use crate::disk;
 use crate::wire::{Health, StatusView};
 
-/// Those of the services' caches from which nothing can be taken, and how long tokens that have ended
-/// are served there then.
-async fn unreachable_caches(addresses: &[String]) -> Vec<String> {
-    // Of no token.
-    let nothing = [HEXLOWER.encode(&Sha256::digest("alliance doctor"))];
-    let probes = addresses
-        .iter()
-        .map(|address| token_cache::forget(address, &nothing));
-    let probes = join_all(probes).await.into_iter();
-    let broken = probes.filter_map(Result::err);
-    broken
-        .map(|error| {
-            format!("{error}. Services that keep tokens there go on serving those that have ended for up to their [keystone_authtoken] token_cache_time (300 s unless set)")
-        })
-        .collect()
-}
-
-/// Those that another cloud's services use too. The ids are Alliance's.
-async fn shared_caches(addresses: &[String], own: &CloudId) -> Vec<String> {
+/// What is wrong with the services' caches: nothing can be taken from one, and how long tokens that have
+/// ended are served there then; or the services of another cloud use it too.
+async fn cache_warnings(addresses: &[String], own: &CloudId) -> Vec<String> {
     let claims = addresses
         .iter()
         .map(async |address| (address, token_cache::claim(address, own.as_str()).await));
     let claims = join_all(claims).await.into_iter();
     claims
-        .filter_map(|(address, claim)| Some((address, claim.ok()??)))
-        .map(|(address, other)| {
-            let other = clean(&other, 64);
-            format!("memcached at {address} is used by the services of cloud {other} too: they take each other's tokens from it and ask no Keystone; give the services of each cloud a memcached of their own ([keystone_authtoken] memcached_servers). If it is the memcached of a cloud that is gone, restart it")
+        .filter_map(|(address, claim)| match claim {
+            Ok(None) => None,
+            Ok(Some(other)) => {
+                let other = clean(&other, 64);
+                Some(format!("memcached at {address} is used by the services of cloud {other} too: they take each other's tokens from it and ask no Keystone; give the services of each cloud a memcached of their own ([keystone_authtoken] memcached_servers). If it is the memcached of a cloud that is gone, restart it"))
+            }
+            Err(error) => Some(format!("{error}. Services that keep tokens there go on serving those that have ended for up to their [keystone_authtoken] token_cache_time (300 s unless set)")),
         })
         .collect()
 }
@@ -80,8 +65,7 @@ pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> 
         },
     };
     let caches = &daemon.config.services.memcached;
-    warnings.extend(unreachable_caches(caches).await);
-    warnings.extend(shared_caches(caches, daemon.identity.cloud_id()).await);
+    warnings.extend(cache_warnings(caches, daemon.identity.cloud_id()).await);
     warnings.extend(disk::warning(&daemon.config.cloud.state_dir, disk::LEAST));
     let showing = daemon.catalog.showing();
     for known in daemon.directory.partners().all() {

@@ -533,6 +533,18 @@ pub(crate) mod tests {
         }
     }
 
+    fn host(directory: Arc<Directory>, store: &Store) -> Result<Host, Box<dyn std::error::Error>> {
+        let (metrics, identity) = (Arc::new(Metrics::new()), Arc::new(Identity::ephemeral()?));
+        let store = store.clone();
+        Ok(Host::new(
+            directory,
+            store,
+            metrics,
+            identity,
+            &five_guesses(),
+        ))
+    }
+
     fn seen(partner: &CloudId, hash: &str) -> SeenToken {
         SeenToken {
             token_sha256: hash.to_owned(),
@@ -549,13 +561,7 @@ pub(crate) mod tests {
     async fn a_token_that_is_noted_on_disk_is_not_written_again()
     -> Result<(), Box<dyn std::error::Error>> {
         let (directory, store, west, _folder) = knows_west().await?;
-        let host = Host::new(
-            directory,
-            store.clone(),
-            Arc::new(Metrics::new()),
-            Arc::new(Identity::ephemeral()?),
-            &five_guesses(),
-        );
+        let host = host(directory, &store)?;
         host.note(seen(&west, "a")).await;
         assert_eq!(store.seen_tokens().of_partner(&west, 0).await?, ["a"]);
         store.seen_tokens().forget_expired(now() + 2000).await?;
@@ -569,13 +575,7 @@ pub(crate) mod tests {
     async fn a_token_for_whose_note_nobody_waited_is_on_disk_soon()
     -> Result<(), Box<dyn std::error::Error>> {
         let (directory, store, west, _folder) = knows_west().await?;
-        let host = Host::new(
-            directory,
-            store.clone(),
-            Arc::new(Metrics::new()),
-            Arc::new(Identity::ephemeral()?),
-            &five_guesses(),
-        );
+        let host = host(directory, &store)?;
         let on_disk = async || store.seen_tokens().count_by_session(now()).await;
         let mut busy = Box::pin(store.seen_tokens().note(seen(&west, "b")));
         let mut moment = Context::from_waker(Waker::noop());
