@@ -20,6 +20,7 @@ import checkout  # noqa: E402
 _FOLDER = pathlib.Path(tempfile.mkdtemp(prefix='alliance-plugin-'))
 checkout.install(_FOLDER / 'metadata')
 
+import at_once  # noqa: E402
 from fake_daemon import FakeDaemon  # noqa: E402
 import keystone_host  # noqa: E402
 from keystone_host import CONF  # noqa: E402
@@ -89,11 +90,7 @@ class World:
 
     def configure(self, **changes):
         """Run with other options of the [alliance] group until the test ends."""
-        admission = self.provider._admission
-        settings = dataclasses.replace(self.settings, **changes)
-        self.provider._settings = self.provider._routing._settings = settings
-        admission._settings = admission._daemon._settings = settings
-        admission._daemon._reset()
+        at_once.configure(self.provider, dataclasses.replace(self.settings, **changes))
 
     def reset(self):
         self.daemon.reset()
@@ -183,6 +180,12 @@ def old(world):
 @pytest.fixture
 def admin(world):
     return world.admin()
+
+
+@pytest.fixture
+def unhurried(world, monkeypatch):
+    """Nobody is refused for being kept waiting by a busy machine."""
+    at_once.take_time(world.provider, monkeypatch.setattr)
 
 
 @pytest.fixture

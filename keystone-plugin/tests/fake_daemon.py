@@ -132,7 +132,7 @@ class FakeDaemon:
         if self.delay:
             time.sleep(self.delay)
         if self.gate is not None:
-            self.gate.wait(10)
+            self.gate.wait(60)
         if handler.path == '/v1/tokens/validate':
             self._validate(handler, body['token'])
         elif handler.path == '/v1/guests/confirm':

@@ -1,5 +1,5 @@
+from at_once import parallel
 from keystone_host import PROVIDERS
-from test_daemon_faults import parallel
 
 from keystone_alliance import ids
 from keystone_alliance import staleness
@@ -113,8 +113,7 @@ def test_a_ring_takes_away_what_no_agreement_allows_any_more(world, api, west, a
 
 
 def admin_id():
-    (admin,) = (u['id'] for u in PROVIDERS.identity_api.list_users() if u['name'] == 'admin')
-    return admin
+    return PROVIDERS.identity_api.get_user_by_name('admin', 'default')['id']
 
 
 def agreement(project, roles, till=None):

@@ -1,10 +1,10 @@
 import uuid
 
+from at_once import parallel
 from keystone import exception
 from keystone_host import CONF
 from keystone_host import PROVIDERS
 import pytest
-from test_daemon_faults import parallel
 
 from keystone_alliance import guest
 from keystone_alliance import staleness
@@ -267,6 +267,7 @@ def partner(world):
     return world.provider._source.current().partners[world.west.tag]
 
 
+@pytest.mark.usefixtures('unhurried')
 def test_first_uses_of_one_new_user_in_many_threads_make_one_of_everything(world, api, west):
     user, project = west.user(), west.project()
     tokens = [west.token(user, project) for _ in range(8)]

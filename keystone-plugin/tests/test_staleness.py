@@ -2,6 +2,7 @@ import threading
 import time
 from unittest import mock
 
+from at_once import parallel
 from dogpile.cache import api
 from keystone.federation.backends import sql as federation_sql
 from keystone.models import token_model
@@ -9,7 +10,6 @@ from keystone.token import provider as token_provider
 from keystone_host import CONF
 from keystone_host import PROVIDERS
 import pytest
-from test_daemon_faults import parallel
 
 from keystone_alliance import grants
 from keystone_alliance import guest
