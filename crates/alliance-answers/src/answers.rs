@@ -150,6 +150,45 @@ impl<T: Send + Sync + 'static> Answers<T> {
         (flight.await, via)
     }
 
+    /// The answers to `keys`, in their order: kept ones not older than `max_age`, and those of one
+    /// new question, `ask`, about the others (by their numbers), of which it knows one answer each.
+    /// Nobody else waits for those. Of one whose last answer was no *yes* is asked only if `may_ask`
+    /// allows it.
+    pub async fn answers<F>(
+        &self,
+        keys: &[Key],
+        max_age: Duration,
+        may_ask: impl Fn() -> Result<(), Reason>,
+        ask: impl FnOnce(Vec<usize>) -> F,
+    ) -> Vec<Outcome<T>>
+    where
+        F: Future<Output = Vec<Outcome<T>>>,
+    {
+        let known = |key| self.memory.known(key, max_age);
+        let may_ask = |key| match may_ask() {
+            Err(reason) if !self.memory.is_familiar(key) => Some(Outcome::Failed(reason)),
+            Ok(()) | Err(_) => None,
+        };
+        let mut outcomes: Vec<_> = keys
+            .iter()
+            .map(|key| known(key).or_else(|| may_ask(key)))
+            .collect();
+        let open: Vec<usize> = (0..keys.len()).filter(|n| outcomes[*n].is_none()).collect();
+        if !open.is_empty() {
+            let epoch = self.memory.now();
+            let told = ask(open.clone()).await;
+            for (number, outcome) in open.into_iter().zip(told) {
+                self.memory.keep(keys[number], &outcome, epoch);
+                outcomes[number] = Some(outcome);
+            }
+        }
+        let open = || Outcome::Failed(Reason::HomeError);
+        outcomes
+            .into_iter()
+            .map(|outcome| outcome.unwrap_or_else(open))
+            .collect()
+    }
+
     /// A kept *yes* that is not older than `max_age`.
     pub fn fresh(&self, key: &Key, max_age: Duration) -> Option<Arc<Kept<T>>> {
         self.memory.fresh(key, max_age)
@@ -294,6 +333,60 @@ mod tests {
             assert!(matches!(request.await, Ok((Outcome::Active(_), _))));
         }
         assert_eq!(asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn of_several_only_those_are_asked_about_that_are_not_known() {
+        let answers = Answers::<()>::new(1000, MINUTE);
+        let keys = [[1; 32], [2; 32], [3; 32], [4; 32]];
+        let yes = || async { active() };
+        answers.answer(keys[1], MINUTE, || Ok(()), yes).await;
+        let all = answers
+            .answers(
+                &keys,
+                MINUTE,
+                || Ok(()),
+                async |asked| {
+                    assert_eq!(asked, [0, 2, 3]);
+                    vec![active(), Outcome::Inactive(Reason::NotFound)]
+                },
+            )
+            .await;
+        assert!(
+            matches!(
+                all[..],
+                [
+                    Outcome::Active(_),
+                    Outcome::Active(_),
+                    Outcome::Inactive(Reason::NotFound),
+                    Outcome::Failed(Reason::HomeError)
+                ]
+            ),
+            "{all:?}"
+        );
+        // What was said is kept, and of the one of whom nothing was, nothing is.
+        let all = answers
+            .answers(&keys, MINUTE, || Err(Reason::Budget), async |_| Vec::new())
+            .await;
+        assert!(matches!(all[0], Outcome::Active(_)));
+        assert!(matches!(all[2], Outcome::Inactive(Reason::NotFound)));
+        assert!(matches!(all[3], Outcome::Failed(Reason::Budget)));
+        // Who had a yes is asked about whatever strangers make up; what was asked for before
+        // everything was forgotten does not count.
+        let all = answers
+            .answers(
+                &keys,
+                Duration::ZERO,
+                || Err(Reason::Budget),
+                async |asked| {
+                    assert_eq!(asked, [0, 1]);
+                    answers.forget_all();
+                    vec![active(), active()]
+                },
+            )
+            .await;
+        assert!(matches!(all[0], Outcome::Active(_)));
+        assert!(answers.fresh(&keys[0], MINUTE).is_none());
     }
 
     #[tokio::test]

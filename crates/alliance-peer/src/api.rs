@@ -41,6 +41,7 @@ pub(crate) fn router<S: PeerService>(service: Arc<S>) -> Router {
         .route("/v1/descriptor", get(descriptor::descriptor::<S>))
         .route("/v1/introspect", post(introspect::introspect::<S>))
         .route("/v1/grants", post(grants::grants::<S>))
+        .route("/v1/grants/batch", post(grants::batch::<S>))
         .route("/v1/projects", get(projects::projects::<S>))
         .route("/v1/agreements", get(agreements::agreements::<S>))
         .route("/v1/agreements/{id}", get(contract::contract::<S>))
@@ -83,11 +84,7 @@ pub(crate) fn router<S: PeerService>(service: Arc<S>) -> Router {
 }
 
 async fn no_such_route() -> ApiError {
-    ApiError::new(
-        StatusCode::NOT_FOUND,
-        "no_such_route",
-        "there is no such route; the partner may need an upgrade",
-    )
+    ApiError::no_such_route()
 }
 
 async fn wrong_method() -> ApiError {

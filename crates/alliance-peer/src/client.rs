@@ -17,13 +17,13 @@ use crate::request_id::{self, RequestId};
 use crate::service::Report;
 use crate::tls;
 use crate::wire::{
-    AgreementsAnswer, ContractAnswer, ContractReply, DescriptorAnswer, GrantsAnswer,
-    GrantsQuestion, IntrospectQuestion, Introspection, MAX_WAIT, NOTICES, NoticeAnswer, NoticePoll,
-    PairingAcceptance, PairingView, PlanAnswer, PlanQuestion, Poke, Poll, PollAnswer, ProjectQuery,
-    ProjectsAnswer, ProvisionAnswer, ProvisionRequest, RETIREMENTS, ReceiptAnswer, ReceiptPoll,
-    RevocationsAnswer, RevocationsQuery, SIGN_OUTS, STANDING, StacksAnswer, StacksQuery,
-    StandingAnswer, StandingQuestion, TokenReport, Topic, USAGE, UsageAnswer, UsagePoll,
-    VersionsQuery,
+    AgreementsAnswer, ContractAnswer, ContractReply, DescriptorAnswer, GrantsAnswer, GrantsBatch,
+    GrantsBatchAnswer, GrantsQuestion, IntrospectQuestion, Introspection, MAX_WAIT, NOTICES,
+    NoticeAnswer, NoticePoll, PairingAcceptance, PairingView, PlanAnswer, PlanQuestion, Poke, Poll,
+    PollAnswer, ProjectQuery, ProjectsAnswer, ProvisionAnswer, ProvisionRequest, RETIREMENTS,
+    ReceiptAnswer, ReceiptPoll, RevocationsAnswer, RevocationsQuery, SIGN_OUTS, STANDING,
+    StacksAnswer, StacksQuery, StandingAnswer, StandingQuestion, TokenReport, Topic, USAGE,
+    UsageAnswer, UsagePoll, VersionsQuery,
 };
 use alliance_token::Token;
 
@@ -206,6 +206,28 @@ impl PeerClient {
     ) -> Result<GrantsAnswer, PeerError> {
         let request = self.post(id, "/v1/grants").json(question);
         transport::send(request.timeout(self.deadlines.errand)).await
+    }
+
+    /// What several users of its may be, at most [`MAX_QUESTIONS`](crate::wire::MAX_QUESTIONS); an
+    /// answer to each, in their order. As with [`Self::grants_unhurried`], nobody waits for it.
+    ///
+    /// # Errors
+    /// See [`PeerError`]. A partner of an older version has no such route.
+    pub async fn grants_of_many(
+        &self,
+        id: RequestId,
+        questions: Vec<GrantsQuestion>,
+    ) -> Result<Vec<GrantsAnswer>, PeerError> {
+        let asked = questions.len();
+        let request = self.post(id, "/v1/grants/batch");
+        let request = request.json(&GrantsBatch { questions });
+        let GrantsBatchAnswer { answers } =
+            transport::send(request.timeout(self.deadlines.errand)).await?;
+        if answers.len() != asked {
+            let found = format!("{} answers to {asked} questions", answers.len());
+            return Err(PeerError::Protocol(found));
+        }
+        Ok(answers)
     }
 
     /// Its projects of that id or name.

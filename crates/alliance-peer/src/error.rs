@@ -10,6 +10,9 @@ use http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+/// The code of what a version answers to a route that it does not know.
+pub(crate) const NO_SUCH_ROUTE: &str = "no_such_route";
+
 const TYPE_PREFIX: &str = "urn:alliance:problem:";
 const MEDIA_TYPE: &str = "application/problem+json";
 const MAX_DETAIL_LEN: usize = 300;
@@ -102,6 +105,12 @@ impl ApiError {
     pub fn no_such_pairing() -> Self {
         let detail = "there is no such invitation, or its secret is another; ask for a new one";
         Self::new(StatusCode::UNAUTHORIZED, "pairing_refused", detail)
+    }
+
+    /// This version does not know the route: 404.
+    pub fn no_such_route() -> Self {
+        let detail = "there is no such route; the partner may need an upgrade";
+        Self::new(StatusCode::NOT_FOUND, NO_SUCH_ROUTE, detail)
     }
 
     /// No agreement with the caller has that id, or it has ended: 404.

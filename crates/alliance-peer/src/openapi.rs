@@ -21,6 +21,7 @@ use crate::wire::{NamedSchema, ProjectSchema};
         descriptor::descriptor,
         introspect::introspect,
         grants::grants,
+        grants::batch,
         projects::projects,
         agreements::agreements,
         contract::contract,

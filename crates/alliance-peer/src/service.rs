@@ -70,6 +70,14 @@ pub trait PeerService: Send + Sync + 'static {
         question: GrantsQuestion,
     ) -> impl Future<Output = Result<GrantsAnswer, ApiError>> + Send;
 
+    /// `POST /v1/grants/batch`: at most [`crate::wire::MAX_QUESTIONS`]. As many answers, in their
+    /// order.
+    fn grants_of_many(
+        &self,
+        call: &Call,
+        questions: Vec<GrantsQuestion>,
+    ) -> impl Future<Output = Result<Vec<GrantsAnswer>, ApiError>> + Send;
+
     /// `GET /v1/projects`
     fn projects(
         &self,

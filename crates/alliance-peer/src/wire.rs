@@ -25,6 +25,8 @@ pub use provisions::{
     StacksAnswer, StacksQuery,
 };
 
+/// Most questions in one `POST /v1/grants/batch`.
+pub const MAX_QUESTIONS: usize = 50;
 /// Longest wait for a pairing to change.
 pub const MAX_WAIT: Duration = Duration::from_secs(30);
 
@@ -59,6 +61,22 @@ pub struct GrantsQuestion {
     /// A project of the answering cloud; `null` asks about the user alone.
     #[serde(default)]
     pub project_id: Option<String>,
+}
+
+/// `POST /v1/grants/batch`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GrantsBatch {
+    /// At most 50.
+    #[schema(max_items = 50)]
+    pub questions: Vec<GrantsQuestion>,
+}
+
+/// The answer to `POST /v1/grants/batch`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GrantsBatchAnswer {
+    /// One to each question, in their order.
+    #[schema(value_type = Vec<GrantsBody>)]
+    pub answers: Vec<GrantsAnswer>,
 }
 
 /// `GET /v1/revocations`

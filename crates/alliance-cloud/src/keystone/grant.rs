@@ -1,9 +1,10 @@
-//! Which roles a user has.
+//! Which roles users have.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use alliance_core::keystone_id::is_id;
 use alliance_core::statement::{Grants, HomeUser, Named, Project};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -12,6 +13,11 @@ use super::project::{ProjectBody, ProjectJson};
 use super::role::RoleJson;
 use super::{Call, Keystone, KeystoneError};
 use crate::transport::Question;
+
+/// How many things Keystone is asked at once for one who asks about many users.
+const AT_ONCE: usize = 4;
+/// Of so many users in one project all its assignments are listed, instead of those of each.
+const LISTED: usize = 4;
 
 /// Keystone's word about a user.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +70,103 @@ impl Keystone {
             }
         };
         Ok(grants.map_or(UserGrants::None, UserGrants::Some))
+    }
+
+    /// The same of several users, each in a project or without one, in their order: what they have
+    /// in common is asked for once.
+    ///
+    /// # Errors
+    /// If Keystone does not say of all of them.
+    pub async fn grants_of_many(
+        &self,
+        asked: &[(&str, Option<&str>)],
+        request_id: &str,
+    ) -> Result<Vec<UserGrants>, KeystoneError> {
+        let of_ids =
+            |(user, project): &&(&str, Option<&str>)| is_id(user) && project.is_none_or(is_id);
+        let mut users_of: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (user, project) in asked.iter().filter(of_ids) {
+            if let Some(project) = project {
+                users_of.entry(project).or_default().insert(user);
+            }
+        }
+        let users: BTreeSet<&str> = asked.iter().filter(of_ids).map(|(user, _)| *user).collect();
+        // Each thing has a deadline of its own: together they may take longer than one question.
+        let users: HashMap<&str, Option<UserJson>> = stream::iter(users)
+            .map(async |id| Ok((id, self.enabled_user(id, self.call(request_id)).await?)))
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        let projects: HashMap<&str, Option<ProjectJson>> = stream::iter(users_of.keys())
+            .map(async |id| Ok((*id, self.enabled_project(id, self.call(request_id)).await?)))
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        let roles: HashMap<&str, RolesOf> = stream::iter(users_of)
+            .map(async |(id, users)| Ok((id, self.roles_of(&users, id, request_id).await?)))
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        let of_users = users.values().flatten().map(|user| &user.domain_id);
+        let of_projects = projects
+            .values()
+            .flatten()
+            .filter_map(|p| p.domain_id.as_ref());
+        let domains: BTreeSet<&str> = of_users.chain(of_projects).map(String::as_str).collect();
+        let domains: HashMap<&str, Option<Named>> = stream::iter(domains)
+            .map(async |id| Ok((id, self.live_domain(id, self.call(request_id)).await?)))
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        let domain = |id: &str| domains.get(id).cloned().flatten();
+        let grants = |user: &str, project: Option<&str>| {
+            let home_user = users.get(user)?.clone()?;
+            let user_domain = domain(&home_user.domain_id)?;
+            let (project, roles) = match project {
+                None => (None, BTreeSet::new()),
+                Some(id) => {
+                    let project = projects.get(id)?.clone()?;
+                    let project_domain = domain(project.domain_id.as_ref()?)?;
+                    let roles = roles.get(id)?.get(user)?.clone();
+                    (Some(project.within(project_domain)), roles)
+                }
+            };
+            Some(Grants {
+                user: home_user.within(user_domain),
+                project,
+                roles,
+            })
+        };
+        let found = asked.iter().map(|(user, project)| grants(user, *project));
+        Ok(found
+            .map(|grants| grants.map_or(UserGrants::None, UserGrants::Some))
+            .collect())
+    }
+
+    /// The roles in a project of those of `users` that have any.
+    async fn roles_of(
+        &self,
+        users: &BTreeSet<&str>,
+        project_id: &str,
+        request_id: &str,
+    ) -> Result<RolesOf, KeystoneError> {
+        if users.len() >= LISTED {
+            let question = Question::list(["role_assignments"])
+                .query("effective", "true")
+                .query("include_names", "true")
+                .query("scope.project.id", project_id);
+            let found: Option<Assignments> = self.find(question, self.call(request_id)).await?;
+            return Ok(found.map(|all| all.by_user(project_id)).unwrap_or_default());
+        }
+        let mut all = RolesOf::new();
+        for user in users {
+            let roles = self.effective_roles(user, project_id, self.call(request_id));
+            let roles = roles.await?;
+            if !roles.is_empty() {
+                all.insert((*user).to_owned(), roles);
+            }
+        }
+        Ok(all)
     }
 
     /// Mostly both are in one domain: it is asked about once.
@@ -169,7 +272,7 @@ impl Keystone {
             .query("scope.project.id", project_id);
         let found: Option<Assignments> = self.find(question, call).await?;
         Ok(found
-            .map(|assignments| assignments.roles(user_id, project_id))
+            .and_then(|assignments| assignments.by_user(project_id).remove(user_id))
             .unwrap_or_default())
     }
 }
@@ -188,7 +291,7 @@ struct UserBody {
     user: UserJson,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct UserJson {
     id: String,
     name: String,
@@ -212,6 +315,9 @@ impl UserJson {
         }
     }
 }
+
+/// Names of roles, by the ids of those who have them.
+type RolesOf = HashMap<String, BTreeSet<String>>;
 
 #[derive(Deserialize)]
 struct Assignments {
@@ -237,14 +343,18 @@ struct Ref {
 
 impl Assignments {
     /// A role of a single domain is never in a token.
-    fn roles(self, user_id: &str, project_id: &str) -> BTreeSet<String> {
-        let is = |found: &Option<Ref>, id: &str| found.as_ref().is_some_and(|found| found.id == id);
-        self.role_assignments
-            .into_iter()
-            .filter(|a| is(&a.user, user_id) && is(&a.scope.project, project_id))
-            .filter(|a| a.role.is_global())
-            .map(|a| a.role.name)
-            .collect()
+    fn by_user(self, project_id: &str) -> RolesOf {
+        let mut all = RolesOf::new();
+        for Assignment { role, user, scope } in self.role_assignments {
+            let is_there = scope.project.is_some_and(|found| found.id == project_id);
+            if let Some(user) = user
+                && is_there
+                && role.is_global()
+            {
+                all.entry(user.id).or_default().insert(role.name);
+            }
+        }
+        all
     }
 }
 
@@ -259,12 +369,9 @@ mod tests {
         let first = &read().role_assignments[0];
         let user = first.user.as_ref().unwrap().id.clone();
         let project = first.scope.project.as_ref().unwrap().id.clone();
-        assert_eq!(
-            read().roles(&user, &project),
-            ["member".to_owned(), "reader".to_owned()].into()
-        );
-        assert!(read().roles("other", &project).is_empty());
-        assert!(read().roles(&user, "other").is_empty());
+        let both = ["member".to_owned(), "reader".to_owned()];
+        assert_eq!(read().by_user(&project), [(user, both.into())].into());
+        assert!(read().by_user("other").is_empty());
     }
 
     #[test]

@@ -143,7 +143,7 @@ pub(super) struct ProjectBody {
 }
 
 /// A project as Keystone shows it.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(super) struct ProjectJson {
     pub(super) id: String,
     pub(super) name: String,

@@ -41,7 +41,11 @@ async fn valid(
 }
 
 async fn granted(keystone: &Keystone, user: &str, project: Option<&str>) -> Option<Grants> {
-    match keystone.grants(user, project, R).await.unwrap() {
+    let alone = keystone.grants(user, project, R).await.unwrap();
+    let asked = [("nobody", None), (user, project), (user, Some("nowhere"))];
+    let among = keystone.grants_of_many(&asked, R).await.unwrap();
+    assert_eq!(among, [UserGrants::None, alone.clone(), UserGrants::None]);
+    match alone {
         UserGrants::Some(grants) => Some(grants),
         UserGrants::None => None,
     }
@@ -233,6 +237,40 @@ async fn grants_follow_every_change_at_once() {
         granted(&keystone, &user.id, None).await.is_none(),
         "user disabled"
     );
+}
+
+#[tokio::test]
+async fn of_many_users_in_one_project_each_has_its_own_roles() {
+    let admin = Admin::new().await;
+    let keystone = admin.keystone().await;
+    let (first, project, _) = member(&admin).await;
+    let mut users = vec![(first.id, Some(set(&["member", "reader"])))];
+    for role in ["reader", "manager", "reader"] {
+        let user = admin.user().await;
+        let target = format!("projects/{project}");
+        admin.grant(&target, &user.id, role).await;
+        let roles = keystone.grants(&user.id, Some(&project), R).await.unwrap();
+        let UserGrants::Some(grants) = roles else {
+            unreachable!("{role}");
+        };
+        users.push((user.id, Some(grants.roles)));
+    }
+    users.push((admin.user().await.id, None));
+    let asked: Vec<_> = users
+        .iter()
+        .map(|(user, _)| (user.as_str(), Some(project.as_str())))
+        .collect();
+    let found = keystone.grants_of_many(&asked, R).await.unwrap();
+    for ((user, expected), found) in users.iter().zip(found) {
+        let roles = match found {
+            UserGrants::Some(grants) => {
+                assert_eq!(&grants.user.id, user);
+                Some(grants.roles)
+            }
+            UserGrants::None => None,
+        };
+        assert_eq!(&roles, expected);
+    }
 }
 
 #[tokio::test]

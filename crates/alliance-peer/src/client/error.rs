@@ -5,7 +5,7 @@ use std::time::Duration;
 use alliance_core::refusal::Reason;
 
 use super::guard::NoAnswer;
-use crate::error::Problem;
+use crate::error::{NO_SUCH_ROUTE, Problem};
 use crate::tls::WrongKey;
 
 /// Why there is no client for a partner.
@@ -86,7 +86,7 @@ impl PeerError {
 
     /// Whether the partner does not know the route: its daemon is of a version without it.
     pub fn is_of_an_older_version(&self) -> bool {
-        matches!(self, PeerError::Refused(problem) if problem.code() == "no_such_route")
+        matches!(self, PeerError::Refused(problem) if problem.code() == NO_SUCH_ROUTE)
     }
 }
 

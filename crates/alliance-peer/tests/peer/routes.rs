@@ -104,6 +104,27 @@ async fn every_route_answers_a_partner() {
         }
     );
 
+    let about = |user: &str| GrantsQuestion {
+        user_id: user.into(),
+        project_id: Some("p1".into()),
+    };
+    let both = client.grants_of_many(id, vec![about("u2"), about("u1")]);
+    assert_eq!(both.await.unwrap(), [refused, granted]);
+    let short = client.grants_of_many(id, vec![about("u0"), about("u1")]);
+    let error = short.await.unwrap_err();
+    assert!(
+        matches!(&error, PeerError::Protocol(said) if said == "1 answers to 2 questions"),
+        "{error}"
+    );
+    let most = client.grants_of_many(id, vec![about("u1"); MAX_QUESTIONS]);
+    assert_eq!(most.await.unwrap().len(), MAX_QUESTIONS);
+    let more = client.grants_of_many(id, vec![about("u1"); MAX_QUESTIONS + 1]);
+    let error = more.await.unwrap_err();
+    assert!(
+        matches!(&error, PeerError::Refused(p) if p.status == 400),
+        "{error}"
+    );
+
     for query in [
         ProjectQuery {
             id: Some("p1".into()),

@@ -102,7 +102,7 @@ pub(crate) struct Metrics {
     pub verdicts: Family<VerdictLabels, Counter>,
     /// Questions to partners: one each, however many requests waited for it.
     pub questions: Family<PartnerLabel, Counter>,
-    /// Questions to partners about users who are here, for which no request waits.
+    /// Users who are here about whom partners were asked, though no request waits for it.
     pub checks: Family<PartnerLabel, Counter>,
     /// How long partners took to answer, in seconds.
     pub question_seconds: Histogram,
@@ -171,7 +171,7 @@ impl Metrics {
         registry.register("questions", "Questions to partners", questions.clone());
         registry.register(
             "checks",
-            "Questions to partners about users who are here, for which no request waits",
+            "Users who are here about whom partners were asked, though no request waits for it",
             checks.clone(),
         );
         registry.register_with_unit(

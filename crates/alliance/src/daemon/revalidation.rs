@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use alliance_core::sign_out::{Change, LookAgain};
 use alliance_peer::request_id::RequestId;
-use futures_util::future::join_all;
+use alliance_peer::wire::MAX_QUESTIONS;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -18,8 +18,6 @@ use super::host::Here;
 
 /// How often is looked who is due.
 const LOOK: Duration = Duration::from_secs(1);
-/// How many questions a partner is asked at once.
-const AT_ONCE: usize = 2;
 
 impl Daemon {
     /// Asks each partner about its users who are here, each at least every `[tokens] max_staleness`.
@@ -53,14 +51,11 @@ impl Daemon {
         }
     }
 
-    /// Asks a partner about users, a few at a time, until it does not answer.
+    /// Asks a partner about users, many at a time, until it does not answer.
     async fn check_all(self: Arc<Self>, known: Arc<Known>, due: Vec<Here>) {
         let request_id = RequestId::random();
-        for some in due.chunks(AT_ONCE) {
-            let answers = some
-                .iter()
-                .map(|here| self.host.check(&known, here, request_id));
-            let answers = join_all(answers).await;
+        for some in due.chunks(MAX_QUESTIONS) {
+            let answers = self.host.check(&known, some, request_id).await;
             let gone = some
                 .iter()
                 .zip(&answers)
@@ -90,39 +85,77 @@ impl Daemon {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::bed::{Bed, Failure};
+    use crate::daemon::bed::fake_home::FakeHome;
+    use crate::daemon::bed::{Bed, Failure, Served};
     use crate::daemon::publish::tests::to_be_told;
+
+    /// East, where `guests` of west are, and a partner that is asked about them.
+    async fn with_guests(guests: usize) -> Result<(Bed, Arc<FakeHome>, Served), Failure> {
+        let (east, west, served) = Bed::with_home().await?;
+        let home = west.identity.cloud_id();
+        let ids = (0..guests).map(|number| number.to_string());
+        east.receives(home, ids).await?;
+        Ok((east, west, served))
+    }
+
+    async fn ask(east: &Bed, west: &FakeHome) -> Result<(), Failure> {
+        let home = west.identity.cloud_id();
+        let partners = east.daemon.directory.partners();
+        let known = partners.by_cloud(home).ok_or("west is gone")?;
+        let mut due = east.daemon.host.due(home, Duration::ZERO);
+        due.sort_by(|a, b| a.user_id.cmp(&b.user_id));
+        Arc::clone(&east.daemon)
+            .check_all(Arc::clone(known), due)
+            .await;
+        Ok(())
+    }
+
+    /// About how many users at once, and about how many in all, it was asked since the last look.
+    fn asked(west: &FakeHome) -> (Vec<usize>, usize) {
+        west.does(|script| {
+            let batches = std::mem::take(&mut script.batches);
+            (batches, std::mem::take(&mut script.questions).len())
+        })
+    }
 
     #[tokio::test]
     async fn who_is_gone_at_home_is_asked_about_and_silence_ends_nobody() -> Result<(), Failure> {
-        let (east, west, _served) = Bed::with_home().await?;
-        let home = west.identity.cloud_id();
-        east.receives(home, (0..6).map(|number| number.to_string()))
-            .await?;
-        let partners = east.daemon.directory.partners();
-        let known = partners.by_cloud(home).ok_or("west is gone")?;
-        let due = || {
-            let mut due = east.daemon.host.due(home, Duration::ZERO);
-            due.sort_by(|a, b| a.user_id.cmp(&b.user_id));
-            due
-        };
-        let ask = || Arc::clone(&east.daemon).check_all(Arc::clone(known), due());
-        let asked = || west.does(|script| std::mem::take(&mut script.questions).len());
+        let (east, west, _served) = with_guests(MAX_QUESTIONS + 10).await?;
         let flushes = || to_be_told(&east.daemon.publisher).1;
+        let all = || (vec![MAX_QUESTIONS, 10], MAX_QUESTIONS + 10);
 
-        ask().await;
-        assert_eq!((asked(), flushes()), (AT_ONCE, 0), "home says nothing");
+        ask(&east, &west).await?;
+        assert_eq!(asked(&west).0, [MAX_QUESTIONS], "home says nothing");
+        assert_eq!(flushes(), 0);
         west.does(|script| script.grants = Some(Some(["member".to_owned()].into())));
-        ask().await;
-        assert_eq!((asked(), flushes()), (6, 0));
+        ask(&east, &west).await?;
+        assert_eq!((asked(&west), flushes()), (all(), 0));
+        ask(&east, &west).await?;
+        assert_eq!(asked(&west), (vec![], 0), "it has just said");
         west.does(|script| script.grants = Some(None));
         east.daemon.host.forget_answers();
-        ask().await;
-        assert_eq!((asked(), flushes()), (6, 3), "once for each two");
+        ask(&east, &west).await?;
+        assert_eq!((asked(&west), flushes()), (all(), 2), "once for each batch");
         east.daemon.host.forget_answers();
-        ask().await;
-        assert_eq!((asked(), flushes()), (6, 3));
+        ask(&east, &west).await?;
+        assert_eq!((asked(&west), flushes()), (all(), 2));
         assert!(east.ended().is_empty());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_home_of_an_older_version_is_asked_about_one_at_a_time() -> Result<(), Failure> {
+        let (east, west, _served) = with_guests(6).await?;
+        west.does(|script| script.is_old = true);
+        ask(&east, &west).await?;
+        assert_eq!(asked(&west), (vec![6], 2), "home says nothing");
+        west.does(|script| script.grants = Some(Some(["member".to_owned()].into())));
+        ask(&east, &west).await?;
+        assert_eq!(asked(&west), (vec![6], 6));
+        west.does(|script| script.grants = Some(None));
+        east.daemon.host.forget_answers();
+        ask(&east, &west).await?;
+        assert_eq!(to_be_told(&east.daemon.publisher).1, 1);
         Ok(())
     }
 }

@@ -25,6 +25,7 @@ use alliance_peer::wire::{
     StacksAnswer, StacksQuery, StandingAnswer, StandingQuestion, Topic, UsageAnswer, UsagePoll,
 };
 use alliance_token::Token;
+use futures_util::future::try_join_all;
 use uuid::Uuid;
 
 use crate::daemon::bed::{self, Failure, Served};
@@ -64,6 +65,10 @@ pub(crate) struct Script {
     pub(crate) grants: Option<Option<BTreeSet<String>>>,
     /// The users that were asked about.
     pub(crate) questions: Vec<String>,
+    /// About how many users it was asked at once.
+    pub(crate) batches: Vec<usize>,
+    /// Whether it is of a version that can be asked about one at a time.
+    pub(crate) is_old: bool,
     /// How its projects are, if it says.
     pub(crate) standings: Option<BTreeMap<String, Standing>>,
     /// What it grants, as a host, if it says anything.
@@ -91,6 +96,8 @@ impl FakeHome {
             polls: Vec::new(),
             grants: None,
             questions: Vec::new(),
+            batches: Vec::new(),
+            is_old: false,
             standings: None,
             grants_us: None,
             contract: ContractAnswer::default(),
@@ -197,6 +204,21 @@ impl PeerService for FakeHome {
         };
         let statement = sign(&statement, signer.signing_key()).map_err(ApiError::internal)?;
         Ok(GrantsAnswer::Active { statement })
+    }
+
+    async fn grants_of_many(
+        &self,
+        call: &Call,
+        questions: Vec<GrantsQuestion>,
+    ) -> Result<Vec<GrantsAnswer>, ApiError> {
+        let is_old = self.does(|script| {
+            script.batches.push(questions.len());
+            script.is_old
+        });
+        if is_old {
+            return Err(ApiError::no_such_route());
+        }
+        try_join_all(questions.into_iter().map(|asked| self.grants(call, asked))).await
     }
 
     async fn projects(&self, _: &Call, _: ProjectQuery) -> Result<Vec<Project>, ApiError> {

@@ -208,24 +208,60 @@ impl Home {
             .grants(user_id, project_id, &request_id.to_string())
             .await;
         match found {
-            Ok(UserGrants::Some(grants))
-                if self.directory.is_guest_domain(&grants.user.domain.id) =>
-            {
+            Ok(found) => self.vouch(host, found),
+            Err(error) => {
+                tracing::error!(%request_id, user_id, %error, "our Keystone did not say which roles a user has");
+                Err(Reason::HomeError)
+            }
+        }
+    }
+
+    fn vouch(&self, host: &Known, found: UserGrants) -> Answer {
+        match found {
+            UserGrants::Some(grants) if self.directory.is_guest_domain(&grants.user.domain.id) => {
                 Err(Reason::Transitive)
             }
-            Ok(UserGrants::Some(grants)) => self.sign(&GrantStatement {
+            UserGrants::Some(grants) => self.sign(&GrantStatement {
                 iss: self.identity.cloud_id().clone(),
                 aud: host.partner.cloud_id.clone(),
                 iat: now(),
                 jti: Uuid::new_v4().to_string(),
                 grants,
             }),
-            Ok(UserGrants::None) => Err(Reason::NotFound),
-            Err(error) => {
-                tracing::error!(%request_id, user_id, %error, "our Keystone did not say which roles a user has");
-                Err(Reason::HomeError)
-            }
+            UserGrants::None => Err(Reason::NotFound),
         }
+    }
+
+    /// The same about several users, each in a project or without one, in their order.
+    ///
+    /// # Errors
+    /// If we may not say, or our Keystone did not, of all of them.
+    pub(crate) async fn grants_of_many(
+        &self,
+        host: &Known,
+        asked: &[(&str, Option<&str>)],
+        request_id: RequestId,
+    ) -> Result<Vec<Answer>, Reason> {
+        let cloud_id = &host.partner.cloud_id;
+        let _place = self.shares.place(cloud_id).await?;
+        self.guesses.may_ask(cloud_id)?;
+        let found = self
+            .keystone
+            .grants_of_many(asked, &request_id.to_string())
+            .await
+            .map_err(|error| {
+                tracing::error!(%request_id, host = host.partner.name, %error, "our Keystone did not say which roles users have");
+                Reason::HomeError
+            })?;
+        let answers = found.into_iter().map(|found| {
+            let answer = self.vouch(host, found);
+            if matches!(answer, Err(Reason::NotFound)) {
+                self.guesses.wrong(cloud_id);
+            }
+            self.count(host, &answer);
+            answer
+        });
+        Ok(answers.collect())
     }
 
     /// Whether a partner may report another refusal: each is a line in the log.

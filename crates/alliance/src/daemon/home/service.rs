@@ -94,10 +94,21 @@ impl PeerService for PeerSide {
             .home
             .grants(&host, &question.user_id, project_id, call.request_id)
             .await;
-        match decided(answer)? {
-            Ok(statement) => Ok(GrantsAnswer::Active { statement }),
-            Err(reason) => Ok(GrantsAnswer::Inactive { reason }),
-        }
+        told(answer)
+    }
+
+    async fn grants_of_many(
+        &self,
+        call: &Call,
+        questions: Vec<GrantsQuestion>,
+    ) -> Result<Vec<GrantsAnswer>, ApiError> {
+        let host = self.host(call)?;
+        let asked: Vec<_> = questions
+            .iter()
+            .map(|question| (question.user_id.as_str(), question.project_id.as_deref()))
+            .collect();
+        let answers = self.0.home.grants_of_many(&host, &asked, call.request_id);
+        answers.await?.into_iter().map(told).collect()
     }
 
     async fn projects(&self, call: &Call, query: ProjectQuery) -> Result<Vec<Project>, ApiError> {
@@ -268,6 +279,13 @@ impl PeerService for PeerSide {
         secret: PairingSecret,
     ) -> Result<(), ApiError> {
         self.0.pairing_withdraw(&call.caller, id, &secret).await
+    }
+}
+
+fn told(answer: Answer) -> Result<GrantsAnswer, ApiError> {
+    match decided(answer)? {
+        Ok(statement) => Ok(GrantsAnswer::Active { statement }),
+        Err(reason) => Ok(GrantsAnswer::Inactive { reason }),
     }
 }
 

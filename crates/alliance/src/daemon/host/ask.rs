@@ -15,6 +15,7 @@ use alliance_peer::request_id::RequestId;
 use alliance_peer::service::Report;
 use alliance_peer::wire::{GrantsAnswer, GrantsQuestion, Introspection};
 use alliance_token::Token;
+use futures_util::future::join_all;
 use serde::de::DeserializeOwned;
 
 use super::notary::Notary;
@@ -24,6 +25,9 @@ use crate::daemon::budgets::Budgets;
 use crate::daemon::directory::{Directory, Known, Way};
 use crate::daemon::metrics::{Metrics, PartnerLabel};
 use crate::daemon::plain::{PlainKeystone, Unanswered};
+
+/// How many questions a partner is asked at once that can be asked about one user at a time.
+const AT_ONCE: usize = 2;
 
 /// Whom to ask, and what to keep count of.
 pub(super) struct Question {
@@ -68,6 +72,24 @@ pub(super) async fn about_guest(
     question.settle(outcome)
 }
 
+/// Asks the home of several guests which roles they have, at most
+/// [`MAX_QUESTIONS`](alliance_peer::wire::MAX_QUESTIONS), each in a project or without one. An outcome
+/// of each, in their order.
+pub(super) async fn about_guests(
+    question: &Question,
+    asked: &[GrantsQuestion],
+) -> Vec<Outcome<Grants>> {
+    let asked_at = Instant::now();
+    let outcomes = match &question.known.way {
+        Way::Peer(client) => question.statements(client, asked, asked_at).await,
+        Way::Keystone(plain) => question.assignments_of_many(plain, asked, asked_at).await,
+    };
+    outcomes
+        .into_iter()
+        .map(|outcome| question.settle(outcome))
+        .collect()
+}
+
 /// Tells the issuer, in the background, that its token was refused here and why: its operator is
 /// asked too, and a token with too much power was seen by a stranger. A plain Keystone cannot be
 /// told.
@@ -96,7 +118,7 @@ impl Question {
             Introspection::Active { passport } => Ok(passport),
             Introspection::Inactive { reason } => Err(reason),
         });
-        self.count(asked_at);
+        self.count(asked_at, 1);
         match self.read::<Passport>(answer) {
             Ok((_, passport)) if passport.token_introspection.token_sha256 != token.sha256() => {
                 tracing::error!(request_id = %self.request_id, partner = self.known.partner.name, %token, "the partner's passport is about another token");
@@ -118,11 +140,67 @@ impl Question {
         } else {
             client.grants_unhurried(self.request_id, asked).await
         };
+        self.count(asked_at, 1);
+        self.stated(answer, asked, asked_at)
+    }
+
+    async fn statements(
+        &self,
+        client: &PeerClient,
+        asked: &[GrantsQuestion],
+        asked_at: Instant,
+    ) -> Vec<Outcome<Grants>> {
+        let answers = client.grants_of_many(self.request_id, asked.to_vec()).await;
+        if matches!(&answers, Err(error) if error.is_of_an_older_version()) {
+            return self.statements_one_by_one(client, asked).await;
+        }
+        self.count(asked_at, asked.len());
+        match answers {
+            Ok(answers) => answers
+                .into_iter()
+                .zip(asked)
+                .map(|(answer, asked)| self.stated(Ok(answer), asked, asked_at))
+                .collect(),
+            Err(error) => {
+                self.note_silence(&error);
+                vec![Outcome::Failed(error.reason()); asked.len()]
+            }
+        }
+    }
+
+    /// Where home is of a version that knows no other way: a few at a time, until it does not answer.
+    async fn statements_one_by_one(
+        &self,
+        client: &PeerClient,
+        asked: &[GrantsQuestion],
+    ) -> Vec<Outcome<Grants>> {
+        let mut outcomes = Vec::new();
+        for some in asked.chunks(AT_ONCE) {
+            let some = some
+                .iter()
+                .map(|asked| self.statement(client, asked, Instant::now()));
+            let some = join_all(some).await;
+            let silent = some.iter().find(|one| matches!(one, Outcome::Failed(_)));
+            let silent = silent.cloned();
+            outcomes.extend(some);
+            if let Some(failed) = silent {
+                outcomes.resize(asked.len(), failed);
+                break;
+            }
+        }
+        outcomes
+    }
+
+    fn stated(
+        &self,
+        answer: Result<GrantsAnswer, PeerError>,
+        asked: &GrantsQuestion,
+        asked_at: Instant,
+    ) -> Outcome<Grants> {
         let answer = answer.map(|answer| match answer {
             GrantsAnswer::Active { statement } => Ok(statement),
             GrantsAnswer::Inactive { reason } => Err(reason),
         });
-        self.count(asked_at);
         match self.read::<GrantStatement>(answer) {
             Ok((_, statement)) if !is_about(&statement.grants, asked) => {
                 tracing::error!(request_id = %self.request_id, partner = self.known.partner.name, user_id = asked.user_id, "the partner's grant statement is about somebody else");
@@ -143,11 +221,11 @@ impl Question {
         let answer = plain
             .ask(plain.keystone.validate(token.expose(), &id))
             .await;
-        self.count(asked_at);
+        self.count(asked_at, 1);
         let view = match answer {
             Ok(Validation::Valid(view)) => view,
             Ok(Validation::Unknown) => return Outcome::Inactive(Reason::NotFound),
-            Err(error) => return self.failed(&error).into(),
+            Err(error) => return Outcome::Failed(self.silent(&error)),
         };
         // What a home with a daemon decides, its host decides for one without.
         if let Err(reason) = may_leave(&view.home_view()) {
@@ -187,20 +265,52 @@ impl Question {
         } else {
             question.await.map_err(Unanswered::from)
         };
-        self.count(asked_at);
+        self.count(asked_at, 1);
         match answer {
-            Ok(UserGrants::Some(grants)) => {
+            Ok(found) => self.attested(found, asked_at),
+            Err(error) => Outcome::Failed(self.silent(&error)),
+        }
+    }
+
+    async fn assignments_of_many(
+        &self,
+        plain: &PlainKeystone,
+        asked: &[GrantsQuestion],
+        asked_at: Instant,
+    ) -> Vec<Outcome<Grants>> {
+        let users: Vec<_> = asked
+            .iter()
+            .map(|asked| (asked.user_id.as_str(), asked.project_id.as_deref()))
+            .collect();
+        let id = self.request_id.to_string();
+        let answers = plain.keystone.grants_of_many(&users, &id).await;
+        self.count(asked_at, asked.len());
+        match answers {
+            Ok(answers) => answers
+                .into_iter()
+                .map(|found| self.attested(found, asked_at))
+                .collect(),
+            Err(error) => {
+                let reason = self.silent(&error.into());
+                vec![Outcome::Failed(reason); asked.len()]
+            }
+        }
+    }
+
+    fn attested(&self, found: UserGrants, asked_at: Instant) -> Outcome<Grants> {
+        match found {
+            UserGrants::Some(grants) => {
                 match self.notary.grants(&self.known.partner.cloud_id, &grants) {
                     Ok(word) => active(word, grants, asked_at),
                     Err(reason) => Outcome::Failed(reason),
                 }
             }
-            Ok(UserGrants::None) => Outcome::Inactive(Reason::NotFound),
-            Err(error) => self.failed(&error).into(),
+            UserGrants::None => Outcome::Inactive(Reason::NotFound),
         }
     }
 
-    fn count(&self, asked_at: Instant) {
+    /// About how many users or tokens, in one question.
+    fn count(&self, asked_at: Instant, subjects: usize) {
         let seconds = asked_at.elapsed().as_secs_f64();
         self.metrics.question_seconds.observe(seconds);
         let label = PartnerLabel {
@@ -211,12 +321,13 @@ impl Question {
         } else {
             &self.metrics.checks
         };
-        counted.get_or_create(&label).inc();
+        let subjects = u64::try_from(subjects).unwrap_or(u64::MAX);
+        counted.get_or_create(&label).inc_by(subjects);
     }
 
-    fn failed(&self, error: &Unanswered) -> NoAnswer {
+    fn silent(&self, error: &Unanswered) -> Reason {
         self.note_silence(error);
-        NoAnswer::Failed(error.reason())
+        error.reason()
     }
 
     fn note_silence(&self, error: &dyn Display) {

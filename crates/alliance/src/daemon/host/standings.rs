@@ -10,6 +10,7 @@ use alliance_core::cloud::CloudId;
 use alliance_core::refusal::Reason;
 use alliance_core::statement::Grants;
 use alliance_peer::request_id::RequestId;
+use alliance_peer::wire::GrantsQuestion;
 
 use super::guests::guest_key;
 use super::{Host, ask};
@@ -37,6 +38,13 @@ pub(crate) struct Here {
 impl Here {
     fn key(&self) -> Key {
         guest_key(&self.cloud_id, &self.user_id, self.project_id.as_deref())
+    }
+
+    fn question(&self) -> GrantsQuestion {
+        GrantsQuestion {
+            user_id: self.user_id.clone(),
+            project_id: self.project_id.clone(),
+        }
     }
 }
 
@@ -156,33 +164,42 @@ impl Host {
         (self.max_staleness / 2).max(LEAST_PAUSE)
     }
 
-    /// Asks home about a user. Returns whether somebody may be served who should not.
-    ///
-    /// # Errors
-    /// If home did not say. Nothing follows from that.
+    /// Asks home about some of its users, at most [`MAX_QUESTIONS`](alliance_peer::wire::MAX_QUESTIONS).
+    /// Of each, in their order, whether somebody may be served who should not; or why home did not
+    /// say, from which nothing follows.
     pub(crate) async fn check(
         &self,
         known: &Arc<Known>,
-        here: &Here,
+        some: &[Here],
         request_id: RequestId,
-    ) -> Result<bool, Reason> {
+    ) -> Vec<Result<bool, Reason>> {
         let question = ask::Question {
             is_awaited: false,
+            budgets: Arc::clone(&self.guest_budgets),
             ..self.question(known, request_id)
         };
+        let keys: Vec<Key> = some.iter().map(Here::key).collect();
         let max_age = self.ask_every() / 2;
-        let (outcome, _) = self
-            .ask_by(question, &here.user_id, here.project_id.as_deref(), max_age)
+        let may_ask = || self.guest_budgets.may_ask(&known.partner.cloud_id);
+        let outcomes = self
+            .grants
+            .answers(&keys, max_age, may_ask, async |open| {
+                let open: Vec<_> = open.into_iter().map(|n| some[n].question()).collect();
+                ask::about_guests(&question, &open).await
+            })
             .await;
-        match outcome {
-            Outcome::Active(kept) => {
-                let Grants { roles, .. } = &kept.claims;
-                let standings = &self.book.standings;
-                Ok(standings.settle(here, Some(roles), kept.asked_at))
-            }
-            Outcome::Inactive(_) => Ok(self.book.standings.settle(here, None, Instant::now())),
-            Outcome::Failed(reason) => Err(reason),
-        }
+        let standings = &self.book.standings;
+        some.iter()
+            .zip(outcomes)
+            .map(|(here, outcome)| match outcome {
+                Outcome::Active(kept) => {
+                    let Grants { roles, .. } = &kept.claims;
+                    Ok(standings.settle(here, Some(roles), kept.asked_at))
+                }
+                Outcome::Inactive(_) => Ok(standings.settle(here, None, Instant::now())),
+                Outcome::Failed(reason) => Err(reason),
+            })
+            .collect()
     }
 }
 
