@@ -75,7 +75,48 @@ pub struct Listening {
     last: Option<u64>,
 }
 
+/// How the queue is that a process reads, or should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueState {
+    /// How many messages wait in it, and how many read it; `None`: there is no such queue.
+    pub queue: Option<(u32, u32)>,
+    /// The exchanges that nobody has made.
+    pub absent: Vec<String>,
+}
+
 impl Settings {
+    /// How the queue is. Makes nothing.
+    ///
+    /// # Errors
+    /// See [`BusError`].
+    pub async fn look(&self) -> Result<QueueState, BusError> {
+        let url = amqp_url(self.url.expose_secret())?;
+        let properties =
+            ConnectionProperties::default().with_connection_name("alliance doctor".into());
+        let connection = in_time(Connection::connect(url.as_str(), properties)).await?;
+        // The server closes a channel that asks for what is not there.
+        let asking = in_time(connection.create_channel()).await?;
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let asked =
+            asking.queue_declare(self.queue.as_str().into(), passive, FieldTable::default());
+        let queue = unless_absent(in_time(asked).await)?;
+        let mut absent = Vec::new();
+        for exchange in &self.exchanges {
+            if ask_for(&connection, exchange).await?.is_none() {
+                absent.push(exchange.clone());
+            }
+        }
+        // Nothing is lost if it ends badly.
+        let _ = in_time(connection.close(200, "done".into())).await;
+        Ok(QueueState {
+            queue: queue.map(|queue| (queue.message_count(), queue.consumer_count())),
+            absent,
+        })
+    }
+
     /// Connects, and makes the queue if it is not there.
     ///
     /// # Errors
@@ -123,28 +164,10 @@ impl Listening {
     pub async fn bind(&mut self) -> Result<(), BusError> {
         let mut absent = Vec::new();
         for exchange in std::mem::take(&mut self.unbound) {
-            // The server closes a channel that asks for what is not there.
-            let asking = in_time(self.connection.create_channel()).await?;
-            let passive = ExchangeDeclareOptions {
-                passive: true,
-                ..ExchangeDeclareOptions::default()
+            let Some(asking) = ask_for(&self.connection, &exchange).await? else {
+                absent.push(exchange);
+                continue;
             };
-            let asked = asking.exchange_declare(
-                exchange.as_str().into(),
-                ExchangeKind::Topic,
-                passive,
-                FieldTable::default(),
-            );
-            match in_time(asked).await {
-                Ok(()) => {}
-                Err(BusError::Broken(error))
-                    if matches!(error.kind(), ErrorKind::ProtocolError(_)) =>
-                {
-                    absent.push(exchange);
-                    continue;
-                }
-                Err(error) => return Err(error),
-            }
             for key in &self.settings.keys {
                 let bound = asking.queue_bind(
                     self.settings.queue.as_str().into(),
@@ -203,6 +226,35 @@ impl Listening {
         };
         let all = BasicAckOptions { multiple: true };
         in_time(self.channel.basic_ack(last, all)).await
+    }
+}
+
+/// A channel on which this exchange was found; none if nobody has made it.
+async fn ask_for(connection: &Connection, exchange: &str) -> Result<Option<Channel>, BusError> {
+    // The server closes a channel that asks for what is not there.
+    let asking = in_time(connection.create_channel()).await?;
+    let passive = ExchangeDeclareOptions {
+        passive: true,
+        ..ExchangeDeclareOptions::default()
+    };
+    let asked = asking.exchange_declare(
+        exchange.into(),
+        ExchangeKind::Topic,
+        passive,
+        FieldTable::default(),
+    );
+    let found = unless_absent(in_time(asked).await)?;
+    Ok(found.map(|()| asking))
+}
+
+/// What was found, or nothing where the server says that there is no such thing.
+fn unless_absent<T>(found: Result<T, BusError>) -> Result<Option<T>, BusError> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(BusError::Broken(error)) if matches!(error.kind(), ErrorKind::ProtocolError(_)) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

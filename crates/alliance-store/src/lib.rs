@@ -38,6 +38,7 @@ use alliance_core::cloud::CloudId;
 pub use self::agreements::Agreements;
 pub use self::audit::{Audit, AuditEntry};
 pub use self::contracts::{AgreementVersion, Contracts, ReceivedAgreement, Side, StoredReply};
+pub use self::database::Look;
 pub use self::deliveries::{Deliveries, Delivery, Receiver};
 pub use self::ended_sessions::{EndedSession, EndedSessions};
 pub use self::error::{Error, Holder, OpenError, Result};
@@ -89,6 +90,14 @@ impl Store {
             database: Database::open(url, cloud).await?,
             unwritten: Arc::default(),
         })
+    }
+
+    /// How the database at `url` is, before anybody starts on it. Changes nothing.
+    ///
+    /// # Errors
+    /// What would keep [`Store::open`] from opening it.
+    pub async fn look(url: &str, cloud: &CloudId) -> std::result::Result<Look, OpenError> {
+        Database::look(url, cloud).await
     }
 
     /// Opens the database that a daemon has made, as a process that does not have its key.

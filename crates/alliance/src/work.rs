@@ -136,7 +136,11 @@ async fn keep_lease(store: &Store, lease: &Lease) -> anyhow::Result<()> {
     }
 }
 
-fn bus_settings(config: &Config) -> anyhow::Result<Option<bus::Settings>> {
+/// How the message bus is reached, if that is wanted.
+///
+/// # Errors
+/// If its URL cannot be read or used.
+pub(crate) fn bus_settings(config: &Config) -> anyhow::Result<Option<bus::Settings>> {
     let work = &config.work;
     let Some(file) = &work.amqp_url_file else {
         return Ok(None);

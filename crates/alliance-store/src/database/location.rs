@@ -51,6 +51,11 @@ impl Location {
         &self.url
     }
 
+    /// Whether it is a file that is not there.
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(&self.at, At::File(file) if !file.exists())
+    }
+
     /// Makes an empty SQLite file, for its owner alone, if there is none; SQLite gives its log
     /// files the same mode. Refuses one that nobody may write, which root could all the same.
     pub(crate) fn prepare(&self) -> Result<(), OpenError> {

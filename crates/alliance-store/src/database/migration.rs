@@ -7,8 +7,9 @@
 use alliance_core::cloud::CloudId;
 use sqlx::{AnyConnection, Executor, Row};
 
-use super::Dialect;
+use super::fault::Fault;
 use super::location::Location;
+use super::{Dialect, Look};
 use crate::error::OpenError;
 
 const MIGRATIONS: &[&str] = &[
@@ -76,23 +77,7 @@ async fn migrate(
 ) -> Result<(), OpenError> {
     let explain = |error| location.explain(error);
     run(connection, META).await.map_err(explain)?;
-    let owner = meta(connection, "cloud_id").await.map_err(explain)?;
-    if let Some(found) = owner.filter(|owner| owner != cloud.as_str()) {
-        return Err(OpenError::ForeignCloud {
-            database: location.to_string(),
-            found,
-            expected: cloud.clone(),
-        });
-    }
-    let schema = meta(connection, "schema").await.map_err(explain)?;
-    let found = schema.and_then(|text| text.parse().ok()).unwrap_or(0);
-    if found > KNOWN {
-        return Err(OpenError::NewerSchema {
-            database: location.to_string(),
-            found,
-            known: KNOWN,
-        });
-    }
+    let found = schema(connection, location, cloud).await?;
     if found == KNOWN {
         // Better to learn now than at the first request that nothing can be written.
         let write = "UPDATE meta SET value = value WHERE name = 'schema'";
@@ -121,6 +106,54 @@ async fn migrate(
         "{location} has the schema of this version"
     );
     Ok(())
+}
+
+/// The schema of a database that has our table, 0 if it says nothing.
+async fn schema(
+    connection: &mut AnyConnection,
+    location: &Location,
+    cloud: &CloudId,
+) -> Result<i64, OpenError> {
+    let explain = |error| location.explain(error);
+    let owner = meta(connection, "cloud_id").await.map_err(explain)?;
+    if let Some(found) = owner.filter(|owner| owner != cloud.as_str()) {
+        return Err(OpenError::ForeignCloud {
+            database: location.to_string(),
+            found,
+            expected: cloud.clone(),
+        });
+    }
+    let schema = meta(connection, "schema").await.map_err(explain)?;
+    let found = schema.and_then(|text| text.parse().ok()).unwrap_or(0);
+    if found > KNOWN {
+        return Err(OpenError::NewerSchema {
+            database: location.to_string(),
+            found,
+            known: KNOWN,
+        });
+    }
+    Ok(found)
+}
+
+/// How the database is, without changing anything.
+pub(super) async fn look(
+    connection: &mut AnyConnection,
+    location: &Location,
+    cloud: &CloudId,
+) -> Result<Look, OpenError> {
+    match meta(connection, "schema").await {
+        // No such table: nobody has started on it.
+        Err(error) if Fault::of(&error) == Fault::Other => return Ok(Look::Absent),
+        Err(error) => return Err(location.explain(error)),
+        Ok(_) => {}
+    }
+    Ok(match schema(connection, location, cloud).await? {
+        0 => Look::Absent,
+        found => Look::Schema {
+            found,
+            known: KNOWN,
+        },
+    })
 }
 
 /// The cloud that a database belongs to, if it is one of ours.

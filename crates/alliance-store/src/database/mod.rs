@@ -36,6 +36,20 @@ pub(crate) enum Dialect {
     MariaDb,
 }
 
+/// How a database is before anybody starts on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// There is none, or nothing in it: a daemon makes what it needs at its first start.
+    Absent,
+    /// It is this cloud's.
+    Schema {
+        /// Its schema.
+        found: i64,
+        /// The newest that this version knows, to which a start brings it.
+        known: i64,
+    },
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Database {
     pool: AnyPool,
@@ -64,6 +78,21 @@ impl Database {
             dialect: location.dialect(),
             cloud: cloud.clone(),
         })
+    }
+
+    /// Changes nothing.
+    pub(crate) async fn look(url: &str, cloud: &CloudId) -> std::result::Result<Look, OpenError> {
+        sqlx::any::install_default_drivers();
+        let location = Location::parse(url)?;
+        if location.is_absent() {
+            return Ok(Look::Absent);
+        }
+        let mut connection = connect(&location)
+            .await
+            .map_err(|error| location.explain(error))?;
+        let look = migration::look(&mut connection, &location, cloud).await;
+        let _ = connection.close().await;
+        look
     }
 
     /// The database that a daemon has made, whoever's it is.

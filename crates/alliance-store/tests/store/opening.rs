@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use alliance_core::partner::Kind;
 use alliance_core::token::{TokenFormat, TokenPolicy};
-use alliance_store::{OpenError, Store};
+use alliance_store::{Look, OpenError, Store};
 
 use crate::agreements::{agreement, terms};
 use crate::bed::{Bed, Outcome, cloud, descriptor, on_both, pair, this_cloud};
@@ -14,6 +14,7 @@ on_both!(
     what_was_stored_is_there_after_a_restart,
     the_database_of_another_cloud_is_refused_and_both_are_named,
     a_newer_schema_is_refused,
+    a_look_changes_nothing,
     of_many_daemons_that_start_at_once_one_migrates,
     a_database_of_the_first_schema_keeps_what_it_holds,
 );
@@ -51,6 +52,29 @@ async fn a_newer_schema_is_refused(bed: &Bed) -> Outcome {
     };
     assert!(error.contains("has schema 17"), "{error}");
     assert_eq!(bed.count("SELECT COUNT(*) FROM partners").await?, 0);
+    Ok(())
+}
+
+async fn a_look_changes_nothing(bed: &Bed) -> Outcome {
+    let look = async || Store::look(bed.url(), &this_cloud()).await;
+    assert_eq!(look().await?, Look::Absent);
+    assert_eq!(look().await?, Look::Absent, "the first look made nothing");
+    bed.open().await?.close().await;
+    let Look::Schema { found, known } = look().await? else {
+        return Err("it is there".into());
+    };
+    assert_eq!(found, known);
+    bed.execute("UPDATE meta SET value = '3' WHERE name = 'schema'")
+        .await?;
+    assert_eq!(look().await?, Look::Schema { found: 3, known });
+    assert_eq!(look().await?, Look::Schema { found: 3, known });
+    bed.execute("UPDATE meta SET value = '99' WHERE name = 'schema'")
+        .await?;
+    let error = look().await.err().ok_or("it is newer")?;
+    assert!(matches!(error, OpenError::NewerSchema { .. }), "{error}");
+    let other = Store::look(bed.url(), &cloud("north")).await;
+    let error = other.err().ok_or("it is another cloud's")?;
+    assert!(matches!(error, OpenError::ForeignCloud { .. }), "{error}");
     Ok(())
 }
 

@@ -2,7 +2,11 @@
 
 mod conf;
 mod keystone_conf;
+mod place;
+mod queue;
 mod service_conf;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -77,7 +81,9 @@ impl Doctor {
     pub(super) async fn run(self, daemon: &Daemon, out: &mut Output) -> Result<(), Failure> {
         let mut findings = Findings::default();
         if let Some(path) = self.config {
-            findings.configuration(&path, &self.keystone_conf, &self.service_conf);
+            findings
+                .configuration(&path, &self.keystone_conf, &self.service_conf)
+                .await;
         }
         let unreachable = findings.daemon(daemon).await;
         match out.format {
@@ -123,7 +129,12 @@ impl Findings {
         });
     }
 
-    fn configuration(&mut self, path: &Path, keystone_conf: &[PathBuf], service_conf: &[PathBuf]) {
+    async fn configuration(
+        &mut self,
+        path: &Path,
+        keystone_conf: &[PathBuf],
+        service_conf: &[PathBuf],
+    ) {
         let config = match Config::load(path) {
             Ok(config) => config,
             Err(error) => return self.note(State::Fail, "configuration", error),
@@ -139,8 +150,18 @@ impl Findings {
             self.note(State::Warn, "state_dir", warning);
         }
         match Identity::load(&config.cloud.state_dir) {
-            Ok(identity) => self.note(State::Ok, "keys", identity.cloud_id()),
+            Ok(identity) => {
+                self.note(State::Ok, "keys", identity.cloud_id());
+                let (state, detail) = place::database(&config, identity.cloud_id()).await;
+                self.note(state, "database", detail);
+            }
             Err(error) => self.note(State::Fail, "keys", error),
+        }
+        for (state, detail) in place::socket(&config) {
+            self.note(state, "socket", detail);
+        }
+        if let Some(found) = queue::faults(&config).await {
+            self.faults("message bus", "the services are heard", found);
         }
         if !keystone_conf.is_empty() {
             let found = Conf::read(keystone_conf).map(|conf| {
@@ -207,6 +228,9 @@ impl Findings {
         }
         self.health("Keystone", &status.keystone);
         self.health("Keystone's plugin", &status.doorbell);
+        if let Some(database) = &status.database {
+            self.health("the daemon's database", database);
+        }
         for warning in &status.warnings {
             self.note(State::Warn, "daemon", warning);
         }

@@ -72,7 +72,7 @@ pub(super) async fn run(daemon: &Daemon, out: &mut Output) -> Result<(), Failure
     if out.format == Format::Json {
         return Ok(out.json(&status)?);
     }
-    out.line(card([
+    let mut rows = vec![
         ("name", status.name.clone()),
         ("cloud id", status.cloud_id.to_string()),
         ("tag of its tokens", status.cloud_id.tag().to_string()),
@@ -80,7 +80,11 @@ pub(super) async fn run(daemon: &Daemon, out: &mut Output) -> Result<(), Failure
         ("version", status.version.clone()),
         ("Keystone", health(&status.keystone)),
         ("Keystone's plugin", health(&status.doorbell)),
-    ]));
+    ];
+    if let Some(database) = &status.database {
+        rows.push(("database", health(database)));
+    }
+    out.line(card(rows));
     for warning in &status.warnings {
         out.line(format_args!("warning: {warning}"));
     }

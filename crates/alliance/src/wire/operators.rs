@@ -198,6 +198,9 @@ pub(crate) struct StatusView {
     pub keystone: Health,
     /// Whether the plugin acknowledged the newest state; the last doorbell.
     pub doorbell: Health,
+    /// Whether the database answers. `None`: an earlier version.
+    #[serde(default)]
+    pub database: Option<Health>,
     /// Things an operator should look at.
     pub warnings: Vec<String>,
 }

@@ -173,6 +173,7 @@ impl KeystoneConf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::doctor::tests::config_in;
 
     type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -209,16 +210,7 @@ tag_tokens = True
 ";
 
     fn findings(further: &str) -> Result<Vec<Fault>, Box<dyn std::error::Error>> {
-        let text = r#"
-            [cloud]
-            name = "west"
-            [peer]
-            url = "https://west.example:5443"
-            [keystone]
-            auth_url = "http://127.0.0.1:5000/v3"
-            password = "none"
-        "#;
-        let config = Config::parse(text, Path::new("alliance.toml"))?;
+        let config = config_in(Path::new("/var/lib/alliance"))?;
         let mut conf = Conf::empty();
         conf.add(WELL.to_owned())?;
         conf.add(further.to_owned())?;

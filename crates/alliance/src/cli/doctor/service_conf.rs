@@ -66,20 +66,14 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::cli::doctor::tests::config_with;
 
     fn found(options: &str) -> Result<Vec<Fault>, Box<dyn std::error::Error>> {
-        let text = r#"
-            [cloud]
-            name = "west"
-            [peer]
-            url = "https://west.example:5443"
-            [keystone]
-            auth_url = "http://127.0.0.1:5000/v3"
-            password = "none"
-            [services]
-            memcached = ["10.0.0.1:11211", "10.0.0.2:11211"]
+        let services = r#"
+        [services]
+        memcached = ["10.0.0.1:11211", "10.0.0.2:11211"]
         "#;
-        let config = Config::parse(text, Path::new("alliance.toml"))?;
+        let config = config_with(Path::new("/var/lib/alliance"), services)?;
         let mut conf = Conf::empty();
         conf.add(format!("[keystone_authtoken]\n{options}\n"))?;
         Ok(faults(&conf, &config))

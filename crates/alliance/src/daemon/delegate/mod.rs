@@ -2,6 +2,7 @@
 
 mod acceptances;
 mod agreements;
+mod backlog;
 mod caller;
 mod explain;
 mod guard;

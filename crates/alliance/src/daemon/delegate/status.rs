@@ -10,7 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use futures_util::future::join_all;
 
-use super::regions;
+use super::{backlog, regions};
 use crate::daemon::Daemon;
 use crate::daemon::clock::now;
 use crate::daemon::directory::Way;
@@ -93,6 +93,17 @@ pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> 
         }
     }
     warnings.extend(daemon.notice_warnings().await);
+    warnings.extend(backlog::warnings(&daemon).await);
+    let database = match daemon.store.ping().await {
+        Ok(()) => Health {
+            ok: true,
+            detail: String::new(),
+        },
+        Err(error) => Health {
+            ok: false,
+            detail: format!("{error}. What is known is in memory; changes fail until it answers"),
+        },
+    };
     Json(StatusView {
         cloud_id: daemon.identity.cloud_id().clone(),
         name: daemon.config.cloud.name.clone(),
@@ -100,6 +111,7 @@ pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> 
         version: env!("CARGO_PKG_VERSION").to_owned(),
         keystone,
         doorbell: daemon.publisher.health(),
+        database: Some(database),
         warnings,
     })
 }

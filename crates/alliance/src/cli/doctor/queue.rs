@@ -1,0 +1,84 @@
+//! What `alliance work` reads from the services' message bus.
+
+use alliance_cloud::bus::QueueState;
+
+use super::{Fault, State};
+use crate::config::Config;
+use crate::work::bus_settings;
+
+/// So many messages wait only where nobody reads, or where more comes than is read.
+const MANY: u32 = 10_000;
+
+/// How the queue is; none if no bus is named.
+pub(super) async fn faults(config: &Config) -> Option<Result<Vec<Fault>, String>> {
+    let settings = match bus_settings(config) {
+        Ok(Some(settings)) => settings,
+        Ok(None) => return None,
+        Err(error) => return Some(Err(format!("{error:#}"))),
+    };
+    let found = settings.look().await;
+    let found = found.map(|found| judge(&config.work.queue, &found));
+    Some(found.map_err(|error| {
+        format!("{error}; until it answers, what partners use is counted at the next listing only")
+    }))
+}
+
+fn judge(name: &str, found: &QueueState) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    match found.queue {
+        None => {
+            let detail = format!(
+                "there is no queue {name}: what the services say is lost, and what partners use is seen at the next listing only; start `alliance work`, which makes it"
+            );
+            faults.push((State::Fail, detail));
+        }
+        Some((waiting, 0)) => {
+            let detail = format!(
+                "nobody reads the queue {name}, where {waiting} notifications wait; start `alliance work` (systemctl start alliance-work)"
+            );
+            faults.push((State::Fail, detail));
+        }
+        Some((waiting, _)) if waiting >= MANY => {
+            let detail = format!(
+                "{waiting} notifications wait in the queue {name}: `alliance work` does not keep up, and beyond 1,000,000 the oldest are dropped; its log says what holds it up"
+            );
+            faults.push((State::Warn, detail));
+        }
+        Some(_) => {}
+    }
+    if !found.absent.is_empty() {
+        let absent = found.absent.join(", ");
+        let detail = format!(
+            "nobody has made the exchanges {absent}: those services have said nothing yet; set [oslo_messaging_notifications] driver = messagingv2 in theirs, or take those that this cloud does not have out of [work] exchanges"
+        );
+        faults.push((State::Warn, detail));
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_that_nobody_reads_or_made_or_that_grows_is_named() {
+        let with = |queue| QueueState {
+            queue,
+            absent: Vec::new(),
+        };
+        let said = |queue, state, words: &str| {
+            let found = judge("alliance-usage", &with(queue));
+            matches!(&found[..], [(found, text)] if *found == state && text.contains(words))
+        };
+        assert!(said(None, State::Fail, "there is no queue"));
+        assert!(said(Some((7, 0)), State::Fail, "7 notifications wait"));
+        assert!(said(Some((MANY, 1)), State::Warn, "does not keep up"));
+        assert_eq!(judge("q", &with(Some((MANY - 1, 1)))), []);
+        let silent = QueueState {
+            queue: Some((0, 1)),
+            absent: vec!["nova".into(), "cinder".into()],
+        };
+        let found = judge("q", &silent);
+        assert!(matches!(&found[..], [(State::Warn, text)] if text.contains("nova, cinder")));
+    }
+}

@@ -1,0 +1,100 @@
+//! What has waited for too long: usage that a partner does not fetch, services that nobody lists.
+
+use std::time::Duration;
+
+use alliance_core::Seconds;
+use alliance_core::usage::Kind;
+use alliance_store::Flow;
+
+use crate::daemon::Daemon;
+use crate::daemon::clock::now;
+
+/// How long a partner may leave usage records where they are, in seconds: it asks each minute or so.
+const UNHEARD: Seconds = 3600;
+/// So many times `[work] poll` ago is too long, and less than this is not.
+const POLLS: u32 = 10;
+const UNLISTED: Duration = Duration::from_secs(900);
+
+/// What to say of it. Where the database does not answer, nothing: that is found elsewhere.
+pub(super) async fn warnings(daemon: &Daemon) -> Vec<String> {
+    let usage = daemon.store.usage();
+    let flows = usage.flows().await.unwrap_or_default();
+    let mut warnings: Vec<String> = flows
+        .iter()
+        .filter_map(|flow| unheard(&daemon.name_of(&flow.partner), flow, now()))
+        .collect();
+    let work = &daemon.config.work;
+    if work.credential_id.is_some() {
+        let listed = usage.listed().await.unwrap_or_default();
+        warnings.extend(unlisted(&listed, work.poll, now()));
+    }
+    warnings
+}
+
+fn unheard(partner: &str, flow: &Flow, at: Seconds) -> Option<String> {
+    let minutes = (at - flow.unheard_since?) / 60;
+    (minutes * 60 >= UNHEARD).then(|| {
+        format!(
+            "{} usage records have waited for partner {partner} for up to {minutes} minutes: its daemon does not fetch them; if it answers (alliance partner show {partner}), ask its operator for its log",
+            flow.unheard
+        )
+    })
+}
+
+fn unlisted(listed: &[(Kind, Seconds)], poll: Duration, at: Seconds) -> Option<String> {
+    let patience = (poll * POLLS).max(UNLISTED).as_secs();
+    let patience = Seconds::try_from(patience).unwrap_or(Seconds::MAX);
+    let late: Vec<_> = listed
+        .iter()
+        .filter(|(_, last)| at.saturating_sub(*last) >= patience)
+        .map(|(kind, _)| kind.as_str())
+        .collect();
+    (!late.is_empty()).then(|| {
+        format!(
+            "`alliance work` has not listed these for more than {} minutes: {}. What has ended unannounced is counted on meanwhile; does it run (systemctl status alliance-work), and what does its log say?",
+            patience / 60,
+            late.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use alliance_core::cloud::CloudId;
+
+    use super::*;
+
+    #[test]
+    fn records_that_nobody_fetches_are_named_after_an_hour() {
+        let flow = |since| Flow {
+            partner: CloudId::from_spki(b"west"),
+            unheard: 3,
+            unheard_since: since,
+            counted: 0,
+        };
+        assert_eq!(unheard("west", &flow(None), 10_000), None);
+        assert_eq!(
+            unheard("west", &flow(Some(10_000 - UNHEARD + 60)), 10_000),
+            None
+        );
+        let said = unheard("west", &flow(Some(10_000 - UNHEARD)), 10_000).unwrap_or_default();
+        assert!(
+            said.contains("3 usage records") && said.contains("60 minutes"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn services_that_are_listed_no_more_are_named_and_those_that_never_were_are_not() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(unlisted(&[], minute, 10_000), None);
+        let listed = [(Kind::Server, 9_101), (Kind::Volume, 9_100)];
+        let said = unlisted(&listed, minute, 10_000).unwrap_or_default();
+        assert!(said.contains("15 minutes: volume."), "{said}");
+        assert_eq!(
+            unlisted(&listed, minute * 10, 10_000),
+            None,
+            "it is rarely asked for"
+        );
+    }
+}
