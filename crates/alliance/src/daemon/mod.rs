@@ -20,6 +20,7 @@ mod home;
 mod host;
 mod housekeeping;
 pub(crate) mod key_files;
+mod listening;
 pub(crate) mod logging;
 mod metrics;
 mod monitoring;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
@@ -15,6 +16,7 @@ use tokio::net::TcpListener;
 use super::Daemon;
 use super::clock::now;
 use super::contracts::Shown;
+use super::listening::{self, Limits};
 use super::metrics::{AgreementLabels, PartnerMetrics, UsageMetrics};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -29,24 +31,25 @@ pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("listening at {address}; is it taken? see [metrics] listen"))
 }
 
+/// Some monitors, none of which sends a body.
+const LIMITS: Limits = Limits {
+    connections: 64,
+    patience: Duration::from_secs(10),
+    body: 0,
+};
+
 /// Serves until `stop`.
-///
-/// # Errors
-/// If the listener breaks.
 pub(crate) async fn serve(
     listener: TcpListener,
     daemon: Arc<Daemon>,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> anyhow::Result<()> {
+) {
     let router = Router::new()
         .route("/healthz", get(StatusCode::OK))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(daemon);
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop)
-        .await
-        .context("serving metrics")
+    listening::serve(listener, router, |_, _| (), LIMITS, stop).await;
 }
 
 /// Ready: the database answers. Keystone and partners may be away, that is what the daemon is for.

@@ -1,9 +1,7 @@
 //! Who is at the other end of the socket.
 
-use axum::extract::connect_info::Connected;
-use axum::serve::IncomingStream;
 use nix::unistd::{Uid, User};
-use tokio::net::UnixListener;
+use tokio::net::UnixStream;
 
 /// The uid of the process that connected, by the kernel's word (`SO_PEERCRED`).
 #[derive(Debug, Clone, Copy)]
@@ -12,19 +10,15 @@ pub(crate) struct Caller {
     pub uid: Option<u32>,
 }
 
-impl Connected<IncomingStream<'_, UnixListener>> for Caller {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+impl Caller {
+    /// Who has connected.
+    pub(crate) fn of(stream: &UnixStream) -> Self {
+        let credentials = stream.peer_cred().ok();
         Self {
-            uid: stream
-                .io()
-                .peer_cred()
-                .ok()
-                .map(|credentials| credentials.uid()),
+            uid: credentials.map(|credentials| credentials.uid()),
         }
     }
-}
 
-impl Caller {
     /// Its user's name on this machine, for the record of who did what.
     pub(crate) fn name(self) -> String {
         let Some(uid) = self.uid else {

@@ -3,14 +3,19 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use axum::Router;
-use tokio::net::UnixListener;
+use axum::extract::ConnectInfo;
+use http::Extensions;
+use tokio::net::{UnixListener, UnixStream};
 
+use super::BODY_LIMIT;
 use super::caller::Caller;
+use crate::daemon::listening::{self, Limits};
 
 /// A listening socket; its file goes when this goes.
 pub(crate) struct Socket {
@@ -55,10 +60,17 @@ impl Drop for Socket {
     }
 }
 
+/// Keystone's workers ask a few questions at once each; operators are few.
+const LIMITS: Limits = Limits {
+    connections: 512,
+    patience: Duration::from_secs(10),
+    body: BODY_LIMIT,
+};
+
 /// Serves `router` until `stop`, then lets running requests finish.
 ///
 /// # Errors
-/// If the socket breaks.
+/// If the socket is served already.
 pub(crate) async fn serve(
     mut socket: Socket,
     router: Router,
@@ -67,13 +79,11 @@ pub(crate) async fn serve(
     let Some(listener) = socket.listener.take() else {
         bail!("the socket is served already");
     };
-    axum::serve(
-        listener,
-        router.into_make_service_with_connect_info::<Caller>(),
-    )
-    .with_graceful_shutdown(stop)
-    .await
-    .context("serving the delegate API")
+    let tag = |stream: &UnixStream, tags: &mut Extensions| {
+        tags.insert(ConnectInfo(Caller::of(stream)));
+    };
+    listening::serve(listener, router, tag, LIMITS, stop).await;
+    Ok(())
 }
 
 fn make_way(path: &Path) -> anyhow::Result<()> {
@@ -88,7 +98,7 @@ fn make_way(path: &Path) -> anyhow::Result<()> {
             path.display()
         );
     }
-    match UnixStream::connect(path) {
+    match net::UnixStream::connect(path) {
         Ok(_) => bail!(
             "another daemon is listening at {}; stop it first, or give this one another [delegate] socket",
             path.display()
