@@ -64,6 +64,22 @@ pub enum Via {
     Refused,
 }
 
+/// What is known of several subjects, and about which there is a question.
+pub struct Several<T> {
+    keys: Vec<Key>,
+    outcomes: Vec<Option<Outcome<T>>>,
+    epoch: u64,
+}
+
+impl<T> Several<T> {
+    /// The numbers of those that must be asked about.
+    pub fn open(&self) -> Vec<usize> {
+        let open = self.outcomes.iter().enumerate();
+        let open = open.filter(|(_, outcome)| outcome.is_none());
+        open.map(|(number, _)| number).collect()
+    }
+}
+
 type Flight<T> = Shared<BoxFuture<'static, Outcome<T>>>;
 
 /// A *yes*, and since how many calls of [`Answers::forget_all`] it counts.
@@ -150,43 +166,45 @@ impl<T: Send + Sync + 'static> Answers<T> {
         (flight.await, via)
     }
 
-    /// The answers to `keys`, in their order: kept ones not older than `max_age`, and those of one
-    /// new question, `ask`, about the others (by their numbers), of which it knows one answer each.
-    /// Nobody else waits for those. Of one whose last answer was no *yes* is asked only if `may_ask`
-    /// allows it.
-    pub async fn answers<F>(
+    /// What is known of several: kept answers not older than `max_age`. One question about the others
+    /// is expected, the answers to which go to [`Answers::complete`]; nobody else waits for them. One
+    /// whose last answer was no *yes* is among those only if `may_ask` allows it.
+    pub fn begin(
         &self,
-        keys: &[Key],
+        keys: Vec<Key>,
         max_age: Duration,
         may_ask: impl Fn() -> Result<(), Reason>,
-        ask: impl FnOnce(Vec<usize>) -> F,
-    ) -> Vec<Outcome<T>>
-    where
-        F: Future<Output = Vec<Outcome<T>>>,
-    {
-        let known = |key| self.memory.known(key, max_age);
+    ) -> Several<T> {
         let may_ask = |key| match may_ask() {
             Err(reason) if !self.memory.is_familiar(key) => Some(Outcome::Failed(reason)),
             Ok(()) | Err(_) => None,
         };
-        let mut outcomes: Vec<_> = keys
-            .iter()
-            .map(|key| known(key).or_else(|| may_ask(key)))
-            .collect();
-        let open: Vec<usize> = (0..keys.len()).filter(|n| outcomes[*n].is_none()).collect();
-        if !open.is_empty() {
-            let epoch = self.memory.now();
-            let told = ask(open.clone()).await;
-            for (number, outcome) in open.into_iter().zip(told) {
-                self.memory.keep(keys[number], &outcome, epoch);
-                outcomes[number] = Some(outcome);
-            }
+        let known = |key| self.memory.known(key, max_age).or_else(|| may_ask(key));
+        Several {
+            outcomes: keys.iter().map(known).collect(),
+            epoch: self.memory.now(),
+            keys,
         }
-        let open = || Outcome::Failed(Reason::HomeError);
-        outcomes
-            .into_iter()
-            .map(|outcome| outcome.unwrap_or_else(open))
-            .collect()
+    }
+
+    /// An answer of each, in their order: `told` are those to [`Several::open`], in theirs.
+    pub fn complete(&self, several: Several<T>, told: Vec<Outcome<T>>) -> Vec<Outcome<T>> {
+        let mut told = told.into_iter();
+        let Several {
+            outcomes,
+            epoch,
+            keys,
+        } = several;
+        let complete = |(outcome, key): (Option<Outcome<T>>, Key)| {
+            outcome.unwrap_or_else(|| match told.next() {
+                Some(outcome) => {
+                    self.memory.keep(key, &outcome, epoch);
+                    outcome
+                }
+                None => Outcome::Failed(Reason::HomeError),
+            })
+        };
+        outcomes.into_iter().zip(keys).map(complete).collect()
     }
 
     /// A kept *yes* that is not older than `max_age`.
@@ -341,17 +359,10 @@ mod tests {
         let keys = [[1; 32], [2; 32], [3; 32], [4; 32]];
         let yes = || async { active() };
         answers.answer(keys[1], MINUTE, || Ok(()), yes).await;
-        let all = answers
-            .answers(
-                &keys,
-                MINUTE,
-                || Ok(()),
-                async |asked| {
-                    assert_eq!(asked, [0, 2, 3]);
-                    vec![active(), Outcome::Inactive(Reason::NotFound)]
-                },
-            )
-            .await;
+        let several = answers.begin(keys.to_vec(), MINUTE, || Ok(()));
+        assert_eq!(several.open(), [0, 2, 3]);
+        let told = vec![active(), Outcome::Inactive(Reason::NotFound)];
+        let all = answers.complete(several, told);
         assert!(
             matches!(
                 all[..],
@@ -365,26 +376,19 @@ mod tests {
             "{all:?}"
         );
         // What was said is kept, and of the one of whom nothing was, nothing is.
-        let all = answers
-            .answers(&keys, MINUTE, || Err(Reason::Budget), async |_| Vec::new())
-            .await;
+        let broke = || Err(Reason::Budget);
+        let several = answers.begin(keys.to_vec(), MINUTE, broke);
+        assert!(several.open().is_empty());
+        let all = answers.complete(several, Vec::new());
         assert!(matches!(all[0], Outcome::Active(_)));
         assert!(matches!(all[2], Outcome::Inactive(Reason::NotFound)));
         assert!(matches!(all[3], Outcome::Failed(Reason::Budget)));
         // Who had a yes is asked about whatever strangers make up; what was asked for before
         // everything was forgotten does not count.
-        let all = answers
-            .answers(
-                &keys,
-                Duration::ZERO,
-                || Err(Reason::Budget),
-                async |asked| {
-                    assert_eq!(asked, [0, 1]);
-                    answers.forget_all();
-                    vec![active(), active()]
-                },
-            )
-            .await;
+        let several = answers.begin(keys.to_vec(), Duration::ZERO, broke);
+        assert_eq!(several.open(), [0, 1]);
+        answers.forget_all();
+        let all = answers.complete(several, vec![active(), active()]);
         assert!(matches!(all[0], Outcome::Active(_)));
         assert!(answers.fresh(&keys[0], MINUTE).is_none());
     }

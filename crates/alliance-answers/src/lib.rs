@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-pub use self::answers::{Answers, Kept, Key, Outcome, Via};
+pub use self::answers::{Answers, Kept, Key, Outcome, Several, Via};
 
 /// A signed statement (JWS) as it came. Copies share it: one is in every answer from memory.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use alliance_core::keystone_id::is_id;
 use alliance_core::statement::{Grants, HomeUser, Named, Project};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::future::try_join_all;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -92,32 +92,26 @@ impl Keystone {
         }
         let users: BTreeSet<&str> = asked.iter().filter(of_ids).map(|(user, _)| *user).collect();
         // Each thing has a deadline of its own: together they may take longer than one question.
-        let users: HashMap<&str, Option<UserJson>> = stream::iter(users)
-            .map(async |id| Ok((id, self.enabled_user(id, self.call(request_id)).await?)))
-            .buffer_unordered(AT_ONCE)
-            .try_collect()
-            .await?;
-        let projects: HashMap<&str, Option<ProjectJson>> = stream::iter(users_of.keys())
-            .map(async |id| Ok((*id, self.enabled_project(id, self.call(request_id)).await?)))
-            .buffer_unordered(AT_ONCE)
-            .try_collect()
-            .await?;
-        let roles: HashMap<&str, RolesOf> = stream::iter(users_of)
-            .map(async |(id, users)| Ok((id, self.roles_of(&users, id, request_id).await?)))
-            .buffer_unordered(AT_ONCE)
-            .try_collect()
-            .await?;
+        let call = || self.call(request_id);
+        let asked_users = users
+            .into_iter()
+            .map(|id| (id, self.enabled_user(id, call())));
+        let users = a_few_at_a_time(asked_users.collect()).await?;
+        let ids = users_of.keys();
+        let asked_projects = ids.map(|id| (*id, self.enabled_project(id, call())));
+        let projects = a_few_at_a_time(asked_projects.collect()).await?;
+        let asked_roles = users_of.iter();
+        let asked_roles =
+            asked_roles.map(|(id, users)| (*id, self.roles_of(users, id, request_id)));
+        let roles = a_few_at_a_time(asked_roles.collect()).await?;
         let of_users = users.values().flatten().map(|user| &user.domain_id);
-        let of_projects = projects
-            .values()
-            .flatten()
-            .filter_map(|p| p.domain_id.as_ref());
+        let of_projects = projects.values().flatten();
+        let of_projects = of_projects.filter_map(|project| project.domain_id.as_ref());
         let domains: BTreeSet<&str> = of_users.chain(of_projects).map(String::as_str).collect();
-        let domains: HashMap<&str, Option<Named>> = stream::iter(domains)
-            .map(async |id| Ok((id, self.live_domain(id, self.call(request_id)).await?)))
-            .buffer_unordered(AT_ONCE)
-            .try_collect()
-            .await?;
+        let domains = domains
+            .into_iter()
+            .map(|id| (id, self.live_domain(id, call())));
+        let domains = a_few_at_a_time(domains.collect()).await?;
         let domain = |id: &str| domains.get(id).cloned().flatten();
         let grants = |user: &str, project: Option<&str>| {
             let home_user = users.get(user)?.clone()?;
@@ -274,6 +268,22 @@ impl Keystone {
         Ok(found
             .and_then(|assignments| assignments.by_user(project_id).remove(user_id))
             .unwrap_or_default())
+    }
+}
+
+/// What Keystone says of each of these, by their ids.
+async fn a_few_at_a_time<T, F>(asked: Vec<(&str, F)>) -> Result<HashMap<&str, T>, KeystoneError>
+where
+    F: Future<Output = Result<T, KeystoneError>>,
+{
+    let mut found = HashMap::new();
+    let mut asked = asked.into_iter();
+    loop {
+        let (ids, answers): (Vec<_>, Vec<_>) = asked.by_ref().take(AT_ONCE).unzip();
+        if ids.is_empty() {
+            return Ok(found);
+        }
+        found.extend(ids.into_iter().zip(try_join_all(answers).await?));
     }
 }
 

@@ -9,8 +9,8 @@ use alliance_peer::request_id::RequestId;
 use alliance_peer::service::Report;
 use alliance_peer::statement::{verify, verify_descriptor};
 use alliance_peer::wire::{
-    GrantsAnswer, GrantsQuestion, Introspection, PairingState, PlanQuestion, Poll, ProjectQuery,
-    ReceiptPoll, StacksQuery, StandingQuestion, Topic,
+    GrantsAnswer, GrantsQuestion, Introspection, MAX_QUESTIONS, PairingState, PlanQuestion, Poll,
+    ProjectQuery, ReceiptPoll, StacksQuery, StandingQuestion, Topic,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -178,16 +178,16 @@ impl Host {
             budgets: Arc::clone(&self.guest_budgets),
             ..self.question(known, request_id)
         };
-        let keys: Vec<Key> = some.iter().map(Here::key).collect();
-        let max_age = self.ask_every() / 2;
+        let keys = some.iter().map(Here::key).collect();
         let may_ask = || self.guest_budgets.may_ask(&known.partner.cloud_id);
-        let outcomes = self
-            .grants
-            .answers(&keys, max_age, may_ask, async |open| {
-                let open: Vec<_> = open.into_iter().map(|n| some[n].question()).collect();
-                ask::about_guests(&question, &open).await
-            })
-            .await;
+        let several = self.grants.begin(keys, self.ask_every() / 2, may_ask);
+        let open = several.open();
+        let asked: Vec<_> = open.into_iter().map(|n| some[n].question()).collect();
+        let told = match asked.is_empty() {
+            true => Vec::new(),
+            false => ask::about_guests(&question, &asked).await,
+        };
+        let outcomes = self.grants.complete(several, told);
         let standings = &self.book.standings;
         some.iter()
             .zip(outcomes)
