@@ -9,7 +9,7 @@ use alliance_core::sign_out::{Change, LookAgain};
 use alliance_peer::request_id::RequestId;
 use alliance_peer::wire::MAX_QUESTIONS;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::Daemon;
 use super::clock::now;
@@ -18,6 +18,8 @@ use super::host::Here;
 
 /// How often is looked who is due.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long a partner is left in peace that did not answer.
+const PEACE: Duration = Duration::from_secs(5);
 
 impl Daemon {
     /// Asks each partner about its users who are here, each at least every `[tokens] max_staleness`.
@@ -45,14 +47,19 @@ impl Daemon {
                 let due = self.host.due(&cloud_id, self.host.ask_every());
                 if !due.is_empty() {
                     let asks = Arc::clone(&self).check_all(Arc::clone(known), due);
+                    let asks = async move {
+                        if !asks.await {
+                            sleep(PEACE).await;
+                        }
+                    };
                     asking.insert(cloud_id, running.spawn(asks));
                 }
             }
         }
     }
 
-    /// Asks a partner about users, many at a time, until it does not answer.
-    async fn check_all(self: Arc<Self>, known: Arc<Known>, due: Vec<Here>) {
+    /// Asks a partner about users, many at a time, until it does not answer. Returns whether it always did.
+    async fn check_all(self: Arc<Self>, known: Arc<Known>, due: Vec<Here>) -> bool {
         let request_id = RequestId::random();
         for some in due.chunks(MAX_QUESTIONS) {
             let answers = self.host.check(&known, some, request_id).await;
@@ -76,9 +83,10 @@ impl Daemon {
             }
             if let Some(Err(reason)) = answers.iter().find(|answer| answer.is_err()) {
                 tracing::debug!(%request_id, partner = known.partner.name, %reason, "home does not say whether it stands by those who are here");
-                return;
+                return false;
             }
         }
+        true
     }
 }
 
@@ -98,16 +106,14 @@ mod tests {
         Ok((east, west, served))
     }
 
-    async fn ask(east: &Bed, west: &FakeHome) -> Result<(), Failure> {
+    async fn ask(east: &Bed, west: &FakeHome) -> Result<bool, Failure> {
         let home = west.identity.cloud_id();
         let partners = east.daemon.directory.partners();
         let known = partners.by_cloud(home).ok_or("west is gone")?;
         let mut due = east.daemon.host.due(home, Duration::ZERO);
         due.sort_by(|a, b| a.user_id.cmp(&b.user_id));
-        Arc::clone(&east.daemon)
-            .check_all(Arc::clone(known), due)
-            .await;
-        Ok(())
+        let asks = Arc::clone(&east.daemon).check_all(Arc::clone(known), due);
+        Ok(asks.await)
     }
 
     /// About how many users at once, and about how many in all, it was asked since the last look.
@@ -124,11 +130,11 @@ mod tests {
         let flushes = || to_be_told(&east.daemon.publisher).1;
         let all = || (vec![MAX_QUESTIONS, 10], MAX_QUESTIONS + 10);
 
-        ask(&east, &west).await?;
+        assert!(!ask(&east, &west).await?);
         assert_eq!(asked(&west).0, [MAX_QUESTIONS], "home says nothing");
         assert_eq!(flushes(), 0);
         west.does(|script| script.grants = Some(Some(["member".to_owned()].into())));
-        ask(&east, &west).await?;
+        assert!(ask(&east, &west).await?);
         assert_eq!((asked(&west), flushes()), (all(), 0));
         ask(&east, &west).await?;
         assert_eq!(asked(&west), (vec![], 0), "it has just said");
