@@ -201,11 +201,11 @@ impl Question {
     }
 
     fn count(&self, asked_at: Instant) {
-        let seconds = asked_at.elapsed().as_secs_f64();
-        self.metrics.question_seconds.observe(seconds);
         let label = PartnerLabel {
             partner: self.known.partner.name.clone(),
         };
+        let measured = self.metrics.question_seconds.get_or_create(&label);
+        measured.observe(asked_at.elapsed().as_secs_f64());
         let counted = if self.is_awaited {
             &self.metrics.questions
         } else {
