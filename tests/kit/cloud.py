@@ -376,12 +376,16 @@ region = "{self.name}\""""
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric of its daemon over the samples with these labels."""
-        port = self._cloud.ports["alliance-metrics"]
-        text = http.send("GET", f"http://127.0.0.1:{port}/metrics").body.decode()
+        text = self.metrics()
         wanted = [f'{label}="{value}"' for label, value in labels.items()]
         lines = [line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
         found = [line for line in lines if all(label in line for label in wanted)]
         return sum(float(line.split()[-1]) for line in found)
+
+    def metrics(self) -> str:
+        """All that its daemon exposes."""
+        port = self._cloud.ports["alliance-metrics"]
+        return http.send("GET", f"http://127.0.0.1:{port}/metrics").body.decode()
 
     # Its machine
 

@@ -88,5 +88,5 @@ pub async fn serve<S: PeerService>(
 }
 
 fn router<S: PeerService>(service: Arc<S>, limits: Limits) -> Router {
-    request::limited(api::router(service), limits)
+    request::limited(api::router(service.clone()), service, limits)
 }

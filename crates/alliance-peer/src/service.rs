@@ -8,6 +8,7 @@ use alliance_core::descriptor::Descriptor;
 use alliance_core::refusal::Reason;
 use alliance_core::statement::Project;
 use alliance_token::Token;
+use http::StatusCode;
 use uuid::Uuid;
 
 use crate::error::ApiError;
@@ -48,6 +49,12 @@ pub trait PeerService: Send + Sync + 'static {
     /// Whether `caller` is an active partner now. Answered from memory: it precedes every request,
     /// also those of strangers.
     fn admit(&self, caller: &CloudId) -> impl Future<Output = Result<(), ApiError>> + Send;
+
+    /// A request was answered, for those who count: by which route (`other` if by none), how, and how
+    /// long it took. Must return at once.
+    fn answered(&self, caller: &CloudId, route: &str, status: StatusCode, took: Duration) {
+        let _ = (caller, route, status, took);
+    }
 
     /// `GET /v1/descriptor`
     fn descriptor(

@@ -32,6 +32,17 @@ pub struct NotedSignOut {
     pub change: Change,
 }
 
+/// How far a host is behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Behind {
+    /// The host, which has heard some before.
+    pub host: CloudId,
+    /// How many it has not heard.
+    pub unheard: u64,
+    /// When the oldest of them was noted.
+    pub unheard_since: Option<Seconds>,
+}
+
 /// See [`Store::sign_outs`](crate::Store::sign_outs).
 #[derive(Debug, Clone, Copy)]
 pub struct SignOuts<'a>(pub(crate) &'a Database);
@@ -114,6 +125,28 @@ impl SignOuts<'_> {
                 Ok(NotedSignOut {
                     seq: row.int("seq")?.unsigned_abs(),
                     change: row.json("what")?,
+                })
+            })
+            .collect()
+    }
+
+    /// How far each host is behind that has heard any.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn behind(self) -> Result<Vec<Behind>> {
+        let rows = sqlx::query(
+            "SELECT h.cloud_id, COUNT(s.seq) AS unheard, MIN(s.at) AS since \
+             FROM heard_sign_outs h LEFT JOIN sign_outs s ON s.seq > h.seq GROUP BY h.cloud_id",
+        )
+        .fetch_all(self.0.pool())
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Behind {
+                    host: row.word("cloud_id")?,
+                    unheard: row.int("unheard")?.unsigned_abs(),
+                    unheard_since: row.maybe_int("since")?,
                 })
             })
             .collect()

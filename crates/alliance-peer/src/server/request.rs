@@ -1,12 +1,13 @@
 //! What surrounds every request: its id, its span, its deadline, its size.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alliance_core::cloud::CloudId;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use http::{HeaderValue, Method, StatusCode};
@@ -15,24 +16,28 @@ use tracing::Instrument;
 use super::Limits;
 use crate::error::ApiError;
 use crate::request_id::{self, RequestId};
-use crate::service::Call;
+use crate::service::{Call, PeerService};
 use crate::wire::{MAX_WAIT, SIGN_OUTS};
 
 /// Whose connection a request came in. Each request carries it as an extension.
 #[derive(Debug, Clone)]
 pub(super) struct Caller(pub(super) CloudId);
 
-/// Puts `router` behind the limits.
-pub(super) fn limited(router: Router, limits: Limits) -> Router {
+/// Puts `router`, of `service`, behind the limits.
+pub(super) fn limited<S: PeerService>(router: Router, service: Arc<S>, limits: Limits) -> Router {
     router
         .layer(DefaultBodyLimit::max(limits.body))
         .layer(from_fn_with_state(limits.request, within_deadline))
-        .layer(from_fn(identified))
+        .layer(from_fn_with_state(service, identified::<S>))
 }
 
-/// Finds or makes the request's id, traces it, and answers even if a handler panics: other
-/// requests share its connection.
-async fn identified(mut request: Request, next: Next) -> Response {
+/// Finds or makes the request's id, traces it, tells the service how it ended, and answers even if a
+/// handler panics: other requests share its connection.
+async fn identified<S: PeerService>(
+    State(service): State<Arc<S>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let Some(Caller(caller)) = request.extensions().get::<Caller>().cloned() else {
         return ApiError::internal("the request carries no caller").into_response();
     };
@@ -49,7 +54,12 @@ async fn identified(mut request: Request, next: Next) -> Response {
         method = %request.method(),
         path = alliance_core::label::clean(request.uri().path(), 100),
     );
-    request.extensions_mut().insert(Call { caller, request_id });
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let call = Call {
+        caller: caller.clone(),
+        request_id,
+    };
+    request.extensions_mut().insert(call);
     let answering = async {
         let began = Instant::now();
         let mut response = AssertUnwindSafe(next.run(request))
@@ -59,7 +69,10 @@ async fn identified(mut request: Request, next: Next) -> Response {
         if let Ok(value) = HeaderValue::try_from(request_id.to_string()) {
             response.headers_mut().insert(request_id::HEADER, value);
         }
-        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took = began.elapsed();
+        let route = route.as_ref().map_or("other", MatchedPath::as_str);
+        service.answered(&caller, route, response.status(), took);
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::debug!(status = response.status().as_u16(), took_ms, "answered");
         response
     };

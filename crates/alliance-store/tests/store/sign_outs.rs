@@ -1,7 +1,7 @@
 //! What has ended here, and who has heard of it.
 
 use alliance_core::sign_out::{Change, LookAgain};
-use alliance_store::{NewSignOut, Store};
+use alliance_store::{Behind, NewSignOut, Store};
 
 use crate::bed::{Bed, Outcome, cloud, on_both};
 
@@ -58,11 +58,25 @@ async fn each_host_hears_everything_once_and_in_order(bed: &Bed) -> Outcome {
     store.sign_outs().hears(&cloud("east"), 10_000).await?;
     store.sign_outs().hears(&cloud("east"), u64::MAX).await?;
     assert_eq!(unheard(&store, "east", 1000).await?, rest);
+    let behind = Behind {
+        host: cloud("east"),
+        unheard: 150,
+        unheard_since: Some(10),
+    };
+    assert_eq!(store.sign_outs().behind().await?, [behind.clone()]);
     let noted = store.sign_outs().unheard(&cloud("east"), 0, 1).await?;
     assert_eq!(
         noted.first().map(|noted| &noted.change),
         Some(&change("100"))
     );
+    let newest = rest.last().copied().unwrap_or_default();
+    store.sign_outs().hears(&cloud("east"), newest).await?;
+    let behind = Behind {
+        unheard: 0,
+        unheard_since: None,
+        ..behind
+    };
+    assert_eq!(store.sign_outs().behind().await?, [behind]);
     Ok(())
 }
 

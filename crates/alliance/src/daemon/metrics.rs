@@ -1,10 +1,13 @@
 //! What the daemon counts, in OpenMetrics.
 
+mod partners;
+mod process;
+mod requests;
 mod usage;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use alliance_core::Seconds;
 use alliance_core::notice;
@@ -16,11 +19,16 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+pub(crate) use self::partners::PartnerMetrics;
+use self::partners::Partners;
+use self::process::Process;
+use self::requests::Requests;
 use self::usage::Usage;
 pub(crate) use self::usage::UsageMetrics;
-use crate::wire::BorderView;
+use super::clock::now;
 
 /// Labels of [`Metrics::verdicts`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -44,7 +52,7 @@ pub(crate) struct AnswerLabels {
     pub result: &'static str,
 }
 
-/// Labels of [`Metrics::questions`] and [`Metrics::checks`].
+/// Labels of what is counted for each partner.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct PartnerLabel {
     /// The partner's alias.
@@ -95,6 +103,38 @@ struct ReceiverLabel {
     to: &'static str,
 }
 
+/// Labels of what this program is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VersionLabel {
+    version: &'static str,
+}
+
+/// How long something took, by labels.
+type Times<L> = Family<L, Histogram>;
+
+fn times<L: Clone + std::hash::Hash + Eq>() -> Times<L> {
+    Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 12)))
+}
+
+/// What is not counted, but looked up when it is printed.
+#[derive(Default)]
+pub(crate) struct Readings {
+    /// All partners.
+    pub partners: Vec<PartnerMetrics>,
+    /// How many agreements there are.
+    pub agreements: BTreeMap<AgreementLabels, i64>,
+    /// How many retirements.
+    pub retirements: BTreeMap<RetirementLabels, i64>,
+    /// How many stacks.
+    pub stacks: Vec<(StackState, u64)>,
+    /// How metering goes on.
+    pub usage: UsageMetrics,
+    /// Whether the database answers.
+    pub database: bool,
+    /// Since when Keystone does not answer the doorbell; `None` if it does.
+    pub keystone_deaf_since: Option<Seconds>,
+}
+
 /// All of them, and the registry that prints them.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -105,14 +145,18 @@ pub(crate) struct Metrics {
     /// Users who are here about whom partners were asked, though no request waits for it.
     pub checks: Family<PartnerLabel, Counter>,
     /// How long partners took to answer, in seconds.
-    pub question_seconds: Histogram,
+    pub question_seconds: Times<PartnerLabel>,
     /// Answers to partners about our own tokens.
     pub answers: Family<AnswerLabels, Counter>,
-    /// When a partner's revocation list was last read, seconds since the Unix epoch.
-    pub revocation_list: Family<PartnerLabel, Gauge>,
     /// Doorbells to our Keystone.
     pub rings: Family<RingLabels, Counter>,
-    border: Border,
+    /// What the two APIs are asked.
+    pub requests: Requests,
+    sessions_ended: Family<PartnerLabel, Counter>,
+    sign_out_seconds: Times<PartnerLabel>,
+    database: Gauge,
+    keystone_deaf_since: Gauge,
+    partners: Partners,
     agreements: Family<AgreementLabels, Gauge>,
     retirements: Family<RetirementLabels, Gauge>,
     stacks: Family<StackLabel, Gauge>,
@@ -126,42 +170,21 @@ pub(crate) struct Metrics {
     printing: Mutex<()>,
 }
 
-type Measure = Family<PartnerLabel, Gauge<f64, AtomicU64>>;
-
-/// How the ways to partners are. Set when they are printed, so that a partner that is gone leaves none.
-#[derive(Default)]
-struct Border {
-    reachable: Family<PartnerLabel, Gauge>,
-    hidden: Family<PartnerLabel, Gauge>,
-    last_seen: Family<PartnerLabel, Gauge>,
-    trust_till: Family<PartnerLabel, Gauge>,
-    descriptor_till: Family<PartnerLabel, Gauge>,
-    round_trip: Measure,
-    clock_ahead: Measure,
-}
-
-/// What is printed of one partner.
-pub(crate) struct PartnerMetrics {
-    /// Its alias.
-    pub partner: String,
-    /// When it last answered.
-    pub last_seen: Option<Seconds>,
-    /// When trust in it ends.
-    pub trust_till: Option<Seconds>,
-    /// How the way to it is.
-    pub border: BorderView,
-}
-
 impl Metrics {
     /// All at zero.
     pub(crate) fn new() -> Self {
-        let mut registry = Registry::with_prefix("alliance");
+        let mut all = Registry::default();
+        all.register_collector(Box::new(Process { started: now() }));
+        let registry = all.sub_registry_with_prefix("alliance");
+        let version = VersionLabel {
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        registry.register("build", "What this program is", Info::new(version));
         let verdicts = Family::<VerdictLabels, Counter>::default();
         let questions = Family::<PartnerLabel, Counter>::default();
         let checks = Family::<PartnerLabel, Counter>::default();
-        let question_seconds = Histogram::new(exponential_buckets(0.001, 2.0, 12));
+        let question_seconds = times::<PartnerLabel>();
         let answers = Family::<AnswerLabels, Counter>::default();
-        let revocation_list = Family::<PartnerLabel, Gauge>::default();
         let rings = Family::<RingLabels, Counter>::default();
         registry.register(
             "verdicts",
@@ -185,14 +208,35 @@ impl Metrics {
             "Answers to partners about own tokens",
             answers.clone(),
         );
-        registry.register_with_unit(
-            "revocation_list_read",
-            "When a partner's revocation list was last read, since the epoch",
-            Unit::Seconds,
-            revocation_list.clone(),
-        );
         registry.register("rings", "Doorbells to the own Keystone", rings.clone());
-        let border = Border::registered(&mut registry);
+        let requests = Requests::registered(registry);
+        let sessions_ended = Family::<PartnerLabel, Counter>::default();
+        registry.register(
+            "sessions_ended",
+            "Sessions of a partner's users that ended here before their time",
+            sessions_ended.clone(),
+        );
+        let sign_out_seconds = times::<PartnerLabel>();
+        registry.register_with_unit(
+            "sign_out",
+            "How long it took from home's word until the own Keystone and the services' caches were told",
+            Unit::Seconds,
+            sign_out_seconds.clone(),
+        );
+        let database = Gauge::default();
+        registry.register(
+            "database_reachable",
+            "Whether the database answers",
+            database.clone(),
+        );
+        let keystone_deaf_since = Gauge::default();
+        registry.register_with_unit(
+            "keystone_deaf_since",
+            "Since when the own Keystone does not answer the doorbell, since the epoch; 0 if it does",
+            Unit::Seconds,
+            keystone_deaf_since.clone(),
+        );
+        let partners = Partners::registered(registry);
         let agreements = Family::<AgreementLabels, Gauge>::default();
         registry.register(
             "agreements",
@@ -211,7 +255,7 @@ impl Metrics {
             "What partners' projects have ordered here, by how it stands",
             stacks.clone(),
         );
-        let usage = Usage::registered(&mut registry);
+        let usage = Usage::registered(registry);
         let notices = Family::<NoticeLabel, Counter>::default();
         registry.register(
             "notices",
@@ -245,15 +289,19 @@ impl Metrics {
             oldest_usage.clone(),
         );
         Self {
-            registry,
+            registry: all,
             verdicts,
             questions,
             checks,
             question_seconds,
             answers,
-            revocation_list,
             rings,
-            border,
+            requests,
+            sessions_ended,
+            sign_out_seconds,
+            database,
+            keystone_deaf_since,
+            partners,
             agreements,
             retirements,
             stacks,
@@ -288,190 +336,51 @@ impl Metrics {
         oldest.get_or_create(&label).set(age);
     }
 
-    /// The text of `/metrics`, with these partners, so many agreements, retirements and stacks, and this
-    /// usage.
-    pub(crate) fn text(
-        &self,
-        partners: &[PartnerMetrics],
-        agreements: &BTreeMap<AgreementLabels, i64>,
-        retirements: &BTreeMap<RetirementLabels, i64>,
-        stacks: &[(StackState, u64)],
-        usage: &UsageMetrics,
-    ) -> Result<String, std::fmt::Error> {
+    /// So many sessions of a partner's users have ended.
+    pub(crate) fn count_ended_sessions(&self, partner: &str, count: usize) {
+        let label = PartnerLabel {
+            partner: partner.to_owned(),
+        };
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.sessions_ended.get_or_create(&label).inc_by(count);
+    }
+
+    /// So long it took until everybody here was told.
+    pub(crate) fn measure_sign_out(&self, partner: &str, took: Duration) {
+        let label = PartnerLabel {
+            partner: partner.to_owned(),
+        };
+        let measured = self.sign_out_seconds.get_or_create(&label);
+        measured.observe(took.as_secs_f64());
+    }
+
+    /// The text of `/metrics`.
+    pub(crate) fn text(&self, readings: &Readings) -> Result<String, std::fmt::Error> {
         let _printing = self.printing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.border.set(partners);
+        self.partners.set(&readings.partners);
         self.agreements.clear();
-        for (labels, count) in agreements {
+        for (labels, count) in &readings.agreements {
             self.agreements.get_or_create(labels).set(*count);
         }
         self.retirements.clear();
-        for (labels, count) in retirements {
+        for (labels, count) in &readings.retirements {
             self.retirements.get_or_create(labels).set(*count);
         }
         self.stacks.clear();
-        for (state, count) in stacks {
+        for (state, count) in &readings.stacks {
             let state = state.as_str();
             let count = i64::try_from(*count).unwrap_or(i64::MAX);
             self.stacks.get_or_create(&StackLabel { state }).set(count);
         }
-        self.usage.set(usage);
+        self.usage.set(&readings.usage);
+        self.database.set(readings.database.into());
+        let deaf_since = readings.keystone_deaf_since.unwrap_or_default();
+        self.keystone_deaf_since.set(deaf_since);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
     }
 }
 
-impl Border {
-    fn registered(registry: &mut Registry) -> Self {
-        let border = Self::default();
-        registry.register(
-            "partner_reachable",
-            "Whether a partner answered the last pull",
-            border.reachable.clone(),
-        );
-        registry.register(
-            "partner_hidden",
-            "Whether a partner's regions are hidden, since it does not answer",
-            border.hidden.clone(),
-        );
-        registry.register_with_unit(
-            "partner_last_seen",
-            "When a partner last answered, since the epoch",
-            Unit::Seconds,
-            border.last_seen.clone(),
-        );
-        registry.register_with_unit(
-            "partner_trust_till",
-            "When the trust in a partner ends, since the epoch",
-            Unit::Seconds,
-            border.trust_till.clone(),
-        );
-        registry.register_with_unit(
-            "partner_descriptor_till",
-            "When what a partner said of itself runs out, since the epoch",
-            Unit::Seconds,
-            border.descriptor_till.clone(),
-        );
-        registry.register_with_unit(
-            "partner_round_trip",
-            "How long the last pull from a partner took",
-            Unit::Seconds,
-            border.round_trip.clone(),
-        );
-        registry.register_with_unit(
-            "partner_clock_ahead",
-            "How far a partner's clock is ahead",
-            Unit::Seconds,
-            border.clock_ahead.clone(),
-        );
-        border
-    }
-
-    fn set(&self, partners: &[PartnerMetrics]) {
-        for family in [
-            &self.reachable,
-            &self.hidden,
-            &self.last_seen,
-            &self.trust_till,
-            &self.descriptor_till,
-        ] {
-            family.clear();
-        }
-        for family in [&self.round_trip, &self.clock_ahead] {
-            family.clear();
-        }
-        for PartnerMetrics {
-            partner,
-            last_seen,
-            trust_till,
-            border,
-        } in partners
-        {
-            let label = PartnerLabel {
-                partner: partner.clone(),
-            };
-            let whole = [
-                (
-                    &self.reachable,
-                    Some(border.unreachable_since.is_none().into()),
-                ),
-                (&self.hidden, Some(border.is_hidden.into())),
-                (&self.last_seen, *last_seen),
-                (&self.trust_till, *trust_till),
-                (&self.descriptor_till, border.descriptor_till),
-            ];
-            for (family, value) in whole {
-                if let Some(value) = value {
-                    family.get_or_create(&label).set(value);
-                }
-            }
-            let measured = [
-                (&self.round_trip, border.round_trips.map(|times| times.last)),
-                (&self.clock_ahead, border.skew.map(|skew| skew.ahead)),
-            ];
-            for (family, value) in measured {
-                if let Some(value) = value {
-                    family.get_or_create(&label).set(value);
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_partner_that_is_gone_leaves_no_numbers() -> Result<(), std::fmt::Error> {
-        let metrics = Metrics::new();
-        let west = PartnerMetrics {
-            partner: "west".into(),
-            last_seen: Some(1000),
-            trust_till: None,
-            border: BorderView {
-                reachable_since: None,
-                unreachable_since: Some(1030),
-                is_hidden: true,
-                round_trips: None,
-                skew: None,
-                last_change: None,
-                descriptor_till: Some(2000),
-                protocol: None,
-                version: None,
-            },
-        };
-        let given = AgreementLabels {
-            direction: "given",
-            state: "live".into(),
-        };
-        let text = metrics.text(
-            &[west],
-            &BTreeMap::from([(given, 2)]),
-            &BTreeMap::from([(RetirementLabels { state: "remainder" }, 3)]),
-            &[(StackState::Running, 3)],
-            &UsageMetrics::default(),
-        )?;
-        for line in [
-            r#"alliance_partner_reachable{partner="west"} 0"#,
-            r#"alliance_partner_hidden{partner="west"} 1"#,
-            r#"alliance_partner_last_seen_seconds{partner="west"} 1000"#,
-            r#"alliance_partner_descriptor_till_seconds{partner="west"} 2000"#,
-            r#"alliance_agreements{direction="given",state="live"} 2"#,
-            r#"alliance_retirements{state="remainder"} 3"#,
-            r#"alliance_stacks{state="running"} 3"#,
-        ] {
-            assert!(text.contains(line), "{line} in {text}");
-        }
-        assert!(!text.contains("partner_trust_till_seconds{"));
-        let text = metrics.text(
-            &[],
-            &BTreeMap::new(),
-            &BTreeMap::new(),
-            &[],
-            &UsageMetrics::default(),
-        )?;
-        assert!(!text.contains("west") && !text.contains("agreements{"));
-        Ok(())
-    }
-}
+mod tests;

@@ -17,7 +17,7 @@ use super::Daemon;
 use super::clock::now;
 use super::contracts::Shown;
 use super::listening::{self, Limits};
-use super::metrics::{AgreementLabels, PartnerMetrics, UsageMetrics};
+use super::metrics::{AgreementLabels, PartnerMetrics, Readings, UsageMetrics};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -65,16 +65,6 @@ async fn ready(State(daemon): State<Arc<Daemon>>) -> Response {
 }
 
 async fn metrics(State(daemon): State<Arc<Daemon>>) -> Response {
-    let (at, partners) = (now(), daemon.directory.partners());
-    let partners = partners.all().into_iter();
-    let partners: Vec<PartnerMetrics> = partners
-        .map(|known| PartnerMetrics {
-            partner: known.partner.name.clone(),
-            last_seen: known.facts.last_seen,
-            trust_till: known.partner.trust_till,
-            border: daemon.border.view(known, at),
-        })
-        .collect();
     // Without the database, what is in memory is told all the same.
     let agreements = daemon.agreements(Shown::Standing).await.unwrap_or_default();
     let mut counts: BTreeMap<AgreementLabels, i64> = BTreeMap::new();
@@ -85,18 +75,50 @@ async fn metrics(State(daemon): State<Arc<Daemon>>) -> Response {
             .entry(AgreementLabels { direction, state })
             .or_default() += 1;
     }
-    let retirements = daemon.count_retirements().await;
     let stacks = daemon.store.provisions().counts().await;
-    let stacks = stacks.unwrap_or_default();
-    let usage = usage(&daemon).await.unwrap_or_default();
     daemon.measure_notices().await;
-    match daemon
-        .metrics
-        .text(&partners, &counts, &retirements, &stacks, &usage)
-    {
+    let readings = Readings {
+        partners: partners(&daemon).await,
+        agreements: counts,
+        retirements: daemon.count_retirements().await,
+        stacks: stacks.unwrap_or_default(),
+        usage: usage(&daemon).await.unwrap_or_default(),
+        database: daemon.store.ping().await.is_ok(),
+        keystone_deaf_since: daemon.publisher.deaf_since(),
+    };
+    match daemon.metrics.text(&readings) {
         Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
+}
+
+async fn partners(daemon: &Daemon) -> Vec<PartnerMetrics> {
+    let at = now();
+    let here = daemon.host.count_sessions();
+    let abroad = daemon.home.abroad().count();
+    let behind = daemon.store.sign_outs().behind().await.unwrap_or_default();
+    let partners = daemon.directory.partners();
+    let all = partners.all().into_iter();
+    all.map(|known| {
+        let (partner, cloud_id) = (&known.partner, &known.partner.cloud_id);
+        let list = daemon.host.lists().of(cloud_id);
+        // Who may not be told does not poll either.
+        let is_told = partner.require_host(at).is_ok();
+        let behind = behind.iter().find(|one| is_told && one.host == *cloud_id);
+        PartnerMetrics {
+            partner: partner.name.clone(),
+            here: partner.status_at(at),
+            there: known.facts.their_status,
+            last_seen: known.facts.last_seen,
+            trust_till: partner.trust_till,
+            list_read: list.map(|list| at - list.age().as_secs().cast_signed()),
+            border: daemon.border.view(known, at),
+            sessions_here: here.get(cloud_id).copied().unwrap_or_default(),
+            sessions_abroad: abroad.get(cloud_id).copied().unwrap_or_default(),
+            unheard: behind.map(|one| (one.unheard, one.unheard_since)),
+        }
+    })
+    .collect()
 }
 
 async fn usage(daemon: &Daemon) -> alliance_store::Result<UsageMetrics> {

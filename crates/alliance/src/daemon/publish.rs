@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use alliance_cloud::keystone::Keystone;
+use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::descriptor::Jwk;
 use alliance_core::snapshot::{Inputs, PartnerInputs, Snapshot};
@@ -89,6 +90,8 @@ struct State {
     acknowledged: u64,
     /// Why the last ring was not acknowledged.
     last_error: Option<String>,
+    /// Since when none was.
+    deaf_since: Option<Seconds>,
     /// What the plugin said, if it heard the ring and failed.
     plugin_error: Option<String>,
 }
@@ -226,6 +229,7 @@ impl Publisher {
         self.state.send_modify(|state| {
             state.acknowledged = state.acknowledged.max(generation.unwrap_or_default());
             state.last_error = None;
+            state.deaf_since = None;
             state.plugin_error = None;
         });
         Some(told)
@@ -233,6 +237,11 @@ impl Publisher {
 
     fn bell(&self) -> MutexGuard<'_, Bell> {
         self.bell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Since when our Keystone acknowledges no ring; `None` if it does.
+    pub(crate) fn deaf_since(&self) -> Option<Seconds> {
+        self.state.borrow().deaf_since
     }
 
     /// For `alliance status`.
@@ -297,8 +306,10 @@ impl Publisher {
                 }),
             };
             tracing::warn!(%request_id, error, "Keystone did not acknowledge the doorbell");
-            self.state
-                .send_modify(|state| state.last_error = Some(error));
+            self.state.send_modify(|state| {
+                state.last_error = Some(error);
+                state.deaf_since.get_or_insert_with(now);
+            });
             tokio::select! {
                 () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
                 () = self.wake.notified() => pause = FIRST_PAUSE,

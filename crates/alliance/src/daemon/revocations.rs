@@ -18,7 +18,6 @@ use super::Daemon;
 use super::clock::now;
 use super::directory::{Known, Way};
 use super::host::ReadList;
-use super::metrics::PartnerLabel;
 
 impl Known {
     /// Whether our daemon vouches for tokens of its.
@@ -111,13 +110,6 @@ impl Daemon {
             }
         };
         self.host.lists().put(&known.partner.cloud_id, list);
-        let label = PartnerLabel {
-            partner: known.partner.name.clone(),
-        };
-        self.metrics
-            .revocation_list
-            .get_or_create(&label)
-            .set(now());
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alliance_core::cloud::CloudId;
 use alliance_core::session::Session;
@@ -30,6 +30,7 @@ impl Daemon {
         known: &Arc<Known>,
         changes: Vec<Change>,
     ) -> anyhow::Result<()> {
+        let heard_at = Instant::now();
         let ending = self.host.apply_changes(known, &changes).await?;
         self.doubts.heed(&known.partner.cloud_id, &changes);
         if ending.concerned.is_empty() {
@@ -41,16 +42,19 @@ impl Daemon {
             concerned = ending.concerned.len(),
             "sessions have ended at home"
         );
-        self.tell(ending);
+        self.tell(known.partner.name.clone(), ending, heard_at);
         Ok(())
     }
 
-    /// Tells our Keystone and the services' caches, in the background.
-    fn tell(self: &Arc<Self>, ending: Ending) {
+    /// Tells our Keystone and the services' caches, in the background. `since` is when the wish came.
+    fn tell(self: &Arc<Self>, partner: String, ending: Ending, since: Instant) {
+        self.metrics
+            .count_ended_sessions(&partner, ending.ended.len());
         self.publisher.end_sessions(ending.ended, true);
         let daemon = Arc::clone(self);
         self.spawn(async move {
-            daemon.forget_in_caches(&ending.concerned).await;
+            let told = || daemon.metrics.measure_sign_out(&partner, since.elapsed());
+            daemon.forget_in_caches(&ending.concerned, told).await;
         });
     }
 
@@ -91,12 +95,15 @@ impl Daemon {
 
     /// Ends a session here, whatever its home says; `None` if there is none with this id.
     pub(crate) async fn end_session(self: &Arc<Self>, id: &str) -> anyhow::Result<Option<Applied>> {
+        let since = Instant::now();
         let Some(ending) = self.host.end_session(id).await? else {
             return Ok(None);
         };
         self.audit("operator", "session.ended", id, "").await;
         let concerned = ending.concerned.clone();
-        self.tell(ending);
+        let partner = ending.ended.first();
+        let partner = partner.map_or_else(String::new, |ended| self.name_of(&ended.cloud_id));
+        self.tell(partner, ending, since);
         let keystone_told = self.publisher.knows_of(&concerned, KEYSTONE_WAIT).await;
         Ok(Some(Applied {
             keystone_told,
@@ -149,7 +156,7 @@ impl Daemon {
         match self.store.ended_sessions().list(now()).await {
             Ok(ended) => {
                 let ended = ended.into_iter().map(|(ended, _)| ended.session);
-                self.forget_in_caches(&ended.collect()).await;
+                self.forget_in_caches(&ended.collect(), || ()).await;
             }
             Err(error) => {
                 tracing::error!(%error, "what had ended before the start may still be served by services that cached it");
@@ -158,8 +165,9 @@ impl Daemon {
     }
 
     /// Takes sessions' tokens out of the services' caches, once our Keystone refuses them, and once
-    /// more. If that takes long, also at once: Keystone may be away.
-    async fn forget_in_caches(&self, sessions: &BTreeSet<String>) {
+    /// more. If that takes long, also at once: Keystone may be away. Between the two nobody takes them
+    /// any more, which `told` is for.
+    async fn forget_in_caches(&self, sessions: &BTreeSet<String>, told: impl FnOnce()) {
         if sessions.is_empty() {
             return;
         }
@@ -173,6 +181,7 @@ impl Daemon {
             }
         }
         self.sweep_sessions(sessions).await;
+        told();
         self.pause(SECOND_SWEEP).await;
         self.sweep_sessions(sessions).await;
     }

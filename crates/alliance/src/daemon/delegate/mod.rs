@@ -8,6 +8,7 @@ mod explain;
 mod guard;
 mod invitations;
 mod keystones;
+mod measuring;
 mod notices;
 mod partners;
 mod problem;
@@ -39,6 +40,7 @@ const BODY_LIMIT: usize = 64 * 1024;
 
 /// All routes. Those of operators are guarded by the caller's uid.
 pub(crate) fn router(daemon: Arc<Daemon>, admins: AdminUids) -> Router {
+    let metrics = Arc::clone(&daemon.metrics);
     let operators = Router::new()
         .route("/v1/status", get(status::show))
         .route("/v1/regions", get(regions::list))
@@ -108,5 +110,6 @@ pub(crate) fn router(daemon: Arc<Daemon>, admins: AdminUids) -> Router {
         .merge(operators)
         .fallback(problem::no_such_route)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(from_fn_with_state(metrics, measuring::measured))
         .with_state(daemon)
 }

@@ -57,6 +57,15 @@ impl Abroad {
         all.collect()
     }
 
+    /// How many are at each host.
+    pub(crate) fn count(&self) -> HashMap<CloudId, usize> {
+        let hosts = self.hosts();
+        let counts = hosts.iter();
+        counts
+            .map(|(host, sessions)| (host.clone(), sessions.len()))
+            .collect()
+    }
+
     fn hosts(&self) -> MutexGuard<'_, HashMap<CloudId, Sessions>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -98,6 +107,7 @@ mod tests {
             abroad.begin(&east, &west, &facts(number, own), 110);
         }
         assert_eq!(abroad.list().len(), 3);
+        assert_eq!(abroad.count(), [(east.clone(), 3)].into());
         let logout = Change::Revoked(RevocationEvent {
             audit_id: Some("one".into()),
             issued_before: Timestamp::from_second(120).unwrap_or_default(),

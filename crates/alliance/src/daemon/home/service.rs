@@ -18,6 +18,7 @@ use alliance_peer::wire::{
 };
 use alliance_token::Token;
 use data_encoding::HEXLOWER;
+use http::StatusCode;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -60,6 +61,15 @@ impl PeerSide {
 }
 
 impl PeerService for PeerSide {
+    fn answered(&self, caller: &CloudId, route: &str, status: StatusCode, took: Duration) {
+        let partners = self.0.directory.partners();
+        let partner = partners
+            .by_cloud(caller)
+            .map_or("stranger", |known| known.partner.name.as_str());
+        let requests = &self.0.metrics.requests;
+        requests.count_peer(partner, route, status, took);
+    }
+
     async fn admit(&self, caller: &CloudId) -> Result<(), ApiError> {
         let partners = self.0.directory.partners();
         let known = partners.by_cloud(caller).ok_or(Reason::UnknownPartner)?;

@@ -311,11 +311,11 @@ impl Question {
 
     /// About how many users or tokens, in one question.
     fn count(&self, asked_at: Instant, subjects: usize) {
-        let seconds = asked_at.elapsed().as_secs_f64();
-        self.metrics.question_seconds.observe(seconds);
         let label = PartnerLabel {
             partner: self.known.partner.name.clone(),
         };
+        let measured = self.metrics.question_seconds.get_or_create(&label);
+        measured.observe(asked_at.elapsed().as_secs_f64());
         let counted = if self.is_awaited {
             &self.metrics.questions
         } else {

@@ -32,8 +32,10 @@ pub(super) struct Book {
     pub(super) projects: Projects,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Ended {
+    /// Whose user's it was.
+    cloud_id: CloudId,
     /// Until when it would have counted.
     until: Seconds,
     /// Whether the database has it.
@@ -53,12 +55,37 @@ impl Book {
         ended.get(session).is_some_and(|ended| ended.stored)
     }
 
-    fn end(&self, sessions: impl Iterator<Item = (String, Seconds)>, stored: bool) {
+    fn end(
+        &self,
+        cloud_id: &CloudId,
+        sessions: impl Iterator<Item = (String, Seconds)>,
+        stored: bool,
+    ) {
         let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
         for (session, until) in sessions {
-            let ended = ended.entry(session).or_insert(Ended { until, stored });
+            let ended = ended.entry(session).or_insert_with(|| Ended {
+                cloud_id: cloud_id.clone(),
+                until,
+                stored,
+            });
             ended.stored |= stored;
         }
+    }
+
+    /// How many of each partner are here that have not ended.
+    fn count(&self) -> HashMap<CloudId, usize> {
+        let mut counts: HashMap<_, _> = self
+            .here()
+            .iter()
+            .map(|(cloud_id, sessions)| (cloud_id.clone(), sessions.len()))
+            .collect();
+        let ended = self.ended.read().unwrap_or_else(PoisonError::into_inner);
+        for ended in ended.values() {
+            if let Some(count) = counts.get_mut(&ended.cloud_id) {
+                *count = count.saturating_sub(1);
+            }
+        }
+        counts
     }
 
     /// A partner has said all that had ended when its clock showed `at`, and goes on saying.
@@ -118,7 +145,7 @@ impl Book {
         let has_ended = sessions.begin(session, now());
         drop(here);
         if has_ended {
-            self.end(std::iter::once((id, until)), false);
+            self.end(cloud_id, std::iter::once((id, until)), false);
         }
     }
 
@@ -174,11 +201,10 @@ impl Host {
         let projects = self.store.guest_projects().list().await?;
         self.book.projects.read(projects);
         let ended = self.store.ended_sessions().list(at).await?;
-        let rows = ended.iter().map(|(ended, _)| ended);
-        self.book.end(
-            rows.map(|ended| (ended.session.clone(), ended.expires_at)),
-            true,
-        );
+        for (ended, _) in &ended {
+            let session = std::iter::once((ended.session.clone(), ended.expires_at));
+            self.book.end(&ended.cloud_id, session, true);
+        }
         let untold = ended.into_iter().filter(|(_, told)| !told);
         Ok(untold.map(|(ended, _)| ended).collect())
     }
@@ -249,6 +275,11 @@ impl Host {
             .collect()
     }
 
+    /// How many are here of each partner, but for those that have ended.
+    pub(crate) fn count_sessions(&self) -> HashMap<CloudId, usize> {
+        self.book.count()
+    }
+
     /// Partners' projects whose users were let in here, also those of former partners.
     pub(crate) fn projects(&self) -> Vec<GuestProject> {
         self.book.projects.list()
@@ -293,7 +324,7 @@ impl Host {
         doubtful: &[Arc<Session>],
     ) -> alliance_store::Result<Ending> {
         let until = |session: &Arc<Session>| (session.id().to_owned(), session.expires_at);
-        self.book.end(ended.iter().map(until), false);
+        self.book.end(cloud_id, ended.iter().map(until), false);
         for session in ended.iter().chain(doubtful) {
             self.passports.forget(&session.token);
             self.attested.remove(&session.token);
@@ -312,7 +343,7 @@ impl Host {
             .collect();
         if !rows.is_empty() {
             self.store.ended_sessions().add(&rows).await?;
-            self.book.end(ended.iter().map(until), true);
+            self.book.end(cloud_id, ended.iter().map(until), true);
         }
         Ok(Ending {
             ended: rows,
@@ -450,6 +481,7 @@ mod tests {
         assert_eq!(ending.concerned, ["here-one".to_owned()].into());
         assert_eq!(judged(&before, 1), Err(Reason::Revoked));
         assert_eq!(judged(&before, 2), Ok(()));
+        assert_eq!(before.count_sessions(), [(west.clone(), 1)].into());
 
         let after = host();
         assert_eq!(judged(&after, 1), Ok(()), "nothing was read yet");
@@ -457,6 +489,7 @@ mod tests {
         let ids: Vec<_> = untold.iter().map(|ended| ended.session.as_str()).collect();
         assert_eq!(ids, ["here-one"]);
         assert_eq!(judged(&after, 1), Err(Reason::Revoked));
+        assert_eq!(after.count_sessions(), [(west.clone(), 1)].into());
         // What was used before the restart ends after it.
         let ending = after.apply_changes(known, &[logout("two")]).await?;
         assert_eq!(ending.concerned, ["here-two".to_owned()].into());
