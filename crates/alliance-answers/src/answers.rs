@@ -167,21 +167,11 @@ impl<T: Send + Sync + 'static> Answers<T> {
     }
 
     /// What is known of several: kept answers not older than `max_age`. One question about the others
-    /// is expected, the answers to which go to [`Answers::complete`]; nobody else waits for them. One
-    /// whose last answer was no *yes* is among those only if `may_ask` allows it.
-    pub fn begin(
-        &self,
-        keys: Vec<Key>,
-        max_age: Duration,
-        may_ask: impl Fn() -> Result<(), Reason>,
-    ) -> Several<T> {
-        let may_ask = |key| match may_ask() {
-            Err(reason) if !self.memory.is_familiar(key) => Some(Outcome::Failed(reason)),
-            Ok(()) | Err(_) => None,
-        };
-        let known = |key| self.memory.known(key, max_age).or_else(|| may_ask(key));
+    /// is expected, the answers to which go to [`Answers::complete`]; nobody else waits for them.
+    pub fn begin(&self, keys: Vec<Key>, max_age: Duration) -> Several<T> {
+        let known = keys.iter().map(|key| self.memory.known(key, max_age));
         Several {
-            outcomes: keys.iter().map(known).collect(),
+            outcomes: known.collect(),
             epoch: self.memory.now(),
             keys,
         }
@@ -359,7 +349,7 @@ mod tests {
         let keys = [[1; 32], [2; 32], [3; 32], [4; 32]];
         let yes = || async { active() };
         answers.answer(keys[1], MINUTE, || Ok(()), yes).await;
-        let several = answers.begin(keys.to_vec(), MINUTE, || Ok(()));
+        let several = answers.begin(keys.to_vec(), MINUTE);
         assert_eq!(several.open(), [0, 2, 3]);
         let told = vec![active(), Outcome::Inactive(Reason::NotFound)];
         let all = answers.complete(several, told);
@@ -376,19 +366,19 @@ mod tests {
             "{all:?}"
         );
         // What was said is kept, and of the one of whom nothing was, nothing is.
-        let broke = || Err(Reason::Budget);
-        let several = answers.begin(keys.to_vec(), MINUTE, broke);
-        assert!(several.open().is_empty());
-        let all = answers.complete(several, Vec::new());
-        assert!(matches!(all[0], Outcome::Active(_)));
-        assert!(matches!(all[2], Outcome::Inactive(Reason::NotFound)));
-        assert!(matches!(all[3], Outcome::Failed(Reason::Budget)));
-        // Who had a yes is asked about whatever strangers make up; what was asked for before
-        // everything was forgotten does not count.
-        let several = answers.begin(keys.to_vec(), Duration::ZERO, broke);
-        assert_eq!(several.open(), [0, 1]);
+        let several = answers.begin(keys.to_vec(), MINUTE);
+        assert_eq!(several.open(), [3]);
+        let all = answers.complete(several, vec![active()]);
+        assert!(
+            matches!(all[2], Outcome::Inactive(Reason::NotFound)),
+            "{all:?}"
+        );
+        // What was asked for before everything was forgotten does not count.
+        let several = answers.begin(keys.to_vec(), Duration::ZERO);
+        assert_eq!(several.open(), [0, 1, 3]);
         answers.forget_all();
-        let all = answers.complete(several, vec![active(), active()]);
+        let told = vec![active(), active(), active()];
+        let all = answers.complete(several, told);
         assert!(matches!(all[0], Outcome::Active(_)));
         assert!(answers.fresh(&keys[0], MINUTE).is_none());
     }

@@ -74,20 +74,16 @@ pub(super) async fn about_guest(
 
 /// Asks the home of several guests which roles they have, at most
 /// [`MAX_QUESTIONS`](alliance_peer::wire::MAX_QUESTIONS), each in a project or without one. An outcome
-/// of each, in their order.
+/// of each, in their order. Its *no* spends no budget: they are here by its own word.
 pub(super) async fn about_guests(
     question: &Question,
     asked: &[GrantsQuestion],
 ) -> Vec<Outcome<Grants>> {
     let asked_at = Instant::now();
-    let outcomes = match &question.known.way {
+    match &question.known.way {
         Way::Peer(client) => question.statements(client, asked, asked_at).await,
         Way::Keystone(plain) => question.assignments_of_many(plain, asked, asked_at).await,
-    };
-    outcomes
-        .into_iter()
-        .map(|outcome| question.settle(outcome))
-        .collect()
+    }
 }
 
 /// Tells the issuer, in the background, that its token was refused here and why: its operator is

@@ -175,12 +175,10 @@ impl Host {
     ) -> Vec<Result<bool, Reason>> {
         let question = ask::Question {
             is_awaited: false,
-            budgets: Arc::clone(&self.guest_budgets),
             ..self.question(known, request_id)
         };
         let keys = some.iter().map(Here::key).collect();
-        let may_ask = || self.guest_budgets.may_ask(&known.partner.cloud_id);
-        let several = self.grants.begin(keys, self.ask_every() / 2, may_ask);
+        let several = self.grants.begin(keys, self.ask_every() / 2);
         let open = several.open();
         let asked: Vec<_> = open.into_iter().map(|n| some[n].question()).collect();
         let told = match asked.is_empty() {
