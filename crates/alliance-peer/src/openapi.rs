@@ -99,6 +99,7 @@ mod tests {
                 "/v1/agreements/{id}/replies",
                 "/v1/descriptor",
                 "/v1/grants",
+                "/v1/grants/batch",
                 "/v1/introspect",
                 "/v1/notices/poll",
                 "/v1/pairings/{id}",

@@ -63,7 +63,10 @@ async fn each_host_hears_everything_once_and_in_order(bed: &Bed) -> Outcome {
         unheard: 150,
         unheard_since: Some(10),
     };
-    assert_eq!(store.sign_outs().behind().await?, std::slice::from_ref(&behind));
+    assert_eq!(
+        store.sign_outs().behind().await?,
+        std::slice::from_ref(&behind)
+    );
     let noted = store.sign_outs().unheard(&cloud("east"), 0, 1).await?;
     assert_eq!(
         noted.first().map(|noted| &noted.change),
