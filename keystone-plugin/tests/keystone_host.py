@@ -37,7 +37,10 @@ def write_configuration(folder, memcached_port, driver='alliance', **changes):
     folder = pathlib.Path(folder)
     sections = {
         'DEFAULT': {'log_file': folder / 'keystone.log', 'debug': 'true'},
-        'database': {'connection': f'sqlite:///{folder}/keystone.db'},
+        'database': {
+            'connection': f'sqlite:///{folder}/keystone.db',
+            'sqlite_synchronous': 'false',
+        },
         'cache': {
             'enabled': 'true',
             'backend': 'dogpile.cache.pymemcache',
