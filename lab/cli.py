@@ -16,10 +16,10 @@ from pathlib import Path
 from lab import binary, clients, orchestra, packages, pairing, words
 from lab.cache import Environment
 from lab.errors import LabError
-from lab.services import ALL, services_of
+from lab.services import services_of
 from lab.services.alliance import Alliance
 from lab.services.service import Service
-from lab.state import PARTS, Cloud, Lab
+from lab.state import KEYSTONES, PARTS, Cloud, Lab
 from lab.words import PROVIDERS, Setting, Wish
 
 DEFAULT_CLOUDS = ("west", "east")
@@ -69,6 +69,13 @@ def up(argv: list[str]) -> int:
         help=f"which of {', '.join(PARTS)} new clouds have, with what these need; default: all",
     )
     parser.add_argument(
+        "--keystone",
+        action="append",
+        default=[],
+        metavar="[CLOUD=]RELEASE",
+        help=f"Keystone of new clouds, or of that one: {', '.join(KEYSTONES)}; default: the first",
+    )
+    parser.add_argument(
         "--token-provider",
         choices=PROVIDERS,
         help="what makes the own tokens of clouds that do not say it, fernet when they are made",
@@ -111,13 +118,19 @@ def _granted(lab: Lab, options) -> dict[Cloud, list[Service]]:
     named = options.clouds or list(lab.clouds) or DEFAULT_CLOUDS
     services = words.services(options.services) if options.services else None
     settings = [Setting.parse(word) for word in options.set]
+    releases = words.keystone_releases(options.keystone)
+    wishes = [Wish.parse(word) for word in dict.fromkeys(named)]
+    strangers = {*releases} - {None, *(wish.name for wish in wishes)}
+    if strangers:
+        raise LabError(f"--keystone names {min(strangers)!r}, which is not brought up")
     changed: dict[Cloud, list[Service]] = {}
-    for wish in map(Wish.parse, dict.fromkeys(named)):
+    for wish in wishes:
         wish = dataclasses.replace(
             wish,
             plain=wish.plain or options.without_alliance,
             token_provider=wish.token_provider or options.token_provider,
             services=services,
+            keystone_release=releases.get(wish.name) or releases.get(None),
         )
         cloud, other = wish.grant(lab)
         names = ["keystone"] if other else []
@@ -131,8 +144,8 @@ def _make_software(lab: Lab) -> None:
     missing = [name for name in ("memcached", "openssl") if not shutil.which(name)]
     if missing:
         raise LabError(f"not installed: {', '.join(missing)}: run scripts/prerequisites")
-    kinds = {type(service) for cloud in lab.clouds.values() for service in services_of(cloud)}
-    needed = [kind.environment_name for kind in ALL if kind in kinds and kind.environment_name]
+    services = [service for cloud in lab.clouds.values() for service in services_of(cloud)]
+    needed = [service.environment_name for service in services if service.environment_name]
     for name in dict.fromkeys([*needed, "client"]):
         Environment(name).ensure()
     clients.link_openstack(lab.folder / "_bin")
@@ -230,7 +243,11 @@ def status(argv: list[str]) -> int:
         paired = dict(zip(lab.clouds, pool.map(_partners, lab.clouds.values())))
     if options.format == "json":
         kinds = {
-            name: {"alliance": cloud.alliance, "token_provider": cloud.token_provider}
+            name: {
+                "alliance": cloud.alliance,
+                "keystone": cloud.keystone_release,
+                "token_provider": cloud.token_provider,
+            }
             for name, cloud in lab.clouds.items()
         }
         told = {"lab": str(lab.folder), "clouds": kinds, "services": rows, "partners": paired}
@@ -246,8 +263,10 @@ def status(argv: list[str]) -> int:
             )
         for name, known in paired.items():
             cloud = lab.clouds[name]
-            kind = f"{'' if cloud.alliance else 'plain, '}{cloud.token_provider} tokens"
-            print(f"{name}: " + ", ".join([kind, *(f"{k} {v}" for k, v in (known or {}).items())]))
+            told = [] if cloud.alliance else ["plain"]
+            told += [f"Keystone {cloud.keystone_release}", f"{cloud.token_provider} tokens"]
+            told += [" ".join(partner) for partner in (known or {}).items()]
+            print(f"{name}: " + ", ".join(told))
     return 0 if all(row["health"] == "ok" for row in rows) else 1
 
 
@@ -317,7 +336,7 @@ def venv(argv: list[str]) -> int:
         prog="lab/venv",
         description="Makes a cached Python environment if need be and prints its folder.",
     )
-    parser.add_argument("name", metavar="NAME", help="keystone, services or client")
+    parser.add_argument("name", metavar="NAME", help="keystone, keystone22, services or client")
     with contextlib.redirect_stdout(sys.stderr):
         path: Path = Environment(parser.parse_args(argv).name).ensure().path
     print(path)

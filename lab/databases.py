@@ -34,16 +34,17 @@ def _url(port: int, password: str, name: str) -> str:
     return f"mysql+pymysql://{mariadb.USER}:{password}@127.0.0.1:{port}/{name}?charset=utf8mb4"
 
 
-def ensure() -> Path:
-    """The folder of a MariaDB's files that hold all of them; nobody runs on it."""
-    keys = [Environment(name).key for name in ("keystone", "services")]
+def ensure(keystone: Environment) -> Path:
+    """The folder of a MariaDB's files that hold all of them, Keystone's as that environment's
+    Keystone has it; nobody runs on it."""
+    keys = [keystone.key, Environment("services").key]
     keys.append(hashlib.sha256(Path(__file__).read_bytes()).hexdigest())
     keys.append(mariadb.version())
     key = hashlib.sha256("\0".join(keys).encode()).hexdigest()[:16]
-    return ensure_file(f"databases-{key}", _make)
+    return ensure_file(f"databases-{key}", lambda target: _make(target, keystone))
 
 
-def _make(target: Path) -> None:
+def _make(target: Path, keystone: Environment) -> None:
     with tempfile.TemporaryDirectory(prefix="alliance-mariadb-") as name:
         folder = Path(name)
         mariadb.own(folder)
@@ -53,14 +54,14 @@ def _make(target: Path) -> None:
         try:
             mariadb.wait_until_ready(server, folder)
             mariadb.execute(folder, mariadb.sql_of_user(password, NAMES))
-            _migrate(folder, {name: _url(port, password, name) for name in NAMES})
+            _migrate(folder, {name: _url(port, password, name) for name in NAMES}, keystone)
             mariadb.execute(folder, f"DROP USER '{mariadb.USER}'@'127.0.0.1'")
         finally:
             server.stop(grace=30)
         shutil.copytree(folder / "data", target)
 
 
-def _migrate(folder: Path, urls: dict[str, str]) -> None:
+def _migrate(folder: Path, urls: dict[str, str], keystone: Environment) -> None:
     configuration = folder / "migrating.conf"
     configuration.write_text(_configuration(urls))
     services = Environment("services")
@@ -86,7 +87,7 @@ def _migrate(folder: Path, urls: dict[str, str]) -> None:
             pool.submit(manage, "cinder-manage", "db", "sync"),
             pool.submit(manage, "glance-manage", "db_sync"),
             pool.submit(manage, "placement-manage", "db", "sync"),
-            pool.submit(manage, "keystone-manage", "db_sync", environment=Environment("keystone")),
+            pool.submit(manage, "keystone-manage", "db_sync", environment=keystone),
         ]
         for one in done:
             one.result()

@@ -56,7 +56,7 @@ class Package:
 
 
 def _install(source: Path, target: Path) -> None:
-    python = Environment("keystone").bin("python")
+    python = Environment("keystone").ensure().bin("python")
     fresh = target.with_suffix(".new")
     shutil.rmtree(fresh, ignore_errors=True)
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation"]

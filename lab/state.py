@@ -32,6 +32,10 @@ PORTS = range(20000, 32000)
 #: Token providers that Keystone has, and those of lab/tokens, which it had once.
 TODAYS, RETIRED = ("fernet", "jws"), ("uuid", "pki", "pkiz")
 
+#: Releases of Keystone, and the Python environment of each. A cloud has the first if nothing is
+#: said.
+KEYSTONES = {"30": "keystone", "22": "keystone22"}
+
 #: What a cloud can have besides Keystone, and what each needs of the others. Keystone and Glance
 #: have their data in MariaDB where there is one, else in SQLite.
 PARTS = {
@@ -131,15 +135,23 @@ class Lab:
             raise LabError(f"no cloud {name!r} in this lab: it has {', '.join(self.clouds)}")
         return self.clouds[name]
 
-    def add(self, name: str, alliance: bool = True, services=tuple(PARTS)) -> Cloud:
-        """A cloud of that name, new if need be, then with or without Alliance, with these
-        services."""
+    def add(
+        self,
+        name: str,
+        alliance: bool = True,
+        services=tuple(PARTS),
+        keystone_release: str | None = None,
+    ) -> Cloud:
+        """A cloud of that name, new if need be, then with or without Alliance, with these services
+        and this Keystone."""
         if not CLOUD_NAME.fullmatch(name):
             raise LabError(
                 f"cloud name {name!r}: a lower-case letter, then at most 14 letters, digits and -"
             )
         if name not in self.clouds:
-            self.clouds[name] = Cloud(self, name, alliance, services=list(services))
+            self.clouds[name] = Cloud(
+                self, name, alliance, services=list(services), keystone_release=keystone_release
+            )
         return self.clouds[name]
 
 
@@ -148,10 +160,13 @@ class Cloud:
 
     Without `alliance` it is a stock cloud: no plugin, no daemon. `services` are names in PARTS.
     `token_provider` makes its own tokens. `settings`: what configuration files have besides what
-    the lab puts there, by service, section and option.
+    the lab puts there, by service, section and option. `keystone_release` is one of KEYSTONES.
     """
 
-    STORED = ("alliance", "services", "token_provider", "settings", "ports", "passwords")
+    STORED = (
+        *("alliance", "services", "keystone_release", "token_provider", "settings"),
+        *("ports", "passwords"),
+    )
 
     def __init__(
         self,
@@ -163,12 +178,14 @@ class Cloud:
         ports: dict | None = None,
         passwords: dict | None = None,
         services: list[str] | None = None,
+        keystone_release: str | None = None,
     ):
         self.lab, self.name, self.folder = lab, name, lab.folder / name
         self.alliance, self.token_provider = alliance, token_provider
         self.settings = settings or {}
         self.ports, self.passwords = ports or {}, passwords or {}
         self.services = services or ["keystone", "glance"]
+        self.keystone_release = keystone_release or next(iter(KEYSTONES))
 
     @property
     def parts(self) -> set[str]:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from lab.errors import LabError
-from lab.state import PARTS, RETIRED, TODAYS, Cloud, Lab
+from lab.state import KEYSTONES, PARTS, RETIRED, TODAYS, Cloud, Lab
 
 PLAIN = "plain"
 PROVIDERS = TODAYS + RETIRED
@@ -22,6 +22,7 @@ class Wish:
     plain: bool = False
     token_provider: str | None = None
     services: tuple[str, ...] | None = None
+    keystone_release: str | None = None
 
     @classmethod
     def parse(cls, word: str) -> Wish:
@@ -37,11 +38,17 @@ class Wish:
 
     def grant(self, lab: Lab) -> tuple[Cloud, bool]:
         """The cloud as wished for, and whether its token provider is another now."""
-        cloud = lab.add(self.name, not self.plain, self.services or tuple(PARTS))
+        services = self.services or tuple(PARTS)
+        cloud = lab.add(self.name, not self.plain, services, self.keystone_release)
         if self.services and {*self.services} != {*cloud.services}:
             raise LabError(
                 f"{cloud.name} was made with {','.join(cloud.services)}: choose another name, or "
                 "another folder with ALLIANCE_LAB, or lab/down --purge first"
+            )
+        if self.keystone_release not in (None, cloud.keystone_release):
+            raise LabError(
+                f"{cloud.name} was made with Keystone {cloud.keystone_release}: choose another "
+                "name, or another folder with ALLIANCE_LAB, or lab/down --purge first"
             )
         if self.plain and cloud.alliance:
             raise LabError(
@@ -95,3 +102,18 @@ def services(words: str) -> tuple[str, ...]:
     if unknown:
         raise LabError(f"no service {unknown[0]!r}: there are {', '.join(PARTS)}")
     return named
+
+
+def keystone_releases(words: list[str]) -> dict[str | None, str]:
+    """What `--keystone RELEASE` and `--keystone CLOUD=RELEASE` say: the release of each cloud, that
+    of all others under None."""
+    said: dict[str | None, str] = {}
+    for word in words:
+        name, equals, release = word.rpartition("=")
+        if release not in KEYSTONES or bool(name) != bool(equals):
+            raise LabError(
+                f"{word!r}: say RELEASE or CLOUD=RELEASE, where RELEASE is one of "
+                f"{', '.join(KEYSTONES)}"
+            )
+        said[name or None] = release
+    return said

@@ -17,6 +17,8 @@ from tests.kit import people  # noqa: E402
 from tests.kit.cloud import Cloud  # noqa: E402
 from tests.kit.nightly import NIGHTLY  # noqa: E402
 
+#: Keystones of other releases, as `lab/up --keystone` takes them: "west=22".
+KEYSTONES = os.environ.get("ALLIANCE_KEYSTONES", "").split()
 LAST = "test_secrets_stay_secret.py"
 collect_ignore = [] if NIGHTLY else ["nightly"]
 
@@ -28,6 +30,10 @@ def pytest_collection_modifyitems(items):
 
 def up(*clouds: str) -> Lab:
     command = [CHECKOUT / "lab" / "up", "--services", "glance", *clouds]
+    names = [word.partition("=")[0] for word in clouds]
+    for word in KEYSTONES:
+        if word.partition("=")[0] in names:
+            command += ["--keystone", word]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         pytest.exit(f"no lab: {done.stdout}", 2)

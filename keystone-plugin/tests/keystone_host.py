@@ -1,5 +1,6 @@
 """A real Keystone in this process: SQLite file, memcached, the plugin, its WSGI application."""
 
+import inspect
 import json
 import pathlib
 import sys
@@ -12,6 +13,7 @@ from keystone.common import provider_api
 from keystone.common import sql
 import keystone.conf
 from keystone.server.flask import core as flask_core
+from keystone.token import provider as token_provider
 from werkzeug.test import Client
 from werkzeug.test import EnvironBuilder
 
@@ -19,6 +21,11 @@ CONF = keystone.conf.CONF
 PROVIDERS = provider_api.ProviderAPIs
 PASSWORD = 'correct horse'
 METHODS = ['password', 'token', 'application_credential', 'totp', 'oauth1', 'mapped', 'alliance']
+
+# Old Keystones (22) end the one token that is logged out, not what was made from it.
+LOGOUT_ENDS_ITS_CHAIN = (
+    inspect.signature(token_provider.Manager.revoke_token).parameters['revoke_chain'].default
+)
 
 
 def write_configuration(folder, memcached_port, driver='alliance', **changes):
@@ -30,7 +37,10 @@ def write_configuration(folder, memcached_port, driver='alliance', **changes):
     folder = pathlib.Path(folder)
     sections = {
         'DEFAULT': {'log_file': folder / 'keystone.log', 'debug': 'true'},
-        'database': {'connection': f'sqlite:///{folder}/keystone.db'},
+        'database': {
+            'connection': f'sqlite:///{folder}/keystone.db',
+            'sqlite_synchronous': 'false',
+        },
         'cache': {
             'enabled': 'true',
             'backend': 'dogpile.cache.pymemcache',

@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 from lab import databases, packages
-from lab.cache import Environment, ensure_file
+from lab.cache import ensure_file
 from lab.commands import base_settings, run
 from lab.services.alliance import Alliance
 from lab.services.wsgi import PYTHON, WsgiService
-from lab.state import write_secret
+from lab.state import KEYSTONES, write_secret
 
 #: Keystone's own.
 METHODS = ["external", "password", "token", "oauth1", "mapped", "application_credential"]
@@ -22,11 +22,14 @@ class Keystone(WsgiService):
     ports = ("keystone",)
     catalog = ("identity", "keystone")
     path = "/v3"
-    environment_name = "keystone"
-    module = "keystone.wsgi.api"
+    module = "lab_keystone"
     workers, threads = 2, 8
     modules = ("keystone.server.wsgi", "keystone.server.flask.application")
     probe = ("/v3", (200,))
+
+    @property
+    def environment_name(self) -> str:
+        return KEYSTONES[self.cloud.keystone_release]
 
     @property
     def configuration(self) -> Path:
@@ -60,7 +63,7 @@ class Keystone(WsgiService):
         self.cloud.pki_keys.ensure()
 
     def _make_database(self, database: Path) -> None:
-        environment = Environment(self.environment_name)
+        environment = self.environment()
 
         def migrate(path: Path) -> None:
             settings = path.with_suffix(".conf")
@@ -76,7 +79,7 @@ class Keystone(WsgiService):
         os.replace(fresh, database)
 
     def _bootstrap(self, connection: str) -> None:
-        manage = Environment(self.environment_name).bin("keystone-manage")
+        manage = self.environment().bin("keystone-manage")
         run(
             [
                 *(manage, "--config-file", self.configuration),

@@ -5,6 +5,7 @@ import pwd
 import shutil
 
 from lab import databases, mariadb
+from lab.services.keystone import Keystone
 from lab.services.service import Service
 from lab.state import write_secret
 
@@ -21,7 +22,7 @@ class MariaDb(Service):
         if not data.exists():
             fresh = self.folder / "data.new"
             shutil.rmtree(fresh, ignore_errors=True)
-            shutil.copytree(databases.ensure(), fresh)
+            shutil.copytree(databases.ensure(Keystone(self.cloud).environment()), fresh)
             os.replace(fresh, data)
         password = self.cloud.passwords[mariadb.USER]
         write_secret(self.folder / "init.sql", mariadb.sql_of_user(password))

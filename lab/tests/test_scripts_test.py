@@ -11,6 +11,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "test"
 STUB = """#!/bin/bash
 case "$*" in *"$FAILS"*) exit 1 ;; esac
 """
+ENVIRONMENTS = ("keystone", "keystone22", "client")
 INTERPRETERS = """#!/bin/bash
 echo "$(cd "$(dirname "$0")" && pwd)/$1"
 """
@@ -19,11 +20,11 @@ echo "$(cd "$(dirname "$0")" && pwd)/$1"
 @pytest.fixture
 def checkout(tmp_path):
     (tmp_path / "keystone-plugin").mkdir()
-    for name in ("scripts", "lab/keystone/bin", "lab/client/bin"):
+    for name in ("scripts", "bin", *(f"lab/{name}/bin" for name in ENVIRONMENTS)):
         (tmp_path / name).mkdir(parents=True)
     shutil.copy(SCRIPT, tmp_path / "scripts" / "test")
-    stubs = ("scripts/prerequisites", "scripts/with-lab")
-    stubs += ("lab/keystone/bin/python", "lab/client/bin/python")
+    stubs = ["scripts/prerequisites", "scripts/with-lab", "scripts/with-mariadb", "scripts/tool"]
+    stubs += ["bin/cargo", *(f"lab/{name}/bin/python" for name in ENVIRONMENTS)]
     for name, text in [(stub, STUB) for stub in stubs] + [("lab/venv", INTERPRETERS)]:
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
@@ -41,11 +42,31 @@ def checkout(tmp_path):
     ],
 )
 def test_it_succeeds_only_if_every_part_does(checkout, fails, status):
-    run = subprocess.run(
-        [checkout / "scripts" / "test", "beside", "e2e"],
-        env={"PATH": "/usr/bin:/bin", "FAILS": fails},
+    run = run_script(checkout, "beside", "e2e", FAILS=fails)
+    assert run.returncode == status, run.stdout + run.stderr
+
+
+def run_script(checkout, *parts, **settings):
+    return subprocess.run(
+        [checkout / "scripts" / "test", *parts],
+        env={"PATH": f"{checkout}/bin:/usr/bin:/bin", "FAILS": "nothing does", **settings},
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert run.returncode == status, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(
+    ("fails", "status"), [("nothing does", 0), ("-m pytest", 1), ("lab/tokens/tests", 1)]
+)
+def test_the_plugin_in_an_old_keystone_is_a_part(checkout, fails, status):
+    assert run_script(checkout, "plugin22", FAILS=fails).returncode == status
+
+
+@pytest.mark.parametrize(
+    ("night", "parts"), [("", "rust beside e2e"), ("1", "rust beside e2e plugin22")]
+)
+def test_an_old_keystone_is_tested_by_night(checkout, night, parts):
+    run = run_script(checkout, ALLIANCE_NIGHTLY=night)
+    told = [line.removeprefix("test: ") for line in run.stdout.splitlines()]
+    assert (run.returncode, told) == (0, parts.split()), run.stderr

@@ -5,7 +5,7 @@ from lab.services import services_of
 from lab.services.alliance import Alliance
 from lab.services.keystone import Keystone
 from lab.state import Lab
-from lab.words import Setting, Wish, services
+from lab.words import Setting, Wish, keystone_releases, services
 
 
 @pytest.fixture
@@ -106,6 +106,28 @@ def test_a_cloud_has_the_services_that_were_named_when_it_was_made_and_what_they
         services("glance,swift")
     lab.save()
     assert Lab(lab.folder).cloud("small").parts == small.parts
+
+
+def test_a_cloud_has_the_keystone_that_was_named_when_it_was_made(lab):
+    said = keystone_releases(["22", "west=30"])
+    west, _ = Wish("west", keystone_release=said["west"]).grant(lab)
+    east, _ = Wish("east", keystone_release=said[None]).grant(lab)
+    north, _ = Wish.parse("north").grant(lab)
+    found = [(cloud.keystone_release, Keystone(cloud).environment_name) for cloud in (west, east)]
+    assert found == [("30", "keystone"), ("22", "keystone22")]
+    assert north.keystone_release == "30"
+    # Nothing said: as it was made.
+    assert Wish.parse("east").grant(lab)[0].keystone_release == "22"
+    with pytest.raises(LabError, match="east was made with Keystone 22"):
+        Wish("east", keystone_release="30").grant(lab)
+    lab.save()
+    assert Lab(lab.folder).cloud("east").keystone_release == "22"
+
+
+@pytest.mark.parametrize("word", ["", "21", "west", "west=", "=22", "west=21"])
+def test_a_keystone_that_the_lab_has_not_is_refused_with_those_that_it_has(word):
+    with pytest.raises(LabError, match="RELEASE is one of 30, 22"):
+        keystone_releases([word])
 
 
 def test_a_service_starts_after_those_that_it_needs(lab):

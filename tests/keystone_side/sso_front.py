@@ -1,7 +1,7 @@
 """Stands before Keystone as Apache does with mod_auth_openidc: what the identity provider said of a
 user comes to Keystone in the WSGI environment. Here it is told by headers `X-Assertion-…`."""
 
-from keystone.wsgi.api import application as keystone
+from lab_keystone import application as keystone
 
 _PREFIX = "HTTP_X_ASSERTION_"
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import packages
-from lab.cache import Environment
 from lab.commands import base_settings
 from lab.services.keystone import Keystone
 from lab.services.service import http_status
@@ -74,7 +73,7 @@ class KeystoneBeside:
         settings["LAB_WSGI"] = self._module
         files = [self._service.configuration, self._overrides]
         settings["OS_KEYSTONE_CONFIG_FILES"] = ";".join(map(str, files))
-        gunicorn = Environment("keystone").bin("gunicorn")
+        gunicorn = self._service.environment().bin("gunicorn")
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(
                 [

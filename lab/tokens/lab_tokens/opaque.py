@@ -10,6 +10,7 @@ from keystone import exception
 from keystone.common import utils
 from keystone.token.providers import base
 
+from lab_tokens import release
 from lab_tokens.options import option
 
 
@@ -35,7 +36,7 @@ class Uuid(base.Provider):
             token.protocol_id,
             token.access_token_id,
             token.application_credential_id,
-            token.oauth2_thumbprint,
+            getattr(token, "oauth2_thumbprint", None),
             issued_at,
             token.expires_at,
         ]
@@ -47,7 +48,7 @@ class Uuid(base.Provider):
 
     def validate_token(self, token_id):
         try:
-            return tuple(json.loads(self._kept(token_id).read_text()))
+            return release.values(json.loads(self._kept(token_id).read_text()))
         except FileNotFoundError:
             raise exception.TokenNotFound(token_id=token_id) from None
 

@@ -12,6 +12,7 @@ from keystone.token.providers import base
 from keystoneclient import exceptions as client_exceptions
 from keystoneclient.common import cms
 
+from lab_tokens import release
 from lab_tokens.options import option
 
 #: Bytes of a header line, its name and end included, at Apache and gunicorn as they come.
@@ -90,21 +91,23 @@ def _values(body):
     """What Keystone wants to know of a token, from the body that it was signed with."""
     user, trust = body["user"], body.get("OS-TRUST:trust")
     federation = user.get("OS-FEDERATION")
-    return (
-        # The body of a trust's token names whom it impersonates.
-        trust["trustee_user"]["id"] if trust else user["id"],
-        body["methods"],
-        body["audit_ids"],
-        "all" if "system" in body else None,
-        body.get("domain", {}).get("id"),
-        body.get("project", {}).get("id"),
-        trust["id"] if trust else None,
-        federation["groups"] if federation else None,
-        federation["identity_provider"]["id"] if federation else None,
-        federation["protocol"]["id"] if federation else None,
-        body.get("OS-OAUTH1", {}).get("access_token_id"),
-        body.get("application_credential", {}).get("id"),
-        body.get("oauth2_credential", {}).get("x5t#S256"),
-        body["issued_at"],
-        body["expires_at"],
+    return release.values(
+        [
+            # The body of a trust's token names whom it impersonates.
+            trust["trustee_user"]["id"] if trust else user["id"],
+            body["methods"],
+            body["audit_ids"],
+            "all" if "system" in body else None,
+            body.get("domain", {}).get("id"),
+            body.get("project", {}).get("id"),
+            trust["id"] if trust else None,
+            federation["groups"] if federation else None,
+            federation["identity_provider"]["id"] if federation else None,
+            federation["protocol"]["id"] if federation else None,
+            body.get("OS-OAUTH1", {}).get("access_token_id"),
+            body.get("application_credential", {}).get("id"),
+            body.get("oauth2_credential", {}).get("x5t#S256"),
+            body["issued_at"],
+            body["expires_at"],
+        ]
     )
