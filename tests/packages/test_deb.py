@@ -1,4 +1,4 @@
-"""The Debian package, on a clean machine: from installing to purging. The tests follow each other."""
+"""The Debian package on a clean machine, from installing to purging: one test after the other."""
 
 import pytest
 
@@ -69,9 +69,8 @@ def test_units_are_without_fault_and_hardened(installed, unit):
     assert f"ExecStart=/usr/bin/{unit.replace('-', ' ')}" in installed.run("systemctl", "cat", unit)
     checked = installed.try_run("systemd-analyze", "verify", f"{unit}.service")
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
-    installed.run(
-        "systemd-analyze", "security", "--offline=true", "--threshold=20", f"{unit}.service"
-    )
+    rating = ("security", "--offline=true", "--threshold=20")
+    installed.run("systemd-analyze", *rating, f"{unit}.service")
 
 
 @pytest.mark.parametrize("page", ["alliance", "alliance-serve", "alliance-partner-invite"])

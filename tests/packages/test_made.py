@@ -1,4 +1,4 @@
-"""What scripts/package makes beside the Debian package, and that it makes it again byte for byte."""
+"""What scripts/package makes: all that is to be there, and the same bytes again."""
 
 import json
 import subprocess
