@@ -16,20 +16,21 @@ def installed(machine, deb):
 
 @pytest.fixture(scope="module")
 def running(installed):
-    """As the guide says, but for a Keystone."""
-    password = "/etc/alliance/keystone-password"
-    installed.run(
-        "install", "-o", "alliance", "-g", "alliance", "-m", "0600", "/dev/null", password
-    )
+    """As the guide says, but for a Keystone and a message bus."""
+    secrets = {"keystone-password": "secret", "amqp-url": "amqp://alliance:secret@127.0.0.1:5672/"}
+    for name, secret in secrets.items():
+        file, owner = f"/etc/alliance/{name}", ("-o", "alliance", "-g", "alliance")
+        installed.run("install", *owner, "-m", "0600", "/dev/null", file)
+        installed.run("sh", "-c", f"echo {secret} > {file}")
     settings = {
         "peer.url": "https://alliance.west.example:5443",
         "keystone.auth_url": "http://127.0.0.1:5000/v3",
         "delegate.group": "keystone",
         "services.memcached": '["127.0.0.1:11211"]',
+        "work.amqp_url_file": "/etc/alliance/amqp-url",
     }
     words = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
     daemons = ("runuser", "-u", "alliance", "--", "alliance")
-    installed.run("sh", "-c", f"echo secret > {password}")
     installed.run(*daemons, "init", "--name", "west", *words)
     installed.run("alliance", "config", "check")
     installed.run("systemctl", "enable", "--now", "alliance")
@@ -136,7 +137,15 @@ def test_an_upgrade_restarts_what_runs_and_starts_nothing_else(running, deb):
     assert running.run("alliance", "id") == cloud
 
 
-def test_removing_it_stops_the_daemon_and_keeps_what_is_configured(running):
+def test_the_second_process_runs_in_its_unit(running):
+    running.run("systemctl", "start", "alliance-work")
+    said = ("journalctl", "--unit", "alliance-work", "--output", "cat")
+    until(lambda: "127.0.0.1:5672" in running.run(*said), "it looks for its message bus", 30)
+    assert _shown(running, "alliance-work", "ActiveState") == "active"
+    assert _shown(running, "alliance-work", "NRestarts") == "0"
+
+
+def test_removing_it_stops_both_and_keeps_what_is_configured(running):
     running.run("dpkg", "--remove", "alliance")
     assert running.try_run("pgrep", "-x", "alliance").returncode == 1
     assert running.try_run("test", "-e", "/usr/bin/alliance").returncode == 1

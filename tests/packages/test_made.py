@@ -6,8 +6,10 @@ import subprocess
 import pytest
 import tomllib
 
+from lab import binary
 from lab.cache import Environment
-from lab.state import CHECKOUT
+from lab.packages import CLIENT, PLUGIN
+from lab.state import CHECKOUT, Lab
 
 LOADS = """
 import importlib.metadata as metadata, sys
@@ -39,13 +41,27 @@ def test_the_same_program_gives_the_same_bytes(made, package, tmp_path):
 @pytest.mark.parametrize("kind", [".whl", ".tar.gz"])
 def test_python_packages_install_and_load(made, tmp_path, name, environment, loads, kind):
     (file,) = (f for f in made.glob(f"{name.replace('-', '_')}-*") if f.name.endswith(kind))
-    python = Environment(environment).ensure().bin("python")
+    pip, python = (Environment(n).ensure().bin("python") for n in ("package", environment))
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--target", tmp_path]
-    subprocess.run([python, "-m", "pip", "install", *options, file], check=True)
+    subprocess.run([pip, "-m", "pip", "install", *options, file], check=True)
     command = [python, "-W", "ignore", "-c", LOADS, name]
     loaded = subprocess.check_output(command, env={"PYTHONPATH": str(tmp_path)}, text=True)
     assert loads in loaded.splitlines()
     assert list(tmp_path.glob(f"{name.replace('-', '_')}-*/**/LICENSE"))
+
+
+def test_a_lab_can_be_made_of_them(made, tmp_path, monkeypatch):
+    monkeypatch.delenv("ALLIANCE_BIN", raising=False)
+    monkeypatch.setenv("ALLIANCE_PACKAGES", str(made))
+    lab = Lab(tmp_path)
+    binary.build(lab)
+    version = subprocess.check_output([lab.folder / "_bin" / "alliance", "--version"], text=True)
+    assert version.startswith("alliance ")
+    for package, module in ((PLUGIN, "keystone_alliance"), (CLIENT, "keystoneauth1_alliance")):
+        package.install(lab)
+        (origin,) = package.path(lab).glob(f"{module}-*/direct_url.json")
+        assert json.loads(origin.read_text())["url"].endswith(".whl")
+        assert (package.path(lab) / module / "__init__.py").is_file()
 
 
 def test_the_bill_names_what_the_lock_file_has(made):
