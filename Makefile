@@ -2,7 +2,7 @@
 ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 export CARGO_TARGET_DIR ?= $(shell $(ROOT)/scripts/cargo-target)
 
-.PHONY: help demo demo-servers test bench fuzz nightly fmt lint advisories
+.PHONY: help demo demo-servers test bench fuzz nightly package fmt lint advisories
 .NOTPARALLEL:
 
 help: ## this list
@@ -30,6 +30,9 @@ fuzz: ## each parser of what strangers send, for a minute
 nightly: ## what takes long: soaks, Tempest, fuzzing
 	@ALLIANCE_NIGHTLY=1 $(ROOT)/scripts/test
 	@$(ROOT)/scripts/fuzz
+
+package: ## what operators install: a Debian package, wheels; in dist/
+	@$(ROOT)/scripts/package
 
 fmt: ## formats Rust and Python
 	@cd $(ROOT) && cargo fmt --all

@@ -1,12 +1,16 @@
-"""The `alliance` program: built from this checkout, or the one that $ALLIANCE_BIN names."""
+"""The `alliance` program: built from this checkout, or the one that $ALLIANCE_BIN names, or that of
+the packages in $ALLIANCE_PACKAGES."""
 
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from lab.cache import locked
+from lab.commands import run
 from lab.errors import LabError
+from lab.packages import packaged
 from lab.state import CHECKOUT, Lab
 
 
@@ -17,6 +21,11 @@ def build(lab: Lab) -> None:
         if not os.access(named, os.X_OK) or Path(named).is_dir():
             raise LabError(f"ALLIANCE_BIN={named} is not a program")
         _replace(Path(named), ours)
+        return
+    if package := packaged("alliance_*.deb"):
+        with tempfile.TemporaryDirectory() as folder:
+            run(["dpkg-deb", "--extract", package, folder], f"unpacking {package}")
+            _replace(Path(folder) / "usr" / "bin" / "alliance", ours)
         return
     target = CHECKOUT / os.environ.get("CARGO_TARGET_DIR", "target")
     # Checkouts may share a target folder, and then overwrite each other's program.

@@ -1,5 +1,5 @@
-"""Python packages of this checkout, for its Keystones and for clients: installed beside a lab,
-never into a cached environment."""
+"""Python packages of this checkout, or of the folder $ALLIANCE_PACKAGES that scripts/package made:
+for Keystones and for clients, installed beside a lab, never into a cached environment."""
 
 from __future__ import annotations
 
@@ -19,9 +19,19 @@ from lab.state import CHECKOUT, RETIRED, Cloud, Lab
 LEFT_OUT = shutil.ignore_patterns("tests", "__pycache__", "*.egg-info", "build", ".*")
 
 
+def packaged(name: str) -> Path | None:
+    """The package of that name in $ALLIANCE_PACKAGES, if there is such a folder to be used."""
+    if not (folder := os.environ.get("ALLIANCE_PACKAGES")):
+        return None
+    found = list(Path(folder).glob(name))
+    if len(found) != 1:
+        raise LabError(f"ALLIANCE_PACKAGES={folder} has {len(found)} of {name}, not one")
+    return found[0].resolve()
+
+
 class Package:
-    def __init__(self, source: Path, folder: str):
-        self.source, self.folder = source, folder
+    def __init__(self, source: Path, folder: str, wheel: str | None = None):
+        self.source, self.folder, self._wheel = source, folder, wheel
 
     def install(self, lab: Lab) -> None:
         """Installs it as it is now; programs that start from now on load it."""
@@ -43,15 +53,21 @@ class Package:
 
     def _installed(self, lab: Lab) -> Path:
         """Named by what it was made from, so that a running Keystone keeps what it has loaded."""
+        if self._wheel and (wheel := packaged(self._wheel)):
+            digest = hashlib.sha256(wheel.read_bytes())
+            return self._made_of(wheel, lab, digest)
         with tempfile.TemporaryDirectory() as folder:
             digest = hashlib.sha256()
             copy = Path(shutil.copytree(self.source, Path(folder) / "package", ignore=LEFT_OUT))
             for file in sorted(copy.rglob("*")):
                 if file.is_file():
                     digest.update(f"{file.relative_to(copy)}\0".encode() + file.read_bytes())
-            target = lab.folder / self.folder / digest.hexdigest()[:12]
-            if not target.exists():
-                _install(copy, target)
+            return self._made_of(copy, lab, digest)
+
+    def _made_of(self, source: Path, lab: Lab, digest) -> Path:
+        target = lab.folder / self.folder / digest.hexdigest()[:12]
+        if not target.exists():
+            _install(source, target)
         return target
 
 
@@ -65,9 +81,9 @@ def _install(source: Path, target: Path) -> None:
     os.replace(fresh, target)
 
 
-PLUGIN = Package(CHECKOUT / "keystone-plugin", "_plugin")
+PLUGIN = Package(CHECKOUT / "keystone-plugin", "_plugin", "keystone_alliance-*.whl")
 #: For users who log in by passport.
-CLIENT = Package(CHECKOUT / "keystoneauth-plugin", "_client")
+CLIENT = Package(CHECKOUT / "keystoneauth-plugin", "_client", "keystoneauth1_alliance-*.whl")
 #: Token providers that today's Keystone has no longer.
 TOKENS = Package(CHECKOUT / "lab" / "tokens", "_tokens")
 
