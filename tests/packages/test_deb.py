@@ -115,6 +115,7 @@ def test_a_sample_has_all_options(installed):
 
 def test_monitoring_is_there(installed):
     installed.run("test", "-s", "/usr/share/alliance/prometheus/alliance.rules.yml")
+    installed.run("test", "-s", "/usr/share/alliance/grafana/alliance.json")
     installed.run("test", "-s", "/usr/share/alliance/ceilometer/meters.d/alliance.yaml")
     installed.run("test", "-s", "/usr/share/alliance/ceilometer/gnocchi_resources.yaml")
 
