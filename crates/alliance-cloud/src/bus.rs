@@ -90,10 +90,7 @@ impl Settings {
     /// # Errors
     /// See [`BusError`].
     pub async fn look(&self) -> Result<QueueState, BusError> {
-        let url = amqp_url(self.url.expose_secret())?;
-        let properties =
-            ConnectionProperties::default().with_connection_name("alliance doctor".into());
-        let connection = in_time(Connection::connect(url.as_str(), properties)).await?;
+        let connection = connect(&self.url, "alliance doctor").await?;
         // The server closes a channel that asks for what is not there.
         let asking = in_time(connection.create_channel()).await?;
         let passive = QueueDeclareOptions {
@@ -122,10 +119,7 @@ impl Settings {
     /// # Errors
     /// See [`BusError`].
     pub async fn listen(&self) -> Result<Listening, BusError> {
-        let url = amqp_url(self.url.expose_secret())?;
-        let properties =
-            ConnectionProperties::default().with_connection_name("alliance work".into());
-        let connection = in_time(Connection::connect(url.as_str(), properties)).await?;
+        let connection = connect(&self.url, "alliance work").await?;
         let channel = in_time(connection.create_channel()).await?;
         in_time(channel.basic_qos(AHEAD, BasicQosOptions::default())).await?;
         let mut arguments = FieldTable::default();
@@ -229,8 +223,18 @@ impl Listening {
     }
 }
 
+/// A connection that the server shows under this name.
+pub(crate) async fn connect(url: &SecretString, name: &str) -> Result<Connection, BusError> {
+    let url = amqp_url(url.expose_secret())?;
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    in_time(Connection::connect(url.as_str(), properties)).await
+}
+
 /// A channel on which this exchange was found; none if nobody has made it.
-async fn ask_for(connection: &Connection, exchange: &str) -> Result<Option<Channel>, BusError> {
+pub(crate) async fn ask_for(
+    connection: &Connection,
+    exchange: &str,
+) -> Result<Option<Channel>, BusError> {
     // The server closes a channel that asks for what is not there.
     let asking = in_time(connection.create_channel()).await?;
     let passive = ExchangeDeclareOptions {

@@ -6,16 +6,12 @@
 
 use alliance_core::notice::Severity;
 use jiff::Timestamp;
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
-use lapin::types::FieldTable;
-use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind,
-    ExchangeKind,
-};
-use secrecy::{ExposeSecret, SecretString};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use crate::bus::{BusError, amqp_url, in_time};
+use crate::bus::{BusError, ask_for, connect, in_time};
 
 /// Kept by RabbitMQ where the queue is.
 const PERSISTENT: u8 = 2;
@@ -79,28 +75,9 @@ impl Settings {
     /// # Errors
     /// See [`BusError`]; also if the exchange is not there.
     pub async fn connect(&self) -> Result<Publisher, BusError> {
-        let url = amqp_url(self.url.expose_secret())?;
-        let properties =
-            ConnectionProperties::default().with_connection_name("alliance work: notices".into());
-        let connection = in_time(Connection::connect(url.as_str(), properties)).await?;
-        let channel = in_time(connection.create_channel()).await?;
-        let passive = ExchangeDeclareOptions {
-            passive: true,
-            ..ExchangeDeclareOptions::default()
-        };
-        let asked = channel.exchange_declare(
-            self.exchange.as_str().into(),
-            ExchangeKind::Topic,
-            passive,
-            FieldTable::default(),
-        );
-        match in_time(asked).await {
-            Ok(()) => {}
-            Err(BusError::Broken(error)) if matches!(error.kind(), ErrorKind::ProtocolError(_)) => {
-                return Err(BusError::NoExchange(self.exchange.clone()));
-            }
-            Err(error) => return Err(error),
-        }
+        let connection = connect(&self.url, "alliance work: notices").await?;
+        let channel = ask_for(&connection, &self.exchange).await?;
+        let channel = channel.ok_or_else(|| BusError::NoExchange(self.exchange.clone()))?;
         in_time(channel.confirm_select(ConfirmSelectOptions::default())).await?;
         Ok(Publisher {
             _connection: connection,

@@ -256,11 +256,7 @@ impl Question {
         let question = plain
             .keystone
             .grants(&asked.user_id, asked.project_id.as_deref(), &id);
-        let answer = if self.is_awaited {
-            plain.ask(question).await
-        } else {
-            question.await.map_err(Unanswered::from)
-        };
+        let answer = plain.ask(question).await;
         self.count(asked_at, 1);
         match answer {
             Ok(found) => self.attested(found, asked_at),

@@ -123,23 +123,10 @@ impl Host {
         max_age: Duration,
         request_id: RequestId,
     ) -> (Outcome<Grants>, Via) {
-        let question = self.question(known, request_id);
-        let asked = self.ask_by(question, user_id, project_id, max_age);
-        asked.await
-    }
-
-    /// The same, if it must be asked for, by this question.
-    pub(super) async fn ask_by(
-        &self,
-        question: ask::Question,
-        user_id: &str,
-        project_id: Option<&str>,
-        max_age: Duration,
-    ) -> (Outcome<Grants>, Via) {
-        let cloud_id = &question.known.partner.cloud_id.clone();
+        let cloud_id = &known.partner.cloud_id;
         let question = ask::Question {
             budgets: Arc::clone(&self.guest_budgets),
-            ..question
+            ..self.question(known, request_id)
         };
         let (outcome, via) = self
             .grants

@@ -1,10 +1,8 @@
 use std::error::Error;
 use std::path::Path;
 
-use alliance_core::cloud::CloudId;
 use alliance_core::partner::Status;
 use alliance_core::skew::Skew;
-use alliance_store::{Flow, Notifications};
 use http::StatusCode;
 
 use super::*;
@@ -182,26 +180,12 @@ fn full() -> Metrics {
 }
 
 fn full_readings() -> Readings {
-    let flow = Flow {
-        partner: CloudId::from_spki(b"west"),
-        unheard: 2,
-        unheard_since: Some(1000),
-        counted: 7,
-    };
     Readings {
         partners: vec![talkative("west")],
         agreements: [(given(), 2)].into(),
         retirements: [(RetirementLabels { state: "remainder" }, 3)].into(),
         stacks: vec![(StackState::Running, 3)],
-        usage: UsageMetrics {
-            notifications: Notifications {
-                read: 5,
-                malformed: 1,
-                too_large: 0,
-            },
-            listed: vec![("server", 900)],
-            flows: vec![("west".into(), flow)],
-        },
+        usage: usage::tests::sample(),
         database: true,
         keystone_deaf_since: None,
     }

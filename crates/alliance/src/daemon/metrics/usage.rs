@@ -101,22 +101,20 @@ impl Usage {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use alliance_core::cloud::CloudId;
 
     use super::*;
 
-    #[test]
-    fn what_is_printed_is_what_the_database_says_however_often() -> Result<(), std::fmt::Error> {
-        let mut registry = Registry::with_prefix("alliance");
-        let usage = Usage::registered(&mut registry);
+    /// Something of everything.
+    pub(in crate::daemon::metrics) fn sample() -> UsageMetrics {
         let flow = Flow {
             partner: CloudId::from_spki(b"west"),
             unheard: 2,
             unheard_since: Some(1000),
             counted: 7,
         };
-        let said = UsageMetrics {
+        UsageMetrics {
             notifications: Notifications {
                 read: 5,
                 malformed: 1,
@@ -124,7 +122,14 @@ mod tests {
             },
             listed: vec![("server", 900)],
             flows: vec![("west".into(), flow)],
-        };
+        }
+    }
+
+    #[test]
+    fn what_is_printed_is_what_the_database_says_however_often() -> Result<(), std::fmt::Error> {
+        let mut registry = Registry::with_prefix("alliance");
+        let usage = Usage::registered(&mut registry);
+        let said = sample();
         let mut text = String::new();
         for _ in 0..2 {
             usage.set(&said);
