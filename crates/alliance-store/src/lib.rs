@@ -321,7 +321,9 @@ mod tests {
             require_send(store.deliveries().state(Receiver::Bus));
             require_send(store.provisions().unheard());
             require_send(store.provisions().stacks(None, None));
-            require_send(store.leases().take("", "", 0, 0));
+            require_send(store.leases().take("", "", 0));
+            require_send(store.bulletins().post(&[]));
+            require_send(store.instances().list());
             require_send(store.meta().next_generation());
             require_send(store.audit().list(1));
         }

@@ -178,6 +178,8 @@ impl SignOuts<'_> {
     async fn hears_once(self, host: &CloudId, seq: u64) -> Result<()> {
         let seq = i64::try_from(seq).unwrap_or(i64::MAX);
         let mut transaction = self.0.write().await?;
+        // Two may acknowledge at once, the one less than the other.
+        bulletins::lock(self.0, &mut transaction).await?;
         let row = sqlx::query("SELECT MAX(seq) AS newest FROM sign_outs")
             .fetch_one(&mut *transaction)
             .await?;

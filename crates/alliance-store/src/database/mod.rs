@@ -264,6 +264,8 @@ async fn prepare(
             "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
             "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')",
             "SET SESSION innodb_lock_wait_timeout = 5",
+            // Of a process that was stopped in the middle; others wait for its locks.
+            "SET SESSION idle_transaction_timeout = 5",
         ],
     };
     for statement in statements {

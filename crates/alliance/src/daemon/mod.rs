@@ -45,7 +45,7 @@ mod usage;
 mod wishes;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alliance_cloud::keystone::Keystone;
 use alliance_cloud::webhook::Webhook;
@@ -215,8 +215,8 @@ impl Daemon {
         let store = Store::open(config.database_url().expose_secret(), identity.cloud_id()).await?;
         let store = store.shared_by(&process);
         let board = Arc::new(Board::new(instance, process, &store));
-        // What others change from here on is read after it.
-        let position = store.bulletins().last().await?;
+        // What others have told lately is heeded after all else was read.
+        let (began, position) = (Instant::now(), store.bulletins().beginning().await?);
         let keystone = Arc::new(Keystone::new(keystone_settings(&config))?);
         let directory = Arc::new(Directory::open(store.clone(), Arc::clone(&identity)).await?);
         let metrics = Arc::new(Metrics::new());
@@ -269,7 +269,7 @@ impl Daemon {
                 "the keys of [signing] were not read; partners ask about signed tokens"
             );
         }
-        board.begin(position).await;
+        board.begin(began, position).await;
         Ok(Arc::new(Self {
             config,
             identity,

@@ -79,7 +79,7 @@ pub(super) enum Fault {
 
 impl Daemon {
     /// Reads what is new in the agreements that a partner gave, and replies. What is not believed is
-    /// kept beside the agreement, for operators to see.
+    /// kept beside the agreement, for operators to see. `held` is what was known before the partner was asked.
     ///
     /// # Errors
     /// Only the database's; a partner that does not answer is asked at the next pull.
@@ -87,12 +87,9 @@ impl Daemon {
         &self,
         known: &Known,
         client: &PeerClient,
-        states: &[ContractState],
+        (states, held): (&[ContractState], &[ReceivedAgreement]),
         request_id: RequestId,
     ) -> anyhow::Result<()> {
-        let partner = &known.partner.cloud_id;
-        let contracts = self.store.contracts();
-        let held = contracts.received(partner).await?;
         for state in states.iter().take(MAX_CONTRACTS) {
             let Ok(id) = state.id.parse::<Uuid>() else {
                 continue;

@@ -44,6 +44,8 @@ const READ_ALL_EVERY: Duration = Duration::from_secs(300);
 const OVERLAP: Seconds = 2 * CLOCK_SKEW;
 /// How long a poll waits for news.
 const WAIT: Duration = Duration::from_secs(25);
+/// How often is looked whether a poll waits in vain.
+const CUT_OFF: Duration = Duration::from_secs(2);
 /// How many users and projects wait at most to be noted; more are all of them.
 const MOST_DOUBTS: usize = 1000;
 /// How many events wait at most to be noted; more are read.
@@ -337,6 +339,7 @@ impl Daemon {
             let mut stop = self.stop.subscribe();
             tokio::select! {
                 _ = timeout(WAIT, noted.changed()) => {}
+                () = self.when_cut_off() => return Err(Reason::Overloaded.into()),
                 () = waiting.another.notified() => return Ok(PollAnswer::default()),
                 // An error means that the daemon is gone already.
                 _ = stop.wait_for(|stop| *stop) => {}
@@ -360,6 +363,16 @@ impl Daemon {
             more_available,
             now: Some(now()),
         })
+    }
+
+    /// When this instance does not learn of what others note: a host that waits here would wait in vain.
+    async fn when_cut_off(&self) {
+        loop {
+            sleep(CUT_OFF).await;
+            if !self.board.is_current() {
+                return;
+            }
+        }
     }
 
     /// One more than `most`, if there are so many.

@@ -1,5 +1,6 @@
 use std::error::Error;
 use std::path::Path;
+use std::time::Duration;
 
 use alliance_core::partner::Status;
 use alliance_core::skew::Skew;
@@ -192,6 +193,8 @@ fn full_readings() -> Readings {
         usage: usage::tests::sample(),
         database: true,
         keystone_deaf_since: None,
+        leads: true,
+        board_age: None,
     }
 }
 
