@@ -38,6 +38,7 @@ mod rings;
 mod sign_outs;
 mod sync;
 mod tenancy;
+mod traces;
 mod trust;
 mod usage;
 mod wishes;
@@ -74,10 +75,14 @@ use self::publish::Publisher;
 pub(crate) use self::publish::SNAPSHOT;
 use self::retiring::Doubts;
 use self::sync::Pulls;
+use self::traces::Traces;
 use crate::config::Config;
 
 /// How long running requests may take to finish after a signal to stop.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// How long a collector of traces may keep a stop waiting.
+const TELL: Duration = Duration::from_secs(1);
 
 /// Everything that requests and background work share.
 pub(crate) struct Daemon {
@@ -93,6 +98,7 @@ pub(crate) struct Daemon {
     home: Home,
     token_keys: OwnTokenKeys,
     metrics: Arc<Metrics>,
+    traces: Traces,
     /// Counts changes of invitations and acceptances, for those who wait for one.
     pairings: watch::Sender<u64>,
     pulls: Pulls,
@@ -189,6 +195,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             "background work was still running and is cut off; it is taken up again at the next start"
         );
     }
+    if timeout(TELL, daemon.traces.tell_the_rest()).await.is_err() {
+        tracing::debug!("the collector takes no traces; the last ones are lost");
+    }
     if let Err(error) = daemon.host.write_projects().await {
         tracing::warn!(%error, "which projects of partners were here last is not in the database");
     }
@@ -209,6 +218,7 @@ impl Daemon {
         let keystone = Arc::new(Keystone::new(keystone_settings(&config))?);
         let directory = Arc::new(Directory::open(store.clone(), Arc::clone(&identity)).await?);
         let metrics = Arc::new(Metrics::new());
+        let traces = Traces::open(&config, Arc::clone(&metrics))?;
         let catalog = Arc::new(OwnCatalog::open(
             state_dir.join(OWN_CATALOG),
             config.showing(),
@@ -270,6 +280,7 @@ impl Daemon {
             home,
             token_keys,
             metrics,
+            traces,
             pairings: watch::Sender::default(),
             pulls: Pulls::default(),
             heard: Heard::default(),
@@ -311,6 +322,7 @@ impl Daemon {
             Arc::clone(&self).follow_sign_outs(),
             Arc::clone(&self).follow_guests(),
             self.host.write_late_notes(),
+            self.traces.tell(),
             Arc::clone(&self).note_sign_outs(),
             Arc::clone(&self).follow_usage(refresh),
             Arc::clone(&self).watch_for_notices(),

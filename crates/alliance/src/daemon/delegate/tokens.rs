@@ -23,7 +23,7 @@ pub(crate) async fn validate(
     request: Result<Json<ValidateRequest>, JsonRejection>,
 ) -> Result<Response, ApiError> {
     let Json(request) = request?;
-    let request_id = request_id(&headers);
+    let request_id = id_of(&headers);
     let verdict = daemon.host.validate(&request, request_id).await;
     Ok(answer(verdict))
 }
@@ -35,7 +35,7 @@ pub(crate) async fn confirm(
     request: Result<Json<ConfirmRequest>, JsonRejection>,
 ) -> Result<Response, ApiError> {
     let Json(request) = request?;
-    let verdict = daemon.host.confirm(&request, request_id(&headers)).await;
+    let verdict = daemon.host.confirm(&request, id_of(&headers)).await;
     Ok(answer(verdict))
 }
 
@@ -49,7 +49,7 @@ pub(crate) async fn issue_passport(
     let showing = daemon.catalog.showing();
     let issued = daemon
         .home
-        .login_passport(request, &showing, request_id(&headers));
+        .login_passport(request, &showing, id_of(&headers));
     let (status, answer) = match issued {
         Ok(passport) => (StatusCode::OK, PassportAnswer::Issued(passport)),
         Err(reason) if reason.is_definite() => (StatusCode::OK, PassportAnswer::Invalid { reason }),
@@ -68,7 +68,7 @@ pub(crate) async fn login(
     request: Result<Json<LoginRequest>, JsonRejection>,
 ) -> Result<Response, ApiError> {
     let Json(request) = request?;
-    let verdict = daemon.host.login(&request, request_id(&headers)).await;
+    let verdict = daemon.host.login(&request, id_of(&headers)).await;
     Ok(answer(verdict))
 }
 
@@ -116,12 +116,14 @@ pub(crate) async fn ping() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-fn request_id(headers: &HeaderMap) -> RequestId {
-    headers
-        .get(HEADER)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.parse().ok())
-        .unwrap_or_else(RequestId::random)
+fn id_of(headers: &HeaderMap) -> RequestId {
+    request_id(headers).unwrap_or_else(RequestId::random)
+}
+
+/// The id that a request has.
+pub(super) fn request_id(headers: &HeaderMap) -> Option<RequestId> {
+    let text = headers.get(HEADER)?.to_str().ok()?;
+    text.parse().ok()
 }
 
 fn answer(verdict: Verdict) -> Response {
