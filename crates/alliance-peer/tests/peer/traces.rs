@@ -61,8 +61,8 @@ async fn a_strangers_trace_is_not_read() {
     let east = Daemon::new();
     let served = Served::start(&west).await;
     let client = client(&east, &west.id(), &served.url());
-    let asking = client.introspect(RequestId::random(), &token_of(&west));
-    let (answer, sent) = for_a_request(asking).await;
+    let (id, token) = (RequestId::random(), token_of(&west));
+    let (answer, sent) = for_a_request(client.introspect(id, &token)).await;
     assert!(answer.is_err());
     let failures = sent.iter().map(|span| span.failure.as_deref());
     assert_eq!(
