@@ -222,7 +222,7 @@ impl<T: Send + Sync + 'static> Answers<T> {
     ) -> Flight<T> {
         let (memory, epoch) = (Arc::clone(&self.memory), self.memory.now());
         let flights = Arc::clone(&self.flights);
-        let task = tokio::spawn(async move {
+        let task = tokio::spawn(alliance_trace::carried(async move {
             let outcome = ask.await;
             memory.keep(key, &outcome, epoch);
             flights
@@ -230,7 +230,7 @@ impl<T: Send + Sync + 'static> Answers<T> {
                 .unwrap_or_else(PoisonError::into_inner)
                 .remove(&key);
             outcome
-        });
+        }));
         let flights = Arc::clone(&self.flights);
         async move {
             match task.await {

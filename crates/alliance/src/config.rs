@@ -20,6 +20,7 @@ use alliance_core::endpoint_url::{AddressRange, UrlRules, plain};
 use alliance_core::label::clean;
 use alliance_core::region_name::{RegionNames, RegionNaming};
 use alliance_core::snapshot::Showing;
+use alliance_trace::Share;
 use anyhow::Context;
 use secrecy::SecretString;
 use url::Url;
@@ -57,6 +58,8 @@ pub(crate) struct Config {
     pub work: Work,
     /// `[notify]`
     pub notify: Notify,
+    /// `[trace]`
+    pub trace: Trace,
     /// `[log]`
     pub log: Log,
 }
@@ -308,6 +311,18 @@ section! {
 }
 
 section! {
+    /// Traces of requests, through this cloud and its partners: what was asked of whom, and how long it
+    /// took. They hold routes, partners' names here, reason codes and requests' ids.
+    struct Trace as "trace" {
+        /// Where a collector takes them: OTLP over HTTP, as JSON. Without it: nothing is traced.
+        otlp_url: Option<Url> = optional(value::otlp_url, r#""http://127.0.0.1:4318/v1/traces""#),
+        /// Which share of requests is traced though nobody asks for it, from 0 to 1. Whoever sends a
+        /// traceparent with the flag "sampled" asks for it, and is heeded up to 10 times a second.
+        sample: Share = default(value::share, "0.01"),
+    }
+}
+
+section! {
     /// What is logged, on standard error.
     struct Log as "log" {
         /// "human", "json", or "auto": human on a terminal, json otherwise.
@@ -380,7 +395,8 @@ impl Config {
         let (peer, metrics, keystone) = (file.section(), file.section(), file.section());
         let (tokens, signing, pairing) = (file.section(), file.section(), file.section());
         let (catalog, services) = (file.section(), file.section());
-        let (work, notify, log) = (file.section(), file.section(), file.section());
+        let (work, notify) = (file.section(), file.section());
+        let (trace, log) = (file.section(), file.section());
         file.refuse_other_sections();
         match passwords {
             [true, true] => file.refuse(
@@ -406,6 +422,7 @@ impl Config {
                 services: services?,
                 work: work?,
                 notify: notify?,
+                trace: trace?,
                 log: log?,
             })
         })();
@@ -470,7 +487,7 @@ impl Config {
 }
 
 /// All sections, in the order of the sample.
-fn sections() -> [section::Outline; 14] {
+fn sections() -> [section::Outline; 15] {
     [
         section::Outline::of::<Cloud>(),
         section::Outline::of::<Database>(),
@@ -485,6 +502,7 @@ fn sections() -> [section::Outline; 14] {
         section::Outline::of::<Services>(),
         section::Outline::of::<Work>(),
         section::Outline::of::<Notify>(),
+        section::Outline::of::<Trace>(),
         section::Outline::of::<Log>(),
     ]
 }

@@ -157,6 +157,9 @@ negative_ttl = -1
 invalid_budget = { rate = 0, burst = 1 }
 [services]
 memcached = ["cache"]
+[trace]
+otlp_url = "grpc://127.0.0.1:4317"
+sample = 1.5
 [log]
 format = "xml"
 level = 3

@@ -67,6 +67,13 @@ pub(crate) struct RingLabels {
     pub result: &'static str,
 }
 
+/// Labels of [`Metrics::spans`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct SpanLabels {
+    /// `sent`, `failed` (the collector has not taken them) or `dropped` (too many were waiting).
+    pub result: &'static str,
+}
+
 /// Labels of the count of agreements.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
 pub(crate) struct AgreementLabels {
@@ -155,6 +162,8 @@ pub(crate) struct Metrics {
     pub answers: Family<AnswerLabels, Counter>,
     /// Doorbells to our Keystone.
     pub rings: Family<RingLabels, Counter>,
+    /// Spans of traces.
+    pub spans: Family<SpanLabels, Counter>,
     /// What the two APIs are asked.
     pub requests: Requests,
     sessions_ended: Family<PartnerLabel, Counter>,
@@ -216,6 +225,12 @@ impl Metrics {
             answers.clone(),
         );
         registry.register("rings", "Doorbells to the own Keystone", rings.clone());
+        let spans = Family::<SpanLabels, Counter>::default();
+        registry.register(
+            "spans",
+            "Spans of traces, by what became of them",
+            spans.clone(),
+        );
         let requests = Requests::registered(registry);
         let sessions_ended = Family::<PartnerLabel, Counter>::default();
         registry.register(
@@ -316,6 +331,7 @@ impl Metrics {
             question_seconds,
             answers,
             rings,
+            spans,
             requests,
             sessions_ended,
             sign_out_seconds,

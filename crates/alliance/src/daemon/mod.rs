@@ -40,6 +40,7 @@ mod rings;
 mod sign_outs;
 mod sync;
 mod tenancy;
+mod traces;
 mod trust;
 mod usage;
 mod wishes;
@@ -77,10 +78,14 @@ use self::publish::Publisher;
 pub(crate) use self::publish::SNAPSHOT;
 use self::retiring::Doubts;
 use self::sync::Pulls;
+use self::traces::Traces;
 use crate::config::Config;
 
 /// How long running requests may take to finish after a signal to stop.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// How long a collector of traces may keep a stop waiting.
+const TELL: Duration = Duration::from_secs(1);
 
 /// Everything that requests and background work share.
 pub(crate) struct Daemon {
@@ -97,6 +102,7 @@ pub(crate) struct Daemon {
     home: Home,
     token_keys: OwnTokenKeys,
     metrics: Arc<Metrics>,
+    traces: Traces,
     /// Counts changes of invitations and acceptances, for those who wait for one.
     pairings: watch::Sender<u64>,
     pulls: Pulls,
@@ -193,6 +199,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             "background work was still running and is cut off; it is taken up again at the next start"
         );
     }
+    if timeout(TELL, daemon.traces.tell_the_rest()).await.is_err() {
+        tracing::debug!("the collector takes no traces; the last ones are lost");
+    }
     if let Err(error) = daemon.host.write_projects().await {
         tracing::warn!(%error, "which projects of partners were here last is not in the database");
     }
@@ -220,6 +229,7 @@ impl Daemon {
         let keystone = Arc::new(Keystone::new(keystone_settings(&config))?);
         let directory = Arc::new(Directory::open(store.clone(), Arc::clone(&identity)).await?);
         let metrics = Arc::new(Metrics::new());
+        let traces = Traces::open(&config, Arc::clone(&metrics))?;
         let catalog = Arc::new(OwnCatalog::open(
             state_dir.join(OWN_CATALOG),
             config.showing(),
@@ -284,6 +294,7 @@ impl Daemon {
             home,
             token_keys,
             metrics,
+            traces,
             pairings: watch::Sender::default(),
             pulls: Pulls::default(),
             heard: Heard::default(),
@@ -326,6 +337,7 @@ impl Daemon {
             Arc::clone(&self).follow_wishes(),
             Arc::clone(&self).follow_guests(),
             self.host.write_late_notes(),
+            self.traces.tell(),
             Arc::clone(&self).note_sign_outs(),
             Arc::clone(&self).heed_pokes(pokes),
         );

@@ -20,6 +20,7 @@ mod sessions;
 mod socket;
 mod status;
 mod tokens;
+mod traced;
 mod usage;
 
 use std::sync::Arc;
@@ -40,7 +41,7 @@ const BODY_LIMIT: usize = 64 * 1024;
 
 /// All routes. Those of operators are guarded by the caller's uid.
 pub(crate) fn router(daemon: Arc<Daemon>, admins: AdminUids) -> Router {
-    let metrics = Arc::clone(&daemon.metrics);
+    let (metrics, traces) = (Arc::clone(&daemon.metrics), Arc::clone(&daemon));
     let operators = Router::new()
         .route("/v1/status", get(status::show))
         .route("/v1/regions", get(regions::list))
@@ -110,6 +111,7 @@ pub(crate) fn router(daemon: Arc<Daemon>, admins: AdminUids) -> Router {
         .merge(operators)
         .fallback(problem::no_such_route)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(from_fn_with_state(traces, traced::traced))
         .layer(from_fn_with_state(metrics, measuring::measured))
         .with_state(daemon)
 }

@@ -395,6 +395,7 @@ impl Home {
             Ok(_) => "active",
             Err(reason) => reason.code(),
         };
+        alliance_trace::note("alliance.answer", result);
         let labels = AnswerLabels {
             partner: host.partner.name.clone(),
             result,

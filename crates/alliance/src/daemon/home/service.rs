@@ -17,6 +17,7 @@ use alliance_peer::wire::{
     StacksAnswer, StacksQuery, StandingAnswer, StandingQuestion, Topic, UsageAnswer, UsagePoll,
 };
 use alliance_token::Token;
+use alliance_trace::Tracer;
 use data_encoding::HEXLOWER;
 use http::StatusCode;
 use sha2::{Digest, Sha256};
@@ -68,6 +69,13 @@ impl PeerService for PeerSide {
             .map_or("stranger", |known| known.partner.name.as_str());
         let requests = &self.0.metrics.requests;
         requests.count_peer(partner, route, status, took);
+    }
+
+    fn tracer(&self, caller: &CloudId) -> Option<(&Tracer, String)> {
+        let partners = self.0.directory.partners();
+        let known = partners.by_cloud(caller)?;
+        let name = known.partner.name.clone();
+        Some((&self.0.traces.tracer, name))
     }
 
     async fn admit(&self, caller: &CloudId) -> Result<(), ApiError> {

@@ -442,11 +442,16 @@ impl Host {
     }
 
     fn count(&self, partner: &str, status: &'static str, reason: &'static str, via: Via) {
+        let via = via.as_str();
+        alliance_trace::note("alliance.partner", partner.to_owned());
+        alliance_trace::note("alliance.verdict", status);
+        alliance_trace::note("alliance.reason", reason);
+        alliance_trace::note("alliance.via", via);
         let labels = VerdictLabels {
             partner: partner.to_owned(),
             status,
             reason,
-            via: via.as_str(),
+            via,
         };
         self.metrics.verdicts.get_or_create(&labels).inc();
     }

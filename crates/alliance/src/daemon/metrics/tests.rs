@@ -172,6 +172,8 @@ fn full() -> Metrics {
         result: "acknowledged",
     };
     metrics.rings.get_or_create(&rung).inc();
+    let told = SpanLabels { result: "sent" };
+    metrics.spans.get_or_create(&told).inc();
     let second = Duration::from_secs(1);
     let requests = &metrics.requests;
     requests.count_peer("west", "/v1/poke", StatusCode::OK, second);
