@@ -10,6 +10,7 @@
 
 mod agreements;
 mod audit;
+mod audit_events;
 mod contracts;
 mod database;
 mod deliveries;
@@ -37,6 +38,7 @@ use alliance_core::cloud::CloudId;
 
 pub use self::agreements::Agreements;
 pub use self::audit::{Audit, AuditEntry};
+pub use self::audit_events::{AuditEvent, AuditEvents};
 pub use self::contracts::{AgreementVersion, Contracts, ReceivedAgreement, Side, StoredReply};
 pub use self::database::Look;
 pub use self::deliveries::{Deliveries, Delivery, Receiver};
@@ -221,6 +223,11 @@ impl Store {
         Audit(&self.database)
     }
 
+    /// What of it waits to be said on the message bus.
+    pub fn audit_events(&self) -> AuditEvents<'_> {
+        AuditEvents(&self.database)
+    }
+
     /// Whether the database answers.
     ///
     /// # Errors
@@ -297,6 +304,8 @@ mod tests {
             require_send(store.leases().take("", "", 0, 0));
             require_send(store.meta().next_generation());
             require_send(store.audit().list(1));
+            require_send(store.audit_events().append(&[]));
+            require_send(store.audit_events().forget(&[]));
         }
         let _ = calls;
     }

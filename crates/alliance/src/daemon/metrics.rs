@@ -1,5 +1,6 @@
 //! What the daemon counts, in OpenMetrics.
 
+mod audit;
 mod partners;
 mod process;
 mod requests;
@@ -22,6 +23,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+pub(crate) use self::audit::AuditMetrics;
 pub(crate) use self::partners::PartnerMetrics;
 use self::partners::Partners;
 use self::process::Process;
@@ -152,6 +154,8 @@ pub(crate) struct Metrics {
     pub rings: Family<RingLabels, Counter>,
     /// What the two APIs are asked.
     pub requests: Requests,
+    /// Audit events.
+    pub audit: AuditMetrics,
     sessions_ended: Family<PartnerLabel, Counter>,
     sign_out_seconds: Times<PartnerLabel>,
     database: Gauge,
@@ -288,6 +292,7 @@ impl Metrics {
             Unit::Seconds,
             oldest_usage.clone(),
         );
+        let audit = AuditMetrics::registered(registry);
         Self {
             registry: all,
             verdicts,
@@ -297,6 +302,7 @@ impl Metrics {
             answers,
             rings,
             requests,
+            audit,
             sessions_ended,
             sign_out_seconds,
             database,
@@ -326,7 +332,7 @@ impl Metrics {
         let (to, waiting, oldest) = match receiver {
             Receiver::Webhook => ("webhook", &self.notices_waiting, &self.oldest_notice),
             Receiver::Bus => ("bus", &self.notices_waiting, &self.oldest_notice),
-            Receiver::BusUsage | Receiver::BusHours => {
+            Receiver::BusUsage | Receiver::BusHours | Receiver::BusAudit => {
                 ("bus", &self.usage_waiting, &self.oldest_usage)
             }
         };

@@ -2,6 +2,7 @@
 
 mod adding;
 mod agreeing;
+mod auditing;
 #[cfg(test)]
 pub(crate) mod bed;
 mod billing;
@@ -60,6 +61,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use self::auditing::Auditor;
 use self::border::Border;
 pub(crate) use self::clock::now;
 use self::delegate::{AdminUids, Socket};
@@ -93,6 +95,7 @@ pub(crate) struct Daemon {
     home: Home,
     token_keys: OwnTokenKeys,
     metrics: Arc<Metrics>,
+    auditor: Auditor,
     /// Counts changes of invitations and acceptances, for those who wait for one.
     pairings: watch::Sender<u64>,
     pulls: Pulls,
@@ -195,6 +198,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     if let Err(error) = daemon.host.write_notes().await {
         tracing::error!(%error, "not all tokens that were let in are noted on disk; they may stay in the services' caches");
     }
+    daemon.auditor.finish().await;
     daemon.store.close().await;
     tracing::info!("stopped");
     Ok(())
@@ -209,6 +213,7 @@ impl Daemon {
         let keystone = Arc::new(Keystone::new(keystone_settings(&config))?);
         let directory = Arc::new(Directory::open(store.clone(), Arc::clone(&identity)).await?);
         let metrics = Arc::new(Metrics::new());
+        let auditor = Auditor::start(&config, identity.cloud_id(), &store, &metrics.audit);
         let catalog = Arc::new(OwnCatalog::open(
             state_dir.join(OWN_CATALOG),
             config.showing(),
@@ -236,7 +241,8 @@ impl Daemon {
             Arc::clone(&metrics),
             Arc::clone(&identity),
             &config.tokens,
-        );
+        )
+        .audited_by(auditor.clone());
         // Before anybody asks about them.
         let untold = host.read_sessions().await?;
         if !untold.is_empty() {
@@ -248,7 +254,8 @@ impl Daemon {
             Arc::clone(&keystone),
             Arc::clone(&metrics),
             &config.tokens,
-        );
+        )
+        .audited_by(auditor.clone());
         let token_keys = OwnTokenKeys::new(config.signing.clone(), store.clone());
         // Before anybody asks for our descriptor.
         if let Err(error) = token_keys.read(now()).await {
@@ -270,6 +277,7 @@ impl Daemon {
             home,
             token_keys,
             metrics,
+            auditor,
             pairings: watch::Sender::default(),
             pulls: Pulls::default(),
             heard: Heard::default(),
