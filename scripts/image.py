@@ -1,8 +1,8 @@
 """scripts/image.py PROGRAM LICENCES ARCHIVE: a container image of the program, as an OCI archive.
 
-Nothing is in it but the program, the licences of what it is linked with, what the loader needs for it,
-Debian's authorities, and a user of its own. No container engine takes part. The same program, the same packages of Debian and the same
-SOURCE_DATE_EPOCH give the same bytes.
+Nothing is in it but the program, the licences of what it is linked with, what the loader needs for
+it, Debian's authorities, and a user of its own. No container engine takes part. The same program,
+the same packages of Debian and the same SOURCE_DATE_EPOCH give the same bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 
@@ -51,16 +50,12 @@ class Layer:
     """A layer in the making: what is put in first comes first, folders are made on the way."""
 
     def __init__(self):
-        self._content = io.BytesIO()
-        self._tar = tarfile.open(fileobj=self._content, mode="w", format=tarfile.USTAR_FORMAT)
-        self._there: set[str] = set()
+        self._entries: dict[str, tuple[tarfile.TarInfo, bytes]] = {}
 
     def folder(self, path: str, mode: int = 0o755, owner: int = 0) -> None:
-        if path in self._there or path in ("", "."):
-            return
-        self.folder(str(PurePosixPath(path).parent))
-        self._there.add(path)
-        self._add(path, tarfile.DIRTYPE, mode, owner)
+        if path not in self._entries and path != ".":
+            self.folder(str(PurePosixPath(path).parent))
+            self._add(path, tarfile.DIRTYPE, mode, owner)
 
     def file(self, path: str, content: bytes, mode: int = 0o644) -> None:
         self.folder(str(PurePosixPath(path).parent))
@@ -75,31 +70,37 @@ class Layer:
         entry.type, entry.mode, entry.mtime = kind, mode, EPOCH
         entry.uid = entry.gid = owner
         entry.size, entry.linkname = len(content), target
-        self._tar.addfile(entry, io.BytesIO(content))
+        self._entries[path] = entry, content
 
     def done(self) -> bytes:
-        self._tar.close()
-        return self._content.getvalue()
+        whole = io.BytesIO()
+        with tarfile.open(fileobj=whole, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+            for entry, content in self._entries.values():
+                tar.addfile(entry, io.BytesIO(content))
+        return whole.getvalue()
 
 
-@dataclass
 class Package:
     """One of Debian's packages, as apt has it: checked by the archive's signature."""
 
-    name: str
-    version: str = ""
-    members: dict[str, tarfile.TarInfo] = field(default_factory=dict)
-
-    def open(self) -> Package:
-        uris = said("apt-get", "download", "--print-uris", self.name).split()
+    def __init__(self, name: str):
+        uris = said("apt-get", "download", "--print-uris", name).split()
         if len(uris) < 2:
-            raise SystemExit(f"image: apt knows no {self.name}; run apt-get update")
+            raise SystemExit(f"image: apt knows no {name}; run apt-get update")
+        self.name = name
         file = ensure_file(uris[1], self._download)
         self.version = said("dpkg-deb", "--field", file, "Version").strip()
+        #: What it has: where links lead, what is in files.
+        self.links: dict[str, str] = {}
+        self.files: dict[str, bytes] = {}
         tree = subprocess.run(["dpkg-deb", "--fsys-tarfile", file], check=True, capture_output=True)
-        self._tar = tarfile.open(fileobj=io.BytesIO(tree.stdout))
-        self.members = {one.name.removeprefix("./"): one for one in self._tar}
-        return self
+        with tarfile.open(fileobj=io.BytesIO(tree.stdout)) as tar:
+            for entry in tar:
+                path = entry.name.removeprefix("./")
+                if entry.issym():
+                    self.links[path] = entry.linkname
+                elif entry.isreg():
+                    self.files[path] = tar.extractfile(entry).read()
 
     def _download(self, path: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -107,9 +108,6 @@ class Package:
             said("apt-get", *options, "download", self.name, cwd=folder)
             (file,) = Path(folder).iterdir()
             path.write_bytes(file.read_bytes())
-
-    def read(self, path: str) -> bytes:
-        return self._tar.extractfile(self.members[path]).read()
 
 
 def libraries(program: Path) -> list[str]:
@@ -120,16 +118,15 @@ def libraries(program: Path) -> list[str]:
 def base(program: Path) -> tuple[bytes, dict[str, str]]:
     """What changes when Debian does."""
     layer = Layer()
-    packages = [Package(name).open() for name in (*LIBRARIES, AUTHORITIES)]
+    packages = [Package(name) for name in (*LIBRARIES, AUTHORITIES)]
     for path in libraries(program):
         _library(layer, packages, path.removeprefix("/"))
     for package in packages:
         licence = f"usr/share/doc/{package.name}/copyright"
-        if licence in package.members:
-            layer.file(licence, package.read(licence))
-    authorities = packages[-1]
-    certificates = [name for name in authorities.members if name.endswith(".crt")]
-    bundle = b"".join(authorities.read(name) for name in sorted(certificates))
+        if licence in package.files:
+            layer.file(licence, package.files[licence])
+    authorities = sorted(packages[-1].files.items())
+    bundle = b"".join(content for path, content in authorities if path.endswith(".crt"))
     layer.file("etc/ssl/certs/ca-certificates.crt", bundle)
     layer.file("etc/passwd", _user("root", 0, "/root") + _user(USER, UID, "/var/lib/alliance"))
     layer.file("etc/group", f"root:x:0:\n{USER}:x:{UID}:\n".encode())
@@ -147,13 +144,13 @@ def _user(name: str, number: int, home: str) -> bytes:
 def _library(layer: Layer, packages: list[Package], path: str) -> None:
     """One library, and the links that lead to it."""
     for package in packages:
-        if member := package.members.get(path):
-            if member.issym():
-                layer.link(path, member.linkname)
-                there = PurePosixPath("/", PurePosixPath(path).parent, member.linkname)
-                _library(layer, packages, os.path.normpath(there).lstrip("/"))
-            else:
-                layer.file(path, package.read(path), 0o755)
+        if path in package.files:
+            layer.file(path, package.files[path], 0o755)
+            return
+        if target := package.links.get(path):
+            layer.link(path, target)
+            there = os.path.normpath(PurePosixPath("/", path).parent / target)
+            _library(layer, packages, there.lstrip("/"))
             return
     raise SystemExit(f"image: {path} is in none of {', '.join(LIBRARIES)}")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from lab.cache import Environment
 
-#: Builds each event out of pycadf's own types, whose validators judge each value. A warning, as of an
-#: id that is no UUID, is an error.
+#: Builds each event out of pycadf's own types, whose validators judge each value. A warning, as of
+#: an id that is no UUID, is an error.
 JUDGE = """\
 import json, sys, warnings
 from pycadf import attachment, cadftaxonomy, cadftype, credential, event, measurement, metric

@@ -1,4 +1,4 @@
-"""The container image: what is in it, and that it runs as nobody in particular with nothing else."""
+"""The container image: what is in it, and that it runs as a user without rights, alone."""
 
 import gzip
 import hashlib
@@ -42,7 +42,7 @@ class Archive:
     """An OCI image layout in a tar file, read by its specification; what its digests say is so."""
 
     def __init__(self, content: bytes):
-        self._tar = tarfile.open(fileobj=io.BytesIO(content))
+        self._files = dict(_entries(content, lambda tar, one: tar.extractfile(one).read()))
         assert self._json("oci-layout") == {"imageLayoutVersion": "1.0.0"}
         (self.entry,) = self._json("index.json")["manifests"]
         self.manifest = json.loads(self._blob(self.entry))
@@ -52,11 +52,11 @@ class Archive:
         assert digests == self.plan["rootfs"]["diff_ids"]
 
     def _json(self, name: str):
-        return json.loads(self._tar.extractfile(name).read())
+        return json.loads(self._files[name])
 
     def _blob(self, told: dict) -> bytes:
         kind, digest = told["digest"].split(":")
-        content = self._tar.extractfile(f"blobs/{kind}/{digest}").read()
+        content = self._files[f"blobs/{kind}/{digest}"]
         assert (hashlib.sha256(content).hexdigest(), len(content)) == (digest, told["size"])
         return content
 
@@ -68,8 +68,13 @@ class Archive:
         return folder
 
     def names(self) -> set[str]:
-        tars = [tarfile.open(fileobj=io.BytesIO(layer)) for layer in self.layers]
-        return {one.name for tar in tars for one in tar if not one.isdir()}
+        return {name for layer in self.layers for name, _ in _entries(layer, lambda *_: None)}
+
+
+def _entries(content: bytes, what) -> list[tuple[str, object]]:
+    """All that is no folder, with something about each."""
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        return [(one.name, what(tar, one)) for one in tar if not one.isdir()]
 
 
 def build(program: Path, folder: Path, **settings) -> bytes:
