@@ -8,6 +8,7 @@
 pub mod admission;
 pub mod agreement;
 pub mod budget;
+pub mod cadf;
 pub mod cloud;
 pub mod contract;
 pub mod descriptor;

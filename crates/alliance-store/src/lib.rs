@@ -11,6 +11,7 @@
 mod agreements;
 mod audit;
 mod bulletins;
+mod audit_events;
 mod contracts;
 mod database;
 mod deliveries;
@@ -40,6 +41,7 @@ use alliance_core::cloud::CloudId;
 pub use self::agreements::Agreements;
 pub use self::audit::{Audit, AuditEntry};
 pub use self::bulletins::{Bulletin, Bulletins, Posted};
+pub use self::audit_events::{AuditEvent, AuditEvents};
 pub use self::contracts::{AgreementVersion, Contracts, ReceivedAgreement, Side, StoredReply};
 pub use self::database::Look;
 pub use self::deliveries::{Deliveries, Delivery, Receiver};
@@ -248,6 +250,11 @@ impl Store {
         Audit(&self.database)
     }
 
+    /// What of it waits to be said on the message bus.
+    pub fn audit_events(&self) -> AuditEvents<'_> {
+        AuditEvents(&self.database)
+    }
+
     /// Whether the database answers.
     ///
     /// # Errors
@@ -326,6 +333,8 @@ mod tests {
             require_send(store.instances().list());
             require_send(store.meta().next_generation());
             require_send(store.audit().list(1));
+            require_send(store.audit_events().append(&[]));
+            require_send(store.audit_events().forget(&[]));
         }
         let _ = calls;
     }

@@ -60,6 +60,8 @@ pub(crate) struct Config {
     pub notify: Notify,
     /// `[trace]`
     pub trace: Trace,
+    /// `[audit]`
+    pub audit: Audit,
     /// `[log]`
     pub log: Log,
 }
@@ -323,6 +325,20 @@ section! {
 }
 
 section! {
+    /// Events in the form of CADF, as Keystone's own: who was let in or not and why, what was issued,
+    /// what became of partners, agreements, sessions, orders and retirements.
+    struct Audit as "audit" {
+        /// A file to which each event is appended, one JSON object a line. It is made anew when it has
+        /// been moved away. Without it: none.
+        file: Option<PathBuf> = optional(value::absolute_path, r#""/var/log/alliance/audit.log""#),
+        /// Say each event on the message bus too: `alliance work` does, at [notify] exchange.
+        bus: bool = default(value::truth, "false"),
+        /// Write the names of users beside their ids, where they are known.
+        names: bool = default(value::truth, "false"),
+    }
+}
+
+section! {
     /// What is logged, on standard error.
     struct Log as "log" {
         /// "human", "json", or "auto": human on a terminal, json otherwise.
@@ -395,7 +411,7 @@ impl Config {
         let (peer, metrics, keystone) = (file.section(), file.section(), file.section());
         let (tokens, signing, pairing) = (file.section(), file.section(), file.section());
         let (catalog, services) = (file.section(), file.section());
-        let (work, notify) = (file.section(), file.section());
+        let (work, notify, audit) = (file.section(), file.section(), file.section());
         let (trace, log) = (file.section(), file.section());
         file.refuse_other_sections();
         match passwords {
@@ -423,6 +439,7 @@ impl Config {
                 work: work?,
                 notify: notify?,
                 trace: trace?,
+                audit: audit?,
                 log: log?,
             })
         })();
@@ -482,12 +499,18 @@ impl Config {
                     .to_owned(),
             );
         }
+        if self.audit.bus && self.notify.exchange.is_none() {
+            warnings.push(
+                "[audit] bus is on, but [notify] exchange is not set: no audit event is said on the message bus"
+                    .to_owned(),
+            );
+        }
         warnings
     }
 }
 
 /// All sections, in the order of the sample.
-fn sections() -> [section::Outline; 15] {
+fn sections() -> [section::Outline; 16] {
     [
         section::Outline::of::<Cloud>(),
         section::Outline::of::<Database>(),
@@ -503,6 +526,7 @@ fn sections() -> [section::Outline; 15] {
         section::Outline::of::<Work>(),
         section::Outline::of::<Notify>(),
         section::Outline::of::<Trace>(),
+        section::Outline::of::<Audit>(),
         section::Outline::of::<Log>(),
     ]
 }

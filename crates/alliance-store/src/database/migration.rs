@@ -30,6 +30,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0015_notices.sql"),
     include_str!("../../migrations/0016_usage_on_the_bus.sql"),
     include_str!("../../migrations/0017_instances.sql"),
+    include_str!("../../migrations/0018_audit_events.sql"),
 ];
 
 /// The schema of this version.

@@ -6,6 +6,7 @@ mod acceptances;
 mod agreements;
 mod arrivals;
 mod audit;
+mod audit_events;
 mod bed;
 mod bulletins;
 mod contracts;

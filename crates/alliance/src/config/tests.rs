@@ -220,7 +220,7 @@ fn the_password_is_the_first_line_of_its_file() {
 fn what_is_allowed_but_unwise_is_a_warning() {
     let config = parse(&MINIMAL.replace("west.example", "127.0.0.1").replace(
         "[peer]",
-        "[catalog]\nallow_http = true\n[tokens]\nrevoke_too_powerful = false\n[peer]",
+        "[catalog]\nallow_http = true\n[audit]\nbus = true\n[tokens]\nrevoke_too_powerful = false\n[peer]",
     ));
     insta::assert_snapshot!(
         config

@@ -71,7 +71,16 @@ impl Bed {
         Ok((bed, Served::on(listener, identity, service)?))
     }
 
+    /// A cloud whose audit events are in a file.
+    pub(crate) async fn audited(file: &Path) -> Result<Self, Failure> {
+        Self::with("https://127.0.0.1:1", &format!("[audit]\nfile = {file:?}")).await
+    }
+
     async fn at(peer_url: &str) -> Result<Self, Failure> {
+        Self::with(peer_url, "").await
+    }
+
+    async fn with(peer_url: &str, more: &str) -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
         Identity::load_or_create(folder.path())?;
         Self::over(folder, peer_url, "").await
@@ -90,6 +99,7 @@ impl Bed {
             [keystone]
             auth_url = "http://127.0.0.1:1/v3"
             password = "none"
+            {more}
             "#,
             state = folder.path(),
         );

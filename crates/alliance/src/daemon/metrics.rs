@@ -1,5 +1,6 @@
 //! What the daemon counts, in OpenMetrics.
 
+mod audit;
 mod partners;
 mod process;
 mod requests;
@@ -23,6 +24,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+pub(crate) use self::audit::AuditMetrics;
 pub(crate) use self::partners::PartnerMetrics;
 use self::partners::Partners;
 use self::process::Process;
@@ -166,6 +168,8 @@ pub(crate) struct Metrics {
     pub spans: Family<SpanLabels, Counter>,
     /// What the two APIs are asked.
     pub requests: Requests,
+    /// Audit events.
+    pub audit: AuditMetrics,
     sessions_ended: Family<PartnerLabel, Counter>,
     sign_out_seconds: Times<PartnerLabel>,
     database: Gauge,
@@ -323,6 +327,7 @@ impl Metrics {
             Unit::Seconds,
             oldest_usage.clone(),
         );
+        let audit = AuditMetrics::registered(registry);
         Self {
             registry: all,
             verdicts,
@@ -333,6 +338,7 @@ impl Metrics {
             rings,
             spans,
             requests,
+            audit,
             sessions_ended,
             sign_out_seconds,
             database,
@@ -364,7 +370,7 @@ impl Metrics {
         let (to, waiting, oldest) = match receiver {
             Receiver::Webhook => ("webhook", &self.notices_waiting, &self.oldest_notice),
             Receiver::Bus => ("bus", &self.notices_waiting, &self.oldest_notice),
-            Receiver::BusUsage | Receiver::BusHours => {
+            Receiver::BusUsage | Receiver::BusHours | Receiver::BusAudit => {
                 ("bus", &self.usage_waiting, &self.oldest_usage)
             }
         };

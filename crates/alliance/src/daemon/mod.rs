@@ -2,6 +2,7 @@
 
 mod adding;
 mod agreeing;
+mod auditing;
 #[cfg(test)]
 pub(crate) mod bed;
 mod billing;
@@ -63,6 +64,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use self::auditing::Auditor;
 use self::board::{Board, process_of};
 use self::border::Border;
 pub(crate) use self::clock::now;
@@ -103,6 +105,7 @@ pub(crate) struct Daemon {
     token_keys: OwnTokenKeys,
     metrics: Arc<Metrics>,
     traces: Traces,
+    auditor: Auditor,
     /// Counts changes of invitations and acceptances, for those who wait for one.
     pairings: watch::Sender<u64>,
     pulls: Pulls,
@@ -208,6 +211,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     if let Err(error) = daemon.host.write_notes().await {
         tracing::error!(%error, "not all tokens that were let in are noted on disk; they may stay in the services' caches");
     }
+    daemon.auditor.finish().await;
     daemon.say_goodbye().await;
     daemon.store.close().await;
     tracing::info!("stopped");
@@ -230,6 +234,7 @@ impl Daemon {
         let directory = Arc::new(Directory::open(store.clone(), Arc::clone(&identity)).await?);
         let metrics = Arc::new(Metrics::new());
         let traces = Traces::open(&config, Arc::clone(&metrics))?;
+        let auditor = Auditor::start(&config, identity.cloud_id(), &store, &metrics.audit);
         let catalog = Arc::new(OwnCatalog::open(
             state_dir.join(OWN_CATALOG),
             config.showing(),
@@ -258,7 +263,8 @@ impl Daemon {
             Arc::clone(&identity),
             Arc::clone(&board),
             &config.tokens,
-        );
+        )
+        .audited_by(auditor.clone());
         // Before anybody asks about them.
         let untold = host.read_sessions().await?;
         if !untold.is_empty() {
@@ -270,7 +276,8 @@ impl Daemon {
             Arc::clone(&keystone),
             Arc::clone(&metrics),
             &config.tokens,
-        );
+        )
+        .audited_by(auditor.clone());
         let token_keys = OwnTokenKeys::new(config.signing.clone(), store.clone());
         // Before anybody asks for our descriptor.
         if let Err(error) = token_keys.read(now()).await {
@@ -295,6 +302,7 @@ impl Daemon {
             token_keys,
             metrics,
             traces,
+            auditor,
             pairings: watch::Sender::default(),
             pulls: Pulls::default(),
             heard: Heard::default(),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use alliance_core::cadf::{Matter, Person};
 use alliance_core::cloud::CloudId;
 use alliance_core::session::Session;
 use alliance_core::sign_out::Change;
@@ -11,6 +12,7 @@ use alliance_peer::request_id::RequestId;
 use alliance_token::Token;
 
 use super::Daemon;
+use super::auditing::{Case, YES};
 use super::clock::now;
 use super::directory::Known;
 use super::host::Ending;
@@ -56,6 +58,19 @@ impl Daemon {
             concerned = ending.concerned.len(),
             "sessions have ended at home"
         );
+        for session in &ending.ended {
+            self.auditor.decided(YES, || Case {
+                matter: Matter::Session,
+                partner: Some(known),
+                person: Person {
+                    token: Some(session.session.clone()),
+                    user_id: Some(session.user_id.clone()),
+                    ..Person::default()
+                },
+                via: None,
+                request_id: None,
+            });
+        }
         self.tell(known.partner.name.clone(), ending, heard_at);
         Ok(())
     }

@@ -191,7 +191,7 @@ impl Daemon {
         }
     }
 
-    /// Writes the record of what happened.
+    /// Writes the record of what happened, and its audit event.
     pub(crate) async fn audit(&self, actor: &str, action: &str, subject: &str, detail: &str) {
         let entry = AuditEntry {
             at: now(),
@@ -200,6 +200,7 @@ impl Daemon {
             subject: subject.to_owned(),
             detail: detail.to_owned(),
         };
+        self.auditor.recorded(&entry, &self.directory);
         if let Err(error) = self.store.audit().append(&entry).await {
             tracing::error!(?entry, %error, "the audit record was not stored");
         }
