@@ -34,8 +34,8 @@ class MariaDb(Service):
     def command(self) -> list:
         # As who starts it, root too: others may not look into the lab's folder.
         user = pwd.getpwuid(os.geteuid()).pw_name
-        # What several daemons share outlives a kill -9 of the server.
-        durable = ["--innodb-flush-log-at-trx-commit=2"] if self.cloud.ha else []
+        # What daemons have acknowledged outlives a kill -9 of the server.
+        durable = ["--innodb-flush-log-at-trx-commit=1"] if self.cloud.ha else []
         return [
             *mariadb.command(self.folder, self.port),
             *(f"--user={user}", f"--init-file={self.folder}/init.sql", *durable),
