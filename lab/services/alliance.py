@@ -83,6 +83,10 @@ class Alliance(NodeService):
         return {"refresh": 5} if "messages" in self.cloud.parts else {}
 
     @property
+    def _instance(self) -> dict[str, str]:
+        return {"instance": self.name} if self.cloud.ha else {}
+
+    @property
     def _database(self) -> dict[str, dict]:
         """One for all nodes; without it, a file."""
         if not self.cloud.ha:
@@ -94,7 +98,7 @@ class Alliance(NodeService):
         """Its configuration, with `more` sections."""
         cloud = self.cloud
         sections: dict[str, dict] = {
-            "cloud": {"name": cloud.name, "state_dir": str(self.state)},
+            "cloud": {"name": cloud.name, "state_dir": str(self.state), **self._instance},
             **self._database,
             "delegate": {"socket": str(self.socket)},
             "peer": {

@@ -160,6 +160,7 @@ def test_a_daemon_and_its_keystone_know_each_other_and_all_others_know_haproxy(t
         daemon = Alliance(three, node)
         text, keystone = daemon.text(), Keystone(three, node)._configuration()
         assert f'auth_url = "http://127.0.0.1:{ports[f"keystone-{node}"]}/v3"' in text
+        assert f'instance = "alliance-{node}"\n' in text
         assert f'listen = "127.0.0.1:{ports[f"alliance-peer-{node}"]}"' in text
         assert f'url = "https://127.0.0.1:{ports["alliance-peer"]}"' in text
         assert f"socket = {daemon.socket}\nsnapshot = {daemon.snapshot}\n" in keystone

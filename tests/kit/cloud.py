@@ -93,12 +93,23 @@ class Cloud:
         """The environment of a fresh shell after `lab/env`."""
         return {**base_settings(), **clients.variables(self._cloud, user, project)}
 
+    def operator(self, node: int) -> dict[str, str]:
+        """The same for the operator at the daemon of one node."""
+        return {**self.variables(), "ALLIANCE_SOCKET": str(Alliance(self._cloud, node).socket)}
+
     def ask(self, method: str, path: str, token: str | None = None, body=None, **headers):
         """A request to its Keystone."""
+        return self._ask(self.identity, method, path, token, body, **headers)
+
+    def ask_at(self, node: int, method: str, path: str, token: str | None = None, **headers):
+        """A request to the Keystone of one node."""
+        return self._ask(self.identity_at(node), method, path, token, None, **headers)
+
+    def _ask(self, identity: str, method: str, path: str, token: str | None, body, **headers):
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if token is not None:
             sent["X-Auth-Token"] = token
-        return http.send(method, self.identity + path, sent, body)
+        return http.send(method, identity + path, sent, body)
 
     def auth(self, methods: dict, scope=None) -> http.Answer:
         """`POST /v3/auth/tokens` with these methods and scope."""
@@ -309,13 +320,12 @@ class Cloud:
         self, *words: str, status: int | None = 0, stdin: str | None = None, node: int = 1
     ) -> Done:
         """Runs an `alliance` command as the operator; `status` None: any."""
-        daemon = Alliance(self._cloud, node)
         done = subprocess.run(
-            [daemon.program, *words],
+            [self.program, *words],
             input=stdin or "",
             capture_output=True,
             text=True,
-            env=self.variables() | {"ALLIANCE_SOCKET": str(daemon.socket)},
+            env=self.operator(node),
             timeout=COMMAND,
         )
         ended = Done(done.returncode, done.stdout, done.stderr)
