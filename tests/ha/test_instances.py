@@ -18,18 +18,18 @@ TIMES = 9
 BOUND = 10
 
 
-def answer(cloud, token: str, node: int) -> str:
-    return cloud.judge(token, node=node)["answer"]
+def verdict(cloud, token: str, node: int) -> str:
+    return cloud.judge(token, node=node)["status"]
 
 
 def until_valid(cloud, token: str, nodes) -> list[float]:
     """After how many seconds the daemon of each of these nodes lets a token in."""
-    return delays(nodes, lambda node: answer(cloud, token, node) == "valid")
+    return delays(nodes, lambda node: verdict(cloud, token, node) == "valid")
 
 
 def until_refused(cloud, token: str, nodes) -> list[float]:
     """After how many seconds none of them does any more."""
-    return delays(nodes, lambda node: answer(cloud, token, node) != "valid")
+    return delays(nodes, lambda node: verdict(cloud, token, node) != "valid")
 
 
 def visitor(west, east):
@@ -55,7 +55,7 @@ def test_what_one_instance_ends_all_others_refuse_at_once(west, east, say):
         until_valid(east, token, east.nodes)
         east.alliance("token", "revoke", "-", stdin=token, node=node)
         seconds += until_refused(east, token, others)
-        assert {answer(east, token, each) for each in east.nodes} == {"invalid"}
+        assert {verdict(east, token, each) for each in east.nodes} == {"invalid"}
     say(f"ended at one instance, refused by another: {told_of(seconds)}")
     assert max(seconds) < BOUND
 
