@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::contracts::Version;
 use crate::database::{Bulletin, Tables};
 use crate::executor::{Micros, SECOND};
 use crate::invariant::Invariant;
@@ -62,10 +63,11 @@ fn boards_were_read(world: &World, cloud: usize) {
         };
         let applied = daemon.applied.borrow();
         look(world, cloud, |tables| {
-            for (number, (at, bulletin)) in &tables.board {
-                let is_due = *at > daemon.loaded_at.get() && *at + SECOND < world.now();
+            for (number, posted) in &tables.board {
+                let at = posted.at;
+                let is_due = at > daemon.loaded_at.get() && at + SECOND < world.now();
                 if is_due
-                    && matches!(bulletin, Bulletin::Heard { .. })
+                    && matches!(posted.what, Bulletin::Heard { .. })
                     && !applied.contains(number)
                 {
                     world.fail(Invariant::SignOutLost, || {
@@ -164,10 +166,11 @@ fn agreements_are_the_same(world: &World, home: usize, host: usize) {
     look(world, home, |tables| {
         for (id, there) in &given {
             let here = tables.received.get(&(host, id.clone()));
-            let versions = |all: &[crate::contracts::Version]| {
-                let all = all.iter();
-                all.map(|version| (version.sha256.clone(), version.reply))
-                    .collect::<Vec<_>>()
+            // What home said of a version on which the host had gone on, the host does not take in.
+            let versions = |all: &[Version]| {
+                let hashes = all.iter().map(|version| version.sha256.clone());
+                let hashes: Vec<_> = hashes.collect();
+                (hashes, all.last().and_then(|newest| newest.reply))
             };
             let same = match here {
                 // Of what ended before home heard of it, it need not know.

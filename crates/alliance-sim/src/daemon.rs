@@ -12,7 +12,7 @@ use alliance_core::Seconds;
 use alliance_core::revocation::Revocations;
 use alliance_core::session::Sessions;
 
-use crate::database::{Bulletin, Failed, Seen, read, transact};
+use crate::database::{Bulletin, Failed, Posted, Seen, read, transact};
 use crate::executor::{MS, Micros, SECOND, Signal};
 use crate::noticing::Said;
 use crate::settings::Guard;
@@ -27,10 +27,10 @@ const LEASE: Micros = 4 * SECOND;
 const RENEW: Micros = SECOND;
 /// How often the leader deletes what is old, and looks for what Keystone was not told.
 const TIDY: Micros = 5 * SECOND;
-/// After which time another instance tells Keystone.
-const UNTOLD: Micros = 10 * SECOND;
-/// How often sessions are read that began at other instances.
-const LEARN_EVERY: Micros = SECOND;
+/// How far back sessions are looked for that began at other instances.
+const LATELY: Micros = 5 * SECOND;
+/// How long a request waits for a board that was not read lately.
+const REQUEST_PATIENCE: Micros = 500 * MS;
 /// Rings are this far apart.
 const BETWEEN_RINGS: Micros = 500 * MS;
 /// How often partners are read though nobody poked.
@@ -70,13 +70,13 @@ pub(crate) struct Daemon {
     /// Since when it applies what is new, and what it applied.
     pub loaded_at: Cell<Micros>,
     pub applied: RefCell<BTreeSet<u64>>,
-    /// How many of the sessions in the database it knows.
-    learned: Cell<usize>,
     pub sessions: RefCell<BTreeMap<usize, Sessions>>,
     pub ended: RefCell<BTreeSet<String>>,
+    /// Those of them that the database has too.
+    pub stored: RefCell<BTreeSet<String>>,
     pub answers: Memory<()>,
     pub lists: RefCell<BTreeMap<usize, ReadList>>,
-    leads_until: Cell<Micros>,
+    leads: Cell<bool>,
     pub term: Signal,
     pub noted: Signal,
     pub said: RefCell<Said>,
@@ -103,12 +103,12 @@ pub(crate) fn start(world: &Rc<World>, cloud: usize, number: usize) {
         has_read: Signal::default(),
         loaded_at: Cell::new(0),
         applied: RefCell::default(),
-        learned: Cell::new(0),
         sessions: RefCell::default(),
         ended: RefCell::default(),
+        stored: RefCell::default(),
         answers: Memory::new(REMEMBERED, NEGATIVE_TTL),
         lists: RefCell::default(),
-        leads_until: Cell::new(0),
+        leads: Cell::new(false),
         term: Signal::default(),
         noted: Signal::default(),
         said: RefCell::default(),
@@ -160,56 +160,57 @@ impl Daemon {
         self.spawn(Rc::clone(&self).follow_lists());
         self.spawn(Rc::clone(&self).follow_partners());
         self.spawn(Rc::clone(&self).follow_usage());
-        if self.world.keeps(Guard::SessionsOfOthers) {
-            self.spawn(Rc::clone(&self).learn_of_others());
-        }
         let homes: Vec<_> = self.world.homes_of(self.cloud).collect();
         for home in homes {
             self.spawn(Rc::clone(&self).follow_sign_outs_of(home));
         }
     }
 
-    /// Begins with what the database has.
+    /// Begins with what the database has, and with what is new on the board from then on.
     async fn load(self: &Rc<Self>) -> Result<(), Failed> {
         let began = self.world.now();
-        let (seen, ended, untold, newest, rows) = read(&self.world, self.node(), |tables| {
-            let ended = tables.ended.keys().cloned().collect::<BTreeSet<_>>();
-            let untold = tables.ended.iter().filter(|(_, row)| !row.is_told);
-            let untold: BTreeSet<_> = untold.map(|(id, _)| id.clone()).collect();
-            let rows: Vec<_> = tables
-                .board
-                .iter()
-                .map(|(number, (_, bulletin))| (*number, bulletin.clone()))
-                .collect();
-            (tables.seen.clone(), ended, untold, tables.newest(), rows)
-        })
-        .await?;
-        self.learned.set(seen.len());
-        let mut sessions: BTreeMap<usize, Sessions> = BTreeMap::new();
-        for Seen { home, session } in seen {
-            let place = sessions.entry(home).or_default();
-            place.begin(session, self.seconds());
-        }
-        *self.sessions.borrow_mut() = sessions;
-        *self.ended.borrow_mut() = ended;
+        let newest = read(&self.world, self.node(), |tables| tables.newest()).await?;
         // What was heard before counts no more than after a restart.
         self.answers.forget_all();
-        self.lists.borrow_mut().clear();
-        self.applied.borrow_mut().clear();
-        self.loaded_at.set(self.world.now());
-        self.position.set(newest);
-        if self.world.keeps(Guard::Replay) {
-            for (number, bulletin) in rows {
-                self.take(number, bulletin);
-            }
+        if self.world.keeps(Guard::StartOver) {
+            self.lists.borrow_mut().clear();
         }
+        self.applied.borrow_mut().clear();
+        self.loaded_at.set(began);
+        self.read_sessions().await?;
+        self.position.set(newest);
         self.read_at.set(began);
-        let mut bell = self.bell.borrow_mut();
-        bell.is_to_flush = true;
-        bell.sessions.extend(untold);
-        drop(bell);
-        self.is_rung.happen(&self.world.executor);
         Ok(())
+    }
+
+    /// What the database knows of sessions.
+    async fn read_sessions(self: &Rc<Self>) -> Result<(), Failed> {
+        let (seen, ended, untold) = read(&self.world, self.node(), |tables| {
+            let ended: Vec<_> = tables.ended.keys().cloned().collect();
+            let untold = tables.ended.iter().filter(|(_, row)| !row.is_told);
+            let untold: Vec<_> = untold.map(|(id, _)| id.clone()).collect();
+            (tables.seen.clone(), ended, untold)
+        })
+        .await?;
+        self.ended.borrow_mut().extend(ended.iter().cloned());
+        self.stored.borrow_mut().extend(ended);
+        self.take_in(seen).await;
+        self.tell_keystone(untold);
+        Ok(())
+    }
+
+    /// Whether what was asked then was asked since it began, or began anew.
+    pub(crate) fn is_since_start(&self, at: Micros) -> bool {
+        !self.world.keeps(Guard::StartOver) || self.loaded_at.get() <= at
+    }
+
+    /// What this process writes on the board.
+    pub(crate) fn posted(&self, what: Bulletin) -> Posted {
+        Posted {
+            at: self.world.now(),
+            author: self.name.as_str().into(),
+            what,
+        }
     }
 
     async fn follow_board(self: Rc<Self>) {
@@ -231,7 +232,7 @@ impl Daemon {
             let oldest = tables.board.first_key_value().map(|(number, _)| *number);
             let next = tables.board.range(position + 1..);
             let next: Vec<_> = next
-                .map(|(number, (_, bulletin))| (*number, bulletin.clone()))
+                .map(|(number, posted)| (*number, posted.clone()))
                 .collect();
             (oldest, next)
         });
@@ -243,11 +244,16 @@ impl Daemon {
                 }
             }
             Ok((_, next)) => {
-                for (number, bulletin) in next {
-                    self.take(number, bulletin);
-                    self.position.set(number);
+                let mut is_heeded = true;
+                for (number, posted) in next {
+                    is_heeded = is_heeded && self.heed(number, posted).await.is_ok();
+                    if is_heeded {
+                        self.position.set(number);
+                    }
                 }
-                self.read_at.set(began);
+                if is_heeded {
+                    self.read_at.set(began);
+                }
             }
             Err(_) => {}
         }
@@ -255,10 +261,18 @@ impl Daemon {
         self.has_read.happen(&self.world.executor);
     }
 
-    fn take(self: &Rc<Self>, number: u64, bulletin: Bulletin) {
+    /// It counts here, if this returns no error. To heed one again changes nothing.
+    async fn heed(self: &Rc<Self>, number: u64, posted: Posted) -> Result<(), Failed> {
         self.applied.borrow_mut().insert(number);
-        match bulletin {
-            Bulletin::Heard { home, changes } => self.apply(home, &changes),
+        if *posted.author == *self.name {
+            return Ok(());
+        }
+        match posted.what {
+            Bulletin::Heard { home, changes } => {
+                let ended = self.apply(home, &changes);
+                Rc::clone(self).conclude(ended).await?;
+            }
+            Bulletin::Ended(ended) => self.take_ended(&ended),
             Bulletin::Noted => self.noted.happen(&self.world.executor),
             Bulletin::Pull(partner) => self.pull_soon(partner),
             Bulletin::ReadKeystone => {
@@ -266,6 +280,7 @@ impl Daemon {
                 self.is_poked.happen(&self.world.executor);
             }
         }
+        Ok(())
     }
 
     /// Whether what is remembered counts. What is on the board is read first, if that was long ago.
@@ -276,7 +291,10 @@ impl Daemon {
         if self.has_read_lately() {
             return true;
         }
-        self.read_board().await;
+        let (daemon, seen) = (Rc::clone(self), self.has_read.count());
+        self.spawn(async move { daemon.read_board().await });
+        let read = self.has_read.after(&self.world.executor, seen);
+        self.world.executor.timeout(REQUEST_PATIENCE, read).await;
         self.has_read_lately()
     }
 
@@ -288,7 +306,7 @@ impl Daemon {
     /// Puts something on the board; what is lost is done later anyway.
     pub(crate) async fn post(&self, bulletin: Bulletin) {
         let posted = transact(&self.world, self.node(), Some((1, 0)), |tables, numbers| {
-            tables.put(numbers, self.world.now(), bulletin);
+            tables.put(numbers, self.posted(bulletin));
             Ok(())
         });
         if let Err(why) = posted.await {
@@ -297,24 +315,32 @@ impl Daemon {
     }
 
     pub(crate) fn leads(&self) -> bool {
-        self.world.now() < self.leads_until.get()
+        self.leads.get()
     }
 
     async fn run_for_leader(self: Rc<Self>) {
         loop {
-            let began = self.world.now();
             let taken = transact(&self.world, self.node(), None, |tables, _| {
                 let now = self.world.now();
                 Ok(tables.take_lease("leader", &self.name, now, now + LEASE))
             });
-            if taken.await == Ok(true) {
-                if !self.leads() {
-                    self.say(|| format!("{} leads", self.name));
-                    self.term.happen(&self.world.executor);
+            match taken.await {
+                Ok(true) if !self.leads() => {
+                    // What one instance knew that may be gone is in the database.
+                    if self.read_sessions().await.is_ok() {
+                        self.say(|| format!("{} leads", self.name));
+                        self.leads.set(true);
+                        self.term.happen(&self.world.executor);
+                    }
                 }
-                // By what it knows for sure: it was given after it asked.
-                self.leads_until.set(began + LEASE);
+                Ok(false) if self.leads() => {
+                    self.say(|| format!("{} leads no more", self.name));
+                    self.leads.set(false);
+                }
+                // It goes on: nobody else can take the lease either, or has.
+                Ok(_) | Err(_) => {}
             }
+            self.learn_of_others().await;
             self.world.sleep(RENEW).await;
         }
     }
@@ -336,8 +362,7 @@ impl Daemon {
             let tidied = transact(&self.world, self.node(), None, |tables, _| {
                 let now = self.world.now();
                 tables.tidy_board(now);
-                let untold = tables.ended.iter();
-                let untold = untold.filter(|(_, row)| !row.is_told && row.at + UNTOLD < now);
+                let untold = tables.ended.iter().filter(|(_, row)| !row.is_told);
                 Ok(untold.map(|(id, _)| id.clone()).collect::<Vec<_>>())
             });
             if let Ok(untold) = tidied.await
@@ -351,25 +376,38 @@ impl Daemon {
     }
 
     /// Sessions that began at other instances end here too.
-    async fn learn_of_others(self: Rc<Self>) {
-        loop {
-            self.world.sleep(LEARN_EVERY).await;
-            let learned = self.learned.get();
-            let found = read(&self.world, self.node(), |tables| {
-                tables.seen[learned.min(tables.seen.len())..].to_vec()
-            });
-            let Ok(found) = found.await else { continue };
-            // It was begun anew meanwhile.
-            if self.learned.get() != learned {
-                continue;
+    async fn learn_of_others(self: &Rc<Self>) {
+        if !self.world.keeps(Guard::SessionsOfOthers) {
+            return;
+        }
+        let found = read(&self.world, self.node(), |tables| {
+            let since = self.world.now().saturating_sub(LATELY);
+            let from = tables.seen.partition_point(|seen| seen.at < since);
+            tables.seen[from..].to_vec()
+        });
+        if let Ok(found) = found.await {
+            self.take_in(found).await;
+        }
+    }
+
+    async fn take_in(self: &Rc<Self>, seen: Vec<Seen>) {
+        let mut ended = Vec::new();
+        for Seen { home, session, .. } in seen {
+            let is_known = self
+                .sessions
+                .borrow()
+                .get(&home)
+                .is_some_and(|sessions| sessions.get(&session.token).is_some());
+            let id = session.id().to_owned();
+            if !is_known && self.begin(home, session) && !self.stored.borrow().contains(&id) {
+                ended.push(id);
             }
-            self.learned.set(learned + found.len());
-            for Seen { home, session } in found {
-                let id = session.id().to_owned();
-                if self.begin(home, session) {
-                    self.spawn(Rc::clone(&self).conclude(vec![id]));
-                }
+        }
+        while self.world.keeps(Guard::LateSessions) {
+            if Rc::clone(self).conclude(ended.clone()).await.is_ok() {
+                break;
             }
+            self.world.sleep(SECOND).await;
         }
     }
 

@@ -34,12 +34,22 @@ const KEPT: Micros = 25 * SECOND;
 pub(crate) enum Bulletin {
     /// A home has said this.
     Heard { home: usize, changes: Rc<[Change]> },
+    /// These sessions have ended.
+    Ended(Rc<[String]>),
     /// Something was noted for hosts.
     Noted,
     /// This partner should be read.
     Pull(usize),
     /// Keystone should be read.
     ReadKeystone,
+}
+
+/// A bulletin as it stands on the board.
+#[derive(Debug, Clone)]
+pub(crate) struct Posted {
+    pub at: Micros,
+    pub author: Rc<str>,
+    pub what: Bulletin,
 }
 
 /// A change with its number.
@@ -61,13 +71,14 @@ pub(crate) struct EndedRow {
 pub(crate) struct Seen {
     pub home: usize,
     pub session: Session,
+    pub at: Micros,
 }
 
 /// Everything that is stored.
 #[derive(Default)]
 pub(crate) struct Tables {
     last_bulletin: u64,
-    pub board: BTreeMap<u64, (Micros, Bulletin)>,
+    pub board: BTreeMap<u64, Posted>,
     last_sign_out: u64,
     pub sign_outs: BTreeMap<u64, NotedSignOut>,
     digests: BTreeSet<String>,
@@ -98,12 +109,12 @@ pub(crate) struct Numbers {
 }
 
 impl Tables {
-    pub(crate) fn put(&mut self, numbers: &mut Numbers, now: Micros, bulletin: Bulletin) {
+    pub(crate) fn put(&mut self, numbers: &mut Numbers, posted: Posted) {
         let number = numbers.board.pop_front().unwrap_or_else(|| {
             self.last_bulletin += 1;
             self.last_bulletin
         });
-        self.board.insert(number, (now, bulletin));
+        self.board.insert(number, posted);
     }
 
     /// The number of the newest bulletin.
@@ -203,7 +214,7 @@ impl Tables {
     pub(crate) fn tidy_board(&mut self, now: Micros) {
         let newest = self.newest();
         self.board
-            .retain(|number, (at, _)| *number == newest || *at + KEPT > now);
+            .retain(|number, posted| *number == newest || posted.at + KEPT > now);
     }
 }
 

@@ -115,7 +115,10 @@ impl Daemon {
                 early.go_on(&heard, self.instant(), |_: &Unheard| ());
                 self.acknowledge(home, early.applied()).await;
             }
-            self.put_on_board(home, &numbers, changes).await?;
+            let posted = self.put_on_board(home, &numbers, Rc::clone(&changes)).await;
+            let ended = self.apply(home, &changes);
+            Rc::clone(self).conclude(ended).await?;
+            posted?;
         }
         match course.go_on(&heard, self.instant(), |_: &Unheard| ()) {
             Progress::News if was_listed => Ok(Progress::Nothing),
@@ -188,7 +191,7 @@ impl Daemon {
             keystone::heard(world, host, home, &changes);
             self.require_in_time(home, numbers);
             let bulletin = Bulletin::Heard { home, changes };
-            tables.put(given, world.now(), bulletin);
+            tables.put(given, self.posted(bulletin));
             Ok(())
         })
         .await
@@ -221,56 +224,65 @@ impl Daemon {
         }
     }
 
-    /// What a home has said counts here.
-    pub(crate) fn apply(self: &Rc<Self>, home: usize, changes: &[Change]) {
+    /// What a home has said counts here. Returns the sessions that have ended, if that may not be stored.
+    pub(crate) fn apply(&self, home: usize, changes: &[Change]) -> Vec<String> {
         let effect = {
             let mut sessions = self.sessions.borrow_mut();
             let sessions = sessions.entry(home).or_default();
             sessions.apply(changes, self.seconds())
         };
-        if effect.is_empty() {
-            return;
+        for session in effect.ended.iter().chain(&effect.doubtful) {
+            self.answers.forget(&session.token);
+        }
+        if !effect.doubtful.is_empty() {
+            self.tell_keystone(Vec::new());
         }
         let mut ended = Vec::new();
         for session in &effect.ended {
-            self.answers.forget(&session.token);
-            if self.ended.borrow_mut().insert(session.id().to_owned()) {
-                ended.push(session.id().to_owned());
+            if self.stored.borrow().contains(session.id()) {
+                continue;
             }
-        }
-        for session in &effect.doubtful {
-            self.answers.forget(&session.token);
+            self.ended.borrow_mut().insert(session.id().to_owned());
+            ended.push(session.id().to_owned());
         }
         ended.sort_unstable();
-        if !ended.is_empty() {
-            self.say(|| format!("{ended:?} end here"));
-        }
-        if ended.is_empty() {
-            if !effect.doubtful.is_empty() {
-                self.tell_keystone(Vec::new());
-            }
-        } else {
-            self.spawn(Rc::clone(self).conclude(ended));
-        }
+        ended
     }
 
     /// Writes down what has ended; whoever does so first tells Keystone of it.
-    pub(crate) async fn conclude(self: Rc<Self>, ended: Vec<String>) {
+    pub(crate) async fn conclude(self: Rc<Self>, ended: Vec<String>) -> Result<(), Failed> {
         let world = &self.world;
-        let new = loop {
-            let added = transact(world, self.node(), None, |tables, _| {
-                Ok(tables.end(world.now(), &ended))
-            });
-            match added.await {
-                Ok(new) => break new,
-                Err(_) => world.sleep(200 * MS).await,
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let new = transact(world, self.node(), Some((1, 0)), |tables, numbers| {
+            let new = tables.end(world.now(), &ended);
+            if !new.is_empty() {
+                let bulletin = Bulletin::Ended(new.clone().into());
+                tables.put(numbers, self.posted(bulletin));
             }
-        };
-        world
-            .counts
-            .ended
-            .set(world.counts.ended.get() + new.len() as u64);
+            Ok(new)
+        })
+        .await?;
+        self.stored.borrow_mut().extend(ended);
+        if !new.is_empty() {
+            self.say(|| format!("{new:?} end here"));
+        }
+        let count = world.counts.ended.get() + new.len() as u64;
+        world.counts.ended.set(count);
         self.tell_keystone(new);
+        Ok(())
+    }
+
+    /// Another instance has ended these.
+    pub(crate) fn take_ended(&self, ended: &[String]) {
+        self.ended.borrow_mut().extend(ended.iter().cloned());
+        let mut stored = self.stored.borrow_mut();
+        let count = stored.len();
+        stored.extend(ended.iter().cloned());
+        if stored.len() > count {
+            self.tell_keystone(Vec::new());
+        }
     }
 
     /// A session that began. Returns whether it has ended already.

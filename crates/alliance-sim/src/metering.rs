@@ -145,8 +145,7 @@ impl Work<'_> {
         loop {
             world.sleep(world.within(500..1500) * MS).await;
             let taken = transact(world, self.node, None, |tables, _| {
-                // By its own clock.
-                let now = world.clock(self.node).as_microsecond().unsigned_abs();
+                let now = world.now();
                 Ok(tables.take_lease(LEASE, &self.holder, now, now + HELD))
             });
             if taken.await != Ok(true) {

@@ -99,7 +99,7 @@ impl Daemon {
             let noted = transact(world, self.node(), Some((1, most)), |tables, numbers| {
                 let count = tables.append(numbers, world.now(), &found);
                 if count > 0 {
-                    tables.put(numbers, world.now(), Bulletin::Noted);
+                    tables.put(numbers, self.posted(Bulletin::Noted));
                 }
                 Ok(count)
             });

@@ -21,10 +21,13 @@ pub enum Guard {
     AnswerAge,
     /// The database gives up the transaction of a client that says nothing for some seconds.
     IdleTransactions,
-    /// An instance that starts, or has fallen behind, applies what the board still has.
-    Replay,
+    /// An instance that has missed something on the board forgets all that it knew, and what it asked
+    /// before.
+    StartOver,
     /// Each instance learns of sessions that began at the others.
     SessionsOfOthers,
+    /// One of those that had ended already is ended for all.
+    LateSessions,
     /// The leader sees to it that Keystone is told of what the others have ended.
     Untold,
     /// Nobody waits for news at an instance that cannot read the board.
@@ -35,7 +38,7 @@ pub enum Guard {
 
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::BoardOrder,
         Self::AckAfterBoard,
         Self::Fence,
@@ -43,8 +46,9 @@ impl Guard {
         Self::Freshness,
         Self::AnswerAge,
         Self::IdleTransactions,
-        Self::Replay,
+        Self::StartOver,
         Self::SessionsOfOthers,
+        Self::LateSessions,
         Self::Untold,
         Self::FreshPolls,
         Self::HeldBeforeAsked,
@@ -60,8 +64,9 @@ impl Guard {
             Self::Freshness => "freshness",
             Self::AnswerAge => "answer-age",
             Self::IdleTransactions => "idle-transactions",
-            Self::Replay => "replay",
+            Self::StartOver => "start-over",
             Self::SessionsOfOthers => "sessions-of-others",
+            Self::LateSessions => "late-sessions",
             Self::Untold => "untold",
             Self::FreshPolls => "fresh-polls",
             Self::HeldBeforeAsked => "held-before-asked",

@@ -79,7 +79,7 @@ impl Daemon {
             Some(_) => Outcome::Inactive(Reason::NotFound),
             None => Outcome::Failed(Reason::Unreachable),
         };
-        if epoch != self.answers.epoch() {
+        if epoch != self.answers.epoch() && self.world.keeps(Guard::StartOver) {
             // It was begun anew meanwhile, and may have missed that this has ended since.
             return Verdict::Undecided;
         }
@@ -141,15 +141,13 @@ impl Daemon {
     async fn note_seen(self: &Rc<Self>, token: &Rc<Token>) {
         let world = &self.world;
         let (sender, receiver) = letter(&world.executor);
-        let seen = Seen {
-            home: token.home,
-            session: token.session(world),
-        };
+        let (home, session) = (token.home, token.session(world));
         let daemon = Rc::clone(self);
         self.spawn(async move {
             loop {
                 let noted = transact(&daemon.world, daemon.node(), None, |tables, _| {
-                    tables.note_seen(seen.clone());
+                    let (session, at) = (session.clone(), daemon.world.now());
+                    tables.note_seen(Seen { home, session, at });
                     Ok(())
                 });
                 if noted.await.is_ok() {
@@ -211,7 +209,7 @@ impl Daemon {
                     };
                     let mut lists = daemon.lists.borrow_mut();
                     let last = lists.get(&home);
-                    if daemon.loaded_at.get() <= asked_at
+                    if daemon.is_since_start(asked_at)
                         && last.is_none_or(|last| last.asked_at < asked_at)
                     {
                         lists.insert(home, list);
