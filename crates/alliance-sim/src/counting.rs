@@ -13,7 +13,7 @@ use crate::settings::Guard;
 use crate::world::{Counts, World};
 
 /// How often hosts are asked.
-const EVERY: Micros = 10 * SECOND;
+const EVERY: Micros = 5 * SECOND;
 /// How many records are told at once: few, so that there are often more.
 const BATCH: usize = 10;
 

@@ -63,7 +63,6 @@ pub(crate) struct NotedSignOut {
 #[derive(Debug, Clone)]
 pub(crate) struct EndedRow {
     pub is_told: bool,
-    pub at: Micros,
 }
 
 /// A foreign token that was let in.
@@ -173,14 +172,11 @@ impl Tables {
     }
 
     /// Those of these that had not ended before.
-    pub(crate) fn end(&mut self, now: Micros, sessions: &[String]) -> Vec<String> {
+    pub(crate) fn end(&mut self, sessions: &[String]) -> Vec<String> {
         let mut new = Vec::new();
         for session in sessions {
             if !self.ended.contains_key(session) {
-                let row = EndedRow {
-                    is_told: false,
-                    at: now,
-                };
+                let row = EndedRow { is_told: false };
                 self.ended.insert(session.clone(), row);
                 new.push(session.clone());
             }
@@ -356,7 +352,7 @@ pub(crate) async fn transact<T>(
         }
     }
     // The client says what to do next: it may be slow, or hang here with the lock.
-    let thinks = if world.chance(20) { 60 * MS } else { 2 * MS };
+    let thinks = if world.chance(50) { 300 * MS } else { 2 * MS };
     world.sleep(world.within(200..thinks)).await;
     if lock.is_some() && !database.is_locked_by(transaction) {
         return Err(Failed::GivenUp);

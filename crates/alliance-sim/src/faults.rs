@@ -40,7 +40,7 @@ enum Fault {
     Gone,
 }
 
-const OFTEN: [Fault; 20] = [
+const OFTEN: [Fault; 21] = [
     Fault::Crash,
     Fault::Crash,
     Fault::Crash,
@@ -50,6 +50,7 @@ const OFTEN: [Fault; 20] = [
     Fault::MachineCrash,
     Fault::MachinePause,
     Fault::KeystoneCrash,
+    Fault::WorkPause,
     Fault::WorkPause,
     Fault::WorkCrash,
     Fault::DatabaseAway,
@@ -136,8 +137,9 @@ async fn strike(
             crash(world, node, &everything[1..2], lasts).await;
         }
         Fault::WorkPause => {
-            say(&format!("the metering of {who} is stopped"));
-            pause(world, &everything[2..], lasts).await;
+            // Its lease is a long one.
+            say(&format!("the metering of {who} is stopped, and 15 s more"));
+            pause(world, &everything[2..], lasts + 15 * SECOND).await;
         }
         Fault::WorkCrash => {
             say(&format!("the metering of {who} dies"));

@@ -256,7 +256,7 @@ impl Daemon {
             return Ok(());
         }
         let new = transact(world, self.node(), Some((1, 0)), |tables, numbers| {
-            let new = tables.end(world.now(), &ended);
+            let new = tables.end(&ended);
             if !new.is_empty() {
                 let bulletin = Bulletin::Ended(new.clone().into());
                 tables.put(numbers, self.posted(bulletin));

@@ -27,6 +27,11 @@ mod world;
 pub use self::invariant::{Invariant, Violation};
 pub use self::settings::{Guard, Settings, UnknownGuard};
 
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
 use self::executor::SECOND;
 use self::world::{CLOUDS, NODES, World};
 
@@ -104,4 +109,44 @@ pub fn run(seed: u64, settings: Settings) -> Outcome {
         history,
         tally,
     }
+}
+
+/// Simulates these seeds, so many at once, and returns those that failed, in their order; if `is_enough` after
+/// one, no more than were begun by then.
+pub fn search(
+    seeds: std::ops::Range<u64>,
+    settings: &Settings,
+    at_once: usize,
+    is_enough: bool,
+) -> Vec<(u64, Violation)> {
+    let (next, is_over) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
+    let failed = Mutex::new(Vec::new());
+    let work = || {
+        while !is_over.load(Ordering::Relaxed) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return;
+            }
+            if let Some(violation) = run(seed, settings.clone()).violation {
+                is_over.fetch_or(is_enough, Ordering::Relaxed);
+                let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                failed.push((seed, violation));
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..at_once.max(1) {
+            scope.spawn(work);
+        }
+    });
+    let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failed.sort_unstable_by_key(|(seed, _)| *seed);
+    failed
+}
+
+/// How to see what happened.
+pub fn replay_command(seed: u64, settings: &Settings) -> String {
+    let without = settings.without.iter();
+    let without: String = without.map(|guard| format!(" --without {guard}")).collect();
+    format!("cargo run -p alliance-sim -- --replay {seed}{without}")
 }

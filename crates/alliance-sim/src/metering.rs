@@ -178,7 +178,8 @@ impl Work<'_> {
         if self.listed_at.get() + LIST_EVERY <= world.now() {
             let began = time(world);
             let listed = services.list(world);
-            world.sleep(world.within(20..1500) * MS).await;
+            // Page by page.
+            world.sleep(world.within(20..6000) * MS).await;
             transact(world, self.node, None, |tables, _| {
                 hold(world, tables, LEASE, &self.holder)?;
                 tables.metered.list(began, &listed);

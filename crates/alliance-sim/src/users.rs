@@ -44,7 +44,13 @@ fn act(world: &Rc<World>, cloud: usize) {
     match world.within(0..100) {
         0..8 => log_in(world, node),
         8..62 => travel(world, cloud),
-        62..70 => log_out(world, node),
+        62..70 => {
+            log_out(world, node);
+            // What ends much ends it at several nodes at once.
+            if let Some(other) = world.pick(&alive).filter(|_| world.chance(400)) {
+                log_out(world, other);
+            }
+        }
         70..72 => lose_role(world, node),
         72..88 => use_services(world, node),
         88..94 => operate(world, node),

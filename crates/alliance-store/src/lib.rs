@@ -10,6 +10,7 @@
 
 mod agreements;
 mod audit;
+mod bulletins;
 mod contracts;
 mod database;
 mod deliveries;
@@ -17,6 +18,7 @@ mod ended_sessions;
 mod error;
 mod guest_projects;
 mod guest_standings;
+mod instances;
 mod leases;
 mod meta;
 mod notices;
@@ -37,6 +39,7 @@ use alliance_core::cloud::CloudId;
 
 pub use self::agreements::Agreements;
 pub use self::audit::{Audit, AuditEntry};
+pub use self::bulletins::{Bulletin, Bulletins, Posted};
 pub use self::contracts::{AgreementVersion, Contracts, ReceivedAgreement, Side, StoredReply};
 pub use self::database::Look;
 pub use self::deliveries::{Deliveries, Delivery, Receiver};
@@ -44,6 +47,7 @@ pub use self::ended_sessions::{EndedSession, EndedSessions};
 pub use self::error::{Error, Holder, OpenError, Result};
 pub use self::guest_projects::{GuestProject, GuestProjects};
 pub use self::guest_standings::{GuestStanding, GuestStandings};
+pub use self::instances::{Instance, Instances};
 pub use self::leases::{Lease, Leases};
 pub use self::meta::Meta;
 pub use self::notices::{
@@ -109,6 +113,19 @@ impl Store {
             database: Database::attach(url).await?,
             unwritten: Arc::default(),
         })
+    }
+
+    /// The same for a process that tells others what it changes, as `author`: other instances of a daemon
+    /// have the database too. In SQLite there are none, and nothing is told.
+    #[must_use]
+    pub fn shared_by(mut self, author: &str) -> Self {
+        self.database.tell_as(author);
+        self
+    }
+
+    /// Whether other instances of a daemon may have it too.
+    pub fn is_shared(&self) -> bool {
+        self.database.author().is_some()
     }
 
     /// Whose it is.
@@ -211,6 +228,16 @@ impl Store {
         Leases(&self.database)
     }
 
+    /// What instances of a daemon tell each other.
+    pub fn bulletins(&self) -> Bulletins<'_> {
+        Bulletins(&self.database)
+    }
+
+    /// Which instances there are.
+    pub fn instances(&self) -> Instances<'_> {
+        Instances(&self.database)
+    }
+
     /// The daemon's own numbers.
     pub fn meta(&self) -> Meta<'_> {
         Meta(&self.database)
@@ -261,7 +288,7 @@ mod tests {
             require_send(store.partners().remove(cloud, 0));
             require_send(store.partners().expire_due(0));
             require_send(store.partners().change(cloud, change));
-            require_send(store.partners().set_descriptor(descriptor));
+            require_send(store.partners().set_descriptor(descriptor, None));
             require_send(store.partners().add_keystone(&north.0, &north.1));
             require_send(store.agreements().list(None));
             require_send(store.agreements().end("", 0));

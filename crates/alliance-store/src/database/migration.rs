@@ -29,10 +29,16 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0014_provisioning.sql"),
     include_str!("../../migrations/0015_notices.sql"),
     include_str!("../../migrations/0016_usage_on_the_bus.sql"),
+    include_str!("../../migrations/0017_instances.sql"),
 ];
 
 /// The schema of this version.
 const KNOWN: i64 = MIGRATIONS.len() as i64;
+
+/// The oldest version of a daemon, by the schema that it knows, that can work with this one. What such a
+/// version reads or writes is neither renamed nor taken away before it is out of use: while instances of a
+/// daemon are replaced one after the other, both versions work.
+const LEAST: i64 = 16;
 
 const META: &str = "CREATE TABLE IF NOT EXISTS meta (
     name  VARCHAR(32) NOT NULL PRIMARY KEY,
@@ -78,7 +84,7 @@ async fn migrate(
     let explain = |error| location.explain(error);
     run(connection, META).await.map_err(explain)?;
     let found = schema(connection, location, cloud).await?;
-    if found == KNOWN {
+    if found >= KNOWN {
         // Better to learn now than at the first request that nothing can be written.
         let write = "UPDATE meta SET value = value WHERE name = 'schema'";
         return run(connection, write).await.map_err(explain);
@@ -91,6 +97,7 @@ async fn migrate(
     }
     for (name, value) in [
         ("cloud_id", cloud.to_string()),
+        ("least", LEAST.to_string()),
         ("schema", KNOWN.to_string()),
     ] {
         sqlx::query("REPLACE INTO meta (name, value) VALUES (?, ?)")
@@ -126,6 +133,15 @@ async fn schema(
     let schema = meta(connection, "schema").await.map_err(explain)?;
     let found = schema.and_then(|text| text.parse().ok()).unwrap_or(0);
     if found > KNOWN {
+        let least = meta(connection, "least").await.map_err(explain)?;
+        if least.is_some_and(|least| least.parse().is_ok_and(|least: i64| least <= KNOWN)) {
+            tracing::info!(
+                found,
+                known = KNOWN,
+                "{location} has the schema of a later version, which this one can work with"
+            );
+            return Ok(found);
+        }
         return Err(OpenError::NewerSchema {
             database: location.to_string(),
             found,

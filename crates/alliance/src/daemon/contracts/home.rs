@@ -12,7 +12,9 @@ use alliance_peer::client::{PeerClient, PeerError};
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement::{self, StatementError};
 use alliance_peer::wire::ContractState;
-use alliance_store::{AgreementVersion, Error as StoreError, ReceivedAgreement, StoredReply};
+use alliance_store::{
+    AgreementVersion, Bulletin, Error as StoreError, ReceivedAgreement, StoredReply,
+};
 use uuid::Uuid;
 
 use super::{DAEMON, MAX_CONTRACTS};
@@ -265,9 +267,10 @@ impl Daemon {
         let etag = known.facts.received_etag.as_deref();
         self.store
             .partners()
-            .set_received(partner, &left, etag)
+            .set_received(partner, &left, etag, etag)
             .await?;
         self.directory.reload().await?;
+        self.board.tell(Bulletin::Facts);
         self.tell_host(&known, id).await
     }
 

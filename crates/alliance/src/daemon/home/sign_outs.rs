@@ -19,7 +19,7 @@ use alliance_core::{CLOCK_SKEW, LONGEST_TOKEN_LIFE, Seconds};
 use alliance_peer::error::ApiError;
 use alliance_peer::request_id::RequestId;
 use alliance_peer::wire::{MAX_SIGN_OUTS, Poll, PollAnswer};
-use alliance_store::{NewSignOut, NotedSignOut};
+use alliance_store::{Bulletin, NewSignOut, NotedSignOut};
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -125,6 +125,11 @@ impl Noticing {
         self.poked.notify_one();
     }
 
+    /// Another instance has noted something.
+    pub(crate) fn wake(&self) {
+        self.noted.send_modify(|count| *count += 1);
+    }
+
     /// A poll of `host` begins to wait: the one that waited for it until now ends.
     fn wait<'a>(&'a self, host: &'a CloudId) -> Waiting<'a> {
         let another = Arc::new(Notify::new());
@@ -195,14 +200,23 @@ impl Daemon {
                 let events = said.events.into_iter().map(stored);
                 let doubts = said.doubts.into_iter().map(said_once);
                 self.note(events.flatten().chain(doubts)).await;
-                if said.read || reading.is_due() {
+                if !self.board.leads() {
+                    reading = Reading::default();
+                    if said.read {
+                        self.board.tell(Bulletin::Look);
+                    }
+                } else if said.read || reading.is_due() {
                     self.read(&mut reading, said.read).await;
                 }
             } else {
                 reading = Reading::default();
             }
             // A time-out is as good as a poke.
-            let _ = timeout(reading.is_due_in(), self.noticing.poked.notified()).await;
+            let pause = match self.board.leads() {
+                true => reading.is_due_in(),
+                false => READ_EVERY,
+            };
+            let _ = timeout(pause, self.noticing.poked.notified()).await;
             sleep(GATHER).await;
         }
     }
@@ -236,7 +250,7 @@ impl Daemon {
             match self.store.sign_outs().append(&found, now()).await {
                 Ok(0) => return,
                 Ok(_) => {
-                    self.noticing.noted.send_modify(|count| *count += 1);
+                    self.noticing.wake();
                     return;
                 }
                 Err(error) => {
