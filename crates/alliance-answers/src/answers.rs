@@ -2,19 +2,14 @@
 //! failure not at all.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use alliance_core::refusal::Reason;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use quick_cache::sync::Cache;
 
-use crate::Word;
-
-/// How long a subject of a good answer is asked about again whatever others make up.
-const FAMILIAR: Duration = Duration::from_secs(3600);
+use crate::{Memory, Word};
 
 /// What is asked about: a SHA-256 that names it.
 pub type Key = [u8; 32];
@@ -82,33 +77,10 @@ impl<T> Several<T> {
 
 type Flight<T> = Shared<BoxFuture<'static, Outcome<T>>>;
 
-/// A *yes*, and since how many calls of [`Answers::forget_all`] it counts.
-struct Entry<T> {
-    kept: Arc<Kept<T>>,
-    epoch: u64,
-}
-
-impl<T> Clone for Entry<T> {
-    fn clone(&self) -> Self {
-        Self {
-            kept: Arc::clone(&self.kept),
-            epoch: self.epoch,
-        }
-    }
-}
-
 /// The answers about one kind of thing.
 pub struct Answers<T> {
     memory: Arc<Memory<T>>,
     flights: Arc<Mutex<HashMap<Key, Flight<T>>>>,
-}
-
-struct Memory<T> {
-    /// The last *yes* about each subject, fresh or not: who had one lately is familiar.
-    active: Cache<Key, Entry<T>>,
-    inactive: Cache<Key, (Reason, Instant, u64)>,
-    epoch: AtomicU64,
-    negative_ttl: Duration,
 }
 
 impl<T: Send + Sync + 'static> Answers<T> {
@@ -116,12 +88,7 @@ impl<T: Send + Sync + 'static> Answers<T> {
     /// `negative_ttl`, a *yes* as long as who asks says.
     pub fn new(capacity: usize, negative_ttl: Duration) -> Self {
         Self {
-            memory: Arc::new(Memory {
-                active: Cache::new(capacity),
-                inactive: Cache::new(capacity),
-                epoch: AtomicU64::new(0),
-                negative_ttl,
-            }),
+            memory: Arc::new(Memory::new(capacity, negative_ttl)),
             flights: Arc::default(),
         }
     }
@@ -140,20 +107,20 @@ impl<T: Send + Sync + 'static> Answers<T> {
     where
         F: Future<Output = Outcome<T>> + Send + 'static,
     {
-        if let Some(known) = self.memory.known(&key, max_age) {
+        if let Some(known) = self.memory.known(&key, max_age, Instant::now()) {
             return (known, Via::Cache);
         }
         let (flight, via) = {
             let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
             // A flight may have landed between the look above and the lock.
-            if let Some(known) = self.memory.known(&key, max_age) {
+            if let Some(known) = self.memory.known(&key, max_age, Instant::now()) {
                 return (known, Via::Cache);
             }
             match flights.get(&key) {
                 Some(flight) => (flight.clone(), Via::Shared),
                 None => {
                     if let Err(reason) = may_ask()
-                        && !self.memory.is_familiar(&key)
+                        && !self.memory.is_familiar(&key, Instant::now())
                     {
                         return (Outcome::Failed(reason), Via::Refused);
                     }
@@ -169,10 +136,10 @@ impl<T: Send + Sync + 'static> Answers<T> {
     /// What is known of several: kept answers not older than `max_age`. One question about the others
     /// is expected, the answers to which go to [`Answers::complete`]; nobody else waits for them.
     pub fn begin(&self, keys: Vec<Key>, max_age: Duration) -> Several<T> {
-        let known = keys.iter().map(|key| self.memory.known(key, max_age));
+        let known = keys.iter().map(|key| self.memory.known(key, max_age, Instant::now()));
         Several {
             outcomes: known.collect(),
-            epoch: self.memory.now(),
+            epoch: self.memory.epoch(),
             keys,
         }
     }
@@ -188,7 +155,7 @@ impl<T: Send + Sync + 'static> Answers<T> {
         let complete = |(outcome, key): (Option<Outcome<T>>, Key)| {
             outcome.unwrap_or_else(|| match told.next() {
                 Some(outcome) => {
-                    self.memory.keep(key, &outcome, epoch);
+                    self.memory.keep(key, &outcome, epoch, Instant::now());
                     outcome
                 }
                 None => Outcome::Failed(Reason::HomeError),
@@ -199,20 +166,18 @@ impl<T: Send + Sync + 'static> Answers<T> {
 
     /// A kept *yes* that is not older than `max_age`.
     pub fn fresh(&self, key: &Key, max_age: Duration) -> Option<Arc<Kept<T>>> {
-        self.memory.fresh(key, max_age)
+        self.memory.fresh(key, max_age, Instant::now())
     }
 
     /// From now on no answer about this subject counts that is kept. One that is under way does.
     pub fn forget(&self, key: &Key) {
-        self.memory.active.remove(key);
-        self.memory.inactive.remove(key);
+        self.memory.forget(key);
     }
 
     /// From now on no answer counts that was asked for before: what a partner said before it was
     /// suspended does not count after.
     pub fn forget_all(&self) {
-        self.memory.epoch.fetch_add(1, Ordering::SeqCst);
-        self.memory.inactive.clear();
+        self.memory.forget_all();
     }
 
     fn launch(
@@ -220,11 +185,11 @@ impl<T: Send + Sync + 'static> Answers<T> {
         key: Key,
         ask: impl Future<Output = Outcome<T>> + Send + 'static,
     ) -> Flight<T> {
-        let (memory, epoch) = (Arc::clone(&self.memory), self.memory.now());
+        let (memory, epoch) = (Arc::clone(&self.memory), self.memory.epoch());
         let flights = Arc::clone(&self.flights);
         let task = tokio::spawn(alliance_trace::carried(async move {
             let outcome = ask.await;
-            memory.keep(key, &outcome, epoch);
+            memory.keep(key, &outcome, epoch, Instant::now());
             flights
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -247,47 +212,6 @@ impl<T: Send + Sync + 'static> Answers<T> {
         }
         .boxed()
         .shared()
-    }
-}
-
-impl<T> Memory<T> {
-    fn now(&self) -> u64 {
-        self.epoch.load(Ordering::SeqCst)
-    }
-
-    fn fresh(&self, key: &Key, max_age: Duration) -> Option<Arc<Kept<T>>> {
-        let entry = self.active.get(key)?;
-        let fresh = entry.epoch == self.now() && entry.kept.asked_at.elapsed() <= max_age;
-        fresh.then_some(entry.kept)
-    }
-
-    fn known(&self, key: &Key, max_age: Duration) -> Option<Outcome<T>> {
-        if let Some(kept) = self.fresh(key, max_age) {
-            return Some(Outcome::Active(kept));
-        }
-        let (reason, since, epoch) = self.inactive.get(key)?;
-        let counts = epoch == self.now() && since.elapsed() < self.negative_ttl;
-        counts.then_some(Outcome::Inactive(reason))
-    }
-
-    fn is_familiar(&self, key: &Key) -> bool {
-        let entry = self.active.get(key);
-        entry.is_some_and(|entry| entry.kept.asked_at.elapsed() < FAMILIAR)
-    }
-
-    fn keep(&self, key: Key, outcome: &Outcome<T>, epoch: u64) {
-        match outcome {
-            Outcome::Active(kept) => {
-                self.inactive.remove(&key);
-                let kept = Arc::clone(kept);
-                self.active.insert(key, Entry { kept, epoch });
-            }
-            Outcome::Inactive(reason) => {
-                self.active.remove(&key);
-                self.inactive.insert(key, (*reason, Instant::now(), epoch));
-            }
-            Outcome::Failed(_) => {}
-        }
     }
 }
 

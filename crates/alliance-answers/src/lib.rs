@@ -4,6 +4,7 @@
 //! the signed statement is small: see `make bench`.
 
 mod answers;
+mod memory;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::answers::{Answers, Kept, Key, Outcome, Several, Via};
+pub use self::memory::Memory;
 
 /// A signed statement (JWS) as it came. Copies share it: one is in every answer from memory.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -15,6 +15,7 @@ pub mod descriptor;
 pub mod digest;
 pub mod endpoint_url;
 pub mod explanation;
+pub mod hearing;
 pub mod invitation;
 pub mod keystone_id;
 pub mod label;

@@ -1,16 +1,17 @@
 //! Hearing what ends at partners: one poll at each of them, which waits there for news.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
+use alliance_core::hearing::{self, Progress};
 use alliance_core::sign_out::{Change, LookAgain, SignOut};
 use alliance_peer::client::{PeerClient, PeerError};
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement::StatementError;
-use alliance_peer::wire::{Poll, PollAnswer, SetError};
+use alliance_peer::wire::{Poll, SetError};
 use alliance_store::Bulletin;
 use anyhow::Context;
 use tokio::task::JoinSet;
@@ -28,39 +29,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_MISUNDERSTANDING: Duration = Duration::from_secs(10);
 /// Pause after a poll that was answered at once and brought nothing.
 const NO_NEWS: Duration = Duration::from_secs(1);
-/// A home tells hosts that ask within this time the same revocation list.
-const LIST_SHARED: Duration = Duration::from_secs(1);
 /// How often a partner is asked whose daemon does not know the question.
 const OLDER_VERSION: Duration = Duration::from_secs(60);
 
-/// How far a partner was heard.
-#[derive(Debug, Default)]
-struct Course {
-    /// All up to this one counts here.
-    applied: Option<u64>,
-    /// What stands in the way.
-    refused: Option<Refused>,
-}
-
-/// Sign-outs that were not understood.
-#[derive(Debug, Clone, PartialEq)]
-struct Refused {
-    /// The first of them.
-    first: u64,
-    /// The last that home had told then.
-    last: u64,
-    /// When the first was refused.
-    since: Instant,
-    why: SetError,
-}
-
-/// What came of a poll.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    News,
-    Nothing,
-    Misunderstood,
-}
+type Course = hearing::Course<SetError>;
+type Heard = hearing::Heard<Misheard>;
 
 impl Daemon {
     /// Asks each partner whose guests may be here what has ended there. Runs for ever.
@@ -182,33 +155,30 @@ impl Daemon {
         client: &PeerClient,
         course: &mut Course,
     ) -> anyhow::Result<Progress> {
-        let refused = course.refused.iter();
+        let refused = course.refused().into_iter();
         let poll = Poll {
-            ack: course.applied.iter().map(u64::to_string).collect(),
+            ack: course.applied().iter().map(u64::to_string).collect(),
             set_errs: refused
-                .map(|refused| (refused.first.to_string(), refused.why.clone()))
+                .map(|(first, why)| (first.to_string(), why.clone()))
                 .collect(),
             // At first what is known already: logins by passport wait for it.
             return_immediately: !self.host.listens_to(&known.partner.cloud_id),
             ..Poll::default()
         };
         let answer = client.sign_outs(RequestId::random(), &poll).await?;
-        let mut heard = Heard::of(&answer, |set| {
-            known.read::<SignOut>(set, self.identity.cloud_id())
+        let mut heard = Heard::of(&answer.sets, |set| {
+            let said = known.read::<SignOut>(set, self.identity.cloud_id());
+            said.map_err(Misheard::from)
         });
-        if let Some(why) = heard.refused.values().next() {
-            if course.refused.is_none() {
+        if let Some(why) = heard.refusals().next() {
+            if course.refused().is_none() {
                 tracing::warn!(partner = known.partner.name, error = %why, "a sign-out was not understood; it is asked for again");
             }
-            if heard.refused.values().any(Misheard::is_unknown_key) {
+            if heard.refusals().any(Misheard::is_unknown_key) {
                 self.pull_soon(&known.partner.cloud_id);
             }
         }
-        let covered = course
-            .refused
-            .as_ref()
-            .filter(|before| before.is_still_refused(&heard))
-            .map(|before| before.last);
+        let covered = course.covered_by_list(&heard, Instant::now());
         let mut was_listed = false;
         if let Some(covered) = covered {
             match self.listed(known, client).await {
@@ -228,12 +198,12 @@ impl Daemon {
         }
         let changes = std::mem::take(&mut heard.changes);
         self.apply_sign_outs(known, changes).await?;
-        if heard.refused.is_empty() && !answer.more_available {
+        if heard.is_understood() && !answer.more_available {
             // An earlier version, which does not say, issues no login passports.
             let at = answer.now.unwrap_or(Seconds::MAX);
             self.listen_since(&known.partner.cloud_id, at);
         }
-        match course.go_on(&heard) {
+        match course.go_on(&heard, Instant::now(), Misheard::told) {
             // Who garbles one thing after the other is not asked without end.
             Progress::News if was_listed => Ok(Progress::Nothing),
             progress => Ok(progress),
@@ -258,10 +228,8 @@ impl Daemon {
 enum Misheard {
     #[error(transparent)]
     Statement(#[from] StatementError),
-    #[error("it is another than the partner said")]
-    Another,
-    #[error("what it says is garbled: {0}")]
-    Garbled(#[from] serde_json::Error),
+    #[error(transparent)]
+    Said(#[from] hearing::Misheard),
 }
 
 impl Misheard {
@@ -275,98 +243,12 @@ impl Misheard {
             Self::Statement(StatementError::UnknownKey { .. }) => "invalid_key",
             Self::Statement(StatementError::Issuer { .. }) => "invalid_issuer",
             Self::Statement(StatementError::Audience { .. }) => "invalid_audience",
-            Self::Statement(_) | Self::Another | Self::Garbled(_) => "invalid_request",
+            Self::Statement(_) | Self::Said(_) => "invalid_request",
         };
         SetError {
             err: err.to_owned(),
             description: self.to_string(),
         }
-    }
-}
-
-/// What an answer to a poll says.
-#[derive(Debug, Default)]
-struct Heard {
-    changes: Vec<Change>,
-    understood: BTreeSet<u64>,
-    refused: BTreeMap<u64, Misheard>,
-}
-
-impl Heard {
-    /// `read` verifies one of its sign-outs. One without a number of home's is none.
-    fn of(answer: &PollAnswer, read: impl Fn(&str) -> Result<SignOut, StatementError>) -> Self {
-        let mut heard = Self::default();
-        for (jti, set) in &answer.sets {
-            let Ok(number) = jti.parse() else {
-                continue;
-            };
-            match understand(jti, read(set)) {
-                Ok(changes) => {
-                    heard.understood.insert(number);
-                    heard.changes.extend(changes);
-                }
-                Err(why) => {
-                    heard.refused.insert(number, why);
-                }
-            }
-        }
-        heard
-    }
-
-    /// All refused ones up to this one are known otherwise.
-    fn pass(&mut self, covered: u64) {
-        let left = self.refused.split_off(&(covered + 1));
-        let passed = std::mem::replace(&mut self.refused, left);
-        self.understood.extend(passed.into_keys());
-    }
-}
-
-fn understand(jti: &str, said: Result<SignOut, StatementError>) -> Result<Vec<Change>, Misheard> {
-    let said = said?;
-    if said.jti != jti {
-        return Err(Misheard::Another);
-    }
-    Ok(said.changes()?)
-}
-
-impl Refused {
-    /// Whether home has signed it anew, in vain, and its revocation list has it by now.
-    fn is_still_refused(&self, heard: &Heard) -> bool {
-        heard.refused.contains_key(&self.first) && self.since.elapsed() > LIST_SHARED
-    }
-}
-
-impl Course {
-    /// What was heard counts here.
-    fn go_on(&mut self, heard: &Heard) -> Progress {
-        let before = self.applied;
-        let first = heard.refused.keys().next().copied();
-        let understood = match first {
-            Some(first) => heard.understood.range(..first),
-            None => heard.understood.range(..),
-        };
-        self.applied = understood.last().copied().or(before);
-        let Some((first, why)) = heard.refused.first_key_value() else {
-            self.refused = None;
-            return if self.applied == before {
-                Progress::Nothing
-            } else {
-                Progress::News
-            };
-        };
-        if self
-            .refused
-            .as_ref()
-            .is_none_or(|before| before.first != *first)
-        {
-            self.refused = Some(Refused {
-                first: *first,
-                last: heard.refused.keys().last().copied().unwrap_or(*first),
-                since: Instant::now(),
-                why: why.told(),
-            });
-        }
-        Progress::Misunderstood
     }
 }
 

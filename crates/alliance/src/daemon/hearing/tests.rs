@@ -1,6 +1,7 @@
 use std::future::Future;
 
 use alliance_core::Seconds;
+use alliance_core::hearing::LIST_SHARED;
 use alliance_core::partner::Role;
 use alliance_core::revocation::RevocationEvent;
 use alliance_peer::identity::Identity;
@@ -149,7 +150,7 @@ async fn what_stays_garbled_holds_nothing_back_and_is_not_lost() -> Outcome {
         .does(|script| script.listed = Some(vec![event_at("two", now())]));
     assert_eq!(stage.poll().await?, Progress::Nothing);
     assert_eq!(stage.ended(), ["here-one", "here-three", "here-two"]);
-    assert_eq!(stage.course.refused, None);
+    assert_eq!(stage.course.refused(), None);
     stage.happened([logout("four")]);
     assert_eq!(stage.poll().await?, Progress::News);
     assert_eq!(stage.said(), (names(&["3"]), Vec::new()));
@@ -263,7 +264,7 @@ async fn what_only_a_newer_version_understands_is_acknowledged() -> Outcome {
     });
     stage.happened([logout("one")]);
     assert_eq!(stage.poll().await?, Progress::News);
-    assert_eq!(stage.course.applied, Some(1));
+    assert_eq!(stage.course.applied(), Some(1));
     assert!(stage.ended().is_empty());
     Ok(())
 }
@@ -278,7 +279,7 @@ async fn of_ten_thousand_the_hundred_that_match_end_and_nobody_hears_of_the_othe
         0 => logout(&(number / 100).to_string()),
         _ => logout(&format!("elsewhere-{number}")),
     }));
-    while stage.course.applied != Some(10_000) {
+    while stage.course.applied() != Some(10_000) {
         assert_eq!(stage.poll().await?, Progress::News);
     }
     assert_eq!(stage.ended().len(), 100);
