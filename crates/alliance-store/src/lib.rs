@@ -10,6 +10,7 @@
 
 mod agreements;
 mod audit;
+mod backup;
 mod contracts;
 mod database;
 mod deliveries;
@@ -24,6 +25,7 @@ mod pairing;
 mod partners;
 mod project_limits;
 mod provisions;
+mod restart;
 mod retirements;
 mod seen_tokens;
 mod sign_outs;
@@ -37,6 +39,9 @@ use alliance_core::cloud::CloudId;
 
 pub use self::agreements::Agreements;
 pub use self::audit::{Audit, AuditEntry};
+pub use self::backup::{
+    About, Backup, BackupError, BackupFile, BackupKeys, Mended, Mending, Restoration, Rows,
+};
 pub use self::contracts::{AgreementVersion, Contracts, ReceivedAgreement, Side, StoredReply};
 pub use self::database::Look;
 pub use self::deliveries::{Deliveries, Delivery, Receiver};

@@ -6,6 +6,7 @@ mod acceptances;
 mod agreements;
 mod arrivals;
 mod audit;
+mod backup;
 mod bed;
 mod contracts;
 mod drafts;
