@@ -177,14 +177,18 @@ async fn suspend(connection: &mut AnyConnection) -> Result<Vec<String>, BackupEr
     Ok(names)
 }
 
-/// A retirement may have been called off since.
+/// A retirement may have been called off since, and an agreement prolonged: what none covers here is for an
+/// operator to decide about.
 async fn hold(connection: &mut AnyConnection) -> Result<Vec<String>, BackupError> {
     let running =
         "SELECT id AS found FROM retirements WHERE ended_at IS NULL AND is_held = 0 ORDER BY id";
     let ids = found(connection, running).await?;
-    sqlx::query("UPDATE retirements SET is_held = 1 WHERE ended_at IS NULL")
-        .execute(connection)
-        .await?;
+    for hold in [
+        "UPDATE retirements SET is_held = 1 WHERE ended_at IS NULL",
+        "UPDATE guest_standings SET is_kept = 0",
+    ] {
+        sqlx::query(hold).execute(&mut *connection).await?;
+    }
     Ok(ids)
 }
 

@@ -185,7 +185,7 @@ async fn schema(
 }
 
 /// How the database is, without changing anything.
-pub(super) async fn look(
+pub(crate) async fn look(
     connection: &mut AnyConnection,
     location: &Location,
     cloud: &CloudId,

@@ -11,8 +11,8 @@ use alliance_core::partner::Status;
 use alliance_core::retirement::{Cause, Plan};
 use alliance_core::terms;
 use alliance_store::{
-    Backup, BackupError, BackupFile, BackupKeys, EndedSession, Mended, Mending, NewSignOut,
-    OpenError, Restoration, SeenToken, Store, TakenOrder,
+    Backup, BackupError, BackupFile, BackupKeys, EndedSession, GuestStanding, Mended, Mending,
+    NewSignOut, OpenError, Restoration, SeenToken, Store, TakenOrder,
 };
 use sqlx::{AnyConnection, Connection, Row};
 use tokio::runtime::Handle;
@@ -85,7 +85,10 @@ fn tables(backup: &[u8]) -> Result<BTreeMap<String, Vec<String>>, Box<dyn std::e
     let mut name = String::new();
     for line in std::str::from_utf8(backup)?.lines().skip(2) {
         if line.starts_with('[') {
-            tables.entry(name.clone()).or_default().push(line.to_owned());
+            tables
+                .entry(name.clone())
+                .or_default()
+                .push(line.to_owned());
         } else {
             let heading: serde_json::Value = serde_json::from_str(line)?;
             name = heading["table"].as_str().unwrap_or_default().to_owned();
@@ -202,9 +205,8 @@ async fn a_backup_is_of_one_moment_whoever_writes(bed: &Bed) -> Outcome {
     let written = backup.write(&mut file, |_, _| {
         // Nobody is kept from writing meanwhile.
         if !std::mem::replace(&mut wrote, true) {
-            let paired = tokio::task::block_in_place(|| {
-                Handle::current().block_on(pair(&store, "north"))
-            });
+            let paired =
+                tokio::task::block_in_place(|| Handle::current().block_on(pair(&store, "north")));
             assert!(paired.is_ok(), "{paired:?}");
         }
     });
@@ -279,7 +281,9 @@ async fn sessions_end_and_keystone_is_told_of_all(bed: &Bed) -> Outcome {
     ];
     assert_eq!(found, expected);
     // So that they are taken out of caches.
-    let of_sessions = store.seen_tokens().of_sessions(&["lives".to_owned()].into());
+    let of_sessions = store
+        .seen_tokens()
+        .of_sessions(&["lives".to_owned()].into());
     assert_eq!(of_sessions.await?.len(), 2);
     Ok(())
 }
@@ -301,7 +305,17 @@ async fn busy(bed: &Bed) -> Result<Store, Box<dyn std::error::Error>> {
     };
     let plan = Plan::begin(Cause::AgreementEnded, policy, 10);
     let retirements = store.retirements();
-    retirements.begin("r", &cloud("west"), "p", &plan, 10).await?;
+    retirements
+        .begin("r", &cloud("west"), "p", &plan, 10)
+        .await?;
+    let standing = GuestStanding {
+        cloud_id: cloud("west"),
+        project_id: "science".into(),
+        is_kept: true,
+        policy,
+        word: None,
+    };
+    store.guest_standings().note(&[standing]).await?;
     let order = TakenOrder {
         stack_id: "stack".into(),
         home: cloud("west"),
@@ -345,6 +359,9 @@ async fn partners_retirements_and_orders_wait_for_an_operator(bed: &Bed) -> Outc
     assert_eq!(statuses, expected);
     let retirement = store.retirements().by_id("r").await?;
     assert!(retirement.is_some_and(|one| one.plan.is_held));
+    // No retirement begins by itself, whatever has become of agreements since.
+    let standings = store.guest_standings().list().await?;
+    assert!(standings.iter().all(|standing| !standing.is_kept));
     assert!(store.provisions().open().await?.is_empty());
     let stack = store.provisions().stack("stack").await?;
     let why = stack.and_then(|stack| stack.detail).unwrap_or_default();
@@ -363,10 +380,15 @@ async fn what_goes_on_goes_on_where_it_is_said_that_nothing_has_happened(bed: &B
     let store = other.open().await?;
     let west = store.partners().list().await?;
     let west = west.iter().find(|record| record.partner.name == "west");
-    assert_eq!(west.map(|record| record.partner.status), Some(Status::Active));
+    assert_eq!(
+        west.map(|record| record.partner.status),
+        Some(Status::Active)
+    );
     let retirement = store.retirements().by_id("r").await?;
     assert!(retirement.is_some_and(|one| !one.plan.is_held));
     assert_eq!(store.provisions().open().await?.len(), 1);
+    let standings = store.guest_standings().list().await?;
+    assert!(standings.iter().all(|standing| standing.is_kept));
     Ok(())
 }
 
@@ -389,7 +411,10 @@ async fn a_restore_that_dies_leaves_nothing_and_is_done_again(bed: &Bed) -> Outc
     }
     if bed.url().starts_with("mysql") {
         let refused = Store::open(bed.url(), &this_cloud()).await;
-        assert!(matches!(refused, Err(OpenError::HalfRestored { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(OpenError::HalfRestored { .. })),
+            "{refused:?}"
+        );
         let refused = Store::attach(bed.url()).await;
         assert!(refused.is_err(), "{refused:?}");
     } else {
@@ -406,7 +431,10 @@ async fn a_restore_that_dies_leaves_nothing_and_is_done_again(bed: &Bed) -> Outc
     restore(bed, &backup, true).await?;
     let store = bed.open().await?;
     assert_eq!(store.partners().list().await?.len(), 1);
-    let told = store.sign_outs().unheard(&cloud("north"), 0, 20_000).await?;
+    let told = store
+        .sign_outs()
+        .unheard(&cloud("north"), 0, 20_000)
+        .await?;
     assert_eq!(told.len(), 12_001);
     Ok(())
 }
@@ -416,7 +444,10 @@ async fn nothing_is_put_beside_what_is_there(bed: &Bed) -> Outcome {
     pair(&store, "west").await?;
     let backup = take(bed).await?;
     let refused = restore(bed, &backup, false).await;
-    assert!(matches!(refused, Err(BackupError::NotEmpty { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(BackupError::NotEmpty { .. })),
+        "{refused:?}"
+    );
     let partners = store.partners().list().await?;
     assert_eq!(partners[0].partner.status, Status::Active);
     // Nor beside somebody else's.
@@ -424,7 +455,10 @@ async fn nothing_is_put_beside_what_is_there(bed: &Bed) -> Outcome {
     std::fs::File::create(other.url().trim_start_matches("sqlite://"))?;
     other.execute("CREATE TABLE theirs (id INTEGER)").await?;
     let refused = restore(&other, &backup, false).await;
-    assert!(matches!(refused, Err(BackupError::NotEmpty { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(BackupError::NotEmpty { .. })),
+        "{refused:?}"
+    );
     Ok(())
 }
 
@@ -433,13 +467,19 @@ async fn nothing_is_taken_where_nothing_is_or_of_another_cloud() -> Outcome {
     let bed = Bed::sqlite()?;
     let nothing = take(&bed).await;
     assert!(
-        matches!(nothing, Err(BackupError::Open(OpenError::NobodysYet { .. }))),
+        matches!(
+            nothing,
+            Err(BackupError::Open(OpenError::NobodysYet { .. }))
+        ),
         "{nothing:?}"
     );
     bed.open().await?.close().await;
     let foreign = taken(&bed, &cloud("west")).await;
     assert!(
-        matches!(foreign, Err(BackupError::Open(OpenError::ForeignCloud { .. }))),
+        matches!(
+            foreign,
+            Err(BackupError::Open(OpenError::ForeignCloud { .. }))
+        ),
         "{foreign:?}"
     );
     Ok(())
@@ -449,4 +489,3 @@ async fn nothing_is_taken_where_nothing_is_or_of_another_cloud() -> Outcome {
 async fn store_of(bed: &Bed, name: &str) -> Result<Store, OpenError> {
     Store::open(bed.url(), &cloud(name)).await
 }
-

@@ -31,7 +31,10 @@ const KEYS: &str = r#"{"identity.key":"one","signing.key":"other"}"#;
 /// What is said of these tables.
 async fn refused(schema: i64, tables: &[&str]) -> Result<BackupError, Box<dyn std::error::Error>> {
     let first = first(1, schema);
-    let lines: Vec<_> = [&*first, KEYS].into_iter().chain(tables.iter().copied()).collect();
+    let lines: Vec<_> = [&*first, KEYS]
+        .into_iter()
+        .chain(tables.iter().copied())
+        .collect();
     let bed = Bed::sqlite()?;
     match restore(&bed, &sealed(&lines), false).await {
         Ok(_) => Err("it was restored".into()),
@@ -54,7 +57,10 @@ async fn what_was_written_is_read_or_nothing() -> Outcome {
         assert!(outcome.is_err(), "byte {at}");
         let outcome = restore(&Bed::sqlite()?, &backup[..at], false).await;
         assert!(
-            matches!(outcome, Err(BackupError::Truncated { .. } | BackupError::NotABackup)),
+            matches!(
+                outcome,
+                Err(BackupError::Truncated { .. } | BackupError::NotABackup)
+            ),
             "{at} bytes: {outcome:?}"
         );
     }
@@ -67,12 +73,18 @@ async fn what_was_written_is_read_or_nothing() -> Outcome {
     assert!(outcome.is_err());
     let without = format!("{}\n", lines.join("\n"));
     let outcome = restore(&Bed::sqlite()?, without.as_bytes(), false).await;
-    let said = outcome.err().map(|error| error.to_string()).unwrap_or_default();
+    let said = outcome
+        .err()
+        .map(|error| error.to_string())
+        .unwrap_or_default();
     assert!(said.contains("not those that were written"), "{said}");
     // Two of them, one behind the other.
     let twice = [backup.clone(), backup].concat();
     let outcome = restore(&Bed::sqlite()?, &twice, false).await;
-    let said = outcome.err().map(|error| error.to_string()).unwrap_or_default();
+    let said = outcome
+        .err()
+        .map(|error| error.to_string())
+        .unwrap_or_default();
     assert!(said.contains("something follows the end"), "{said}");
     Ok(())
 }
@@ -117,7 +129,10 @@ async fn a_row_longer_than_any_is_refused() -> Outcome {
     let about = file.about().clone();
     let mut restoration = Restoration::begin(bed.url(), &about).await?;
     let refused = restoration.load(&mut file, |_, _| ()).await;
-    let said = refused.err().map(|error| error.to_string()).unwrap_or_default();
+    let said = refused
+        .err()
+        .map(|error| error.to_string())
+        .unwrap_or_default();
     assert!(said.contains("longer than any"), "{said}");
     Ok(())
 }
@@ -131,7 +146,10 @@ async fn what_is_newer_is_left_to_the_newer_version() -> Outcome {
         "{newer:?}"
     );
     let newer = refused(1000, &[]).await?;
-    assert!(matches!(newer, BackupError::NewerSchema { found: 1000, .. }), "{newer:?}");
+    assert!(
+        matches!(newer, BackupError::NewerSchema { found: 1000, .. }),
+        "{newer:?}"
+    );
     Ok(())
 }
 
@@ -139,17 +157,47 @@ async fn what_is_newer_is_left_to_the_newer_version() -> Outcome {
 async fn what_cannot_be_in_a_backup_is_named() -> Outcome {
     let names: [(&[&str], &str); 9] = [
         (&[r#"["a"]"#], "a row without a table"),
-        (&[r#"{"table":"meta","columns":["name","value"]}"#], "is no table of a backup"),
         (
-            &[r#"{"table":"counters` (name) VALUES (1); DROP TABLE partners; --","columns":["name"]}"#],
+            &[r#"{"table":"meta","columns":["name","value"]}"#],
             "is no table of a backup",
         ),
-        (&[r#"{"table":"counters","columns":["name","worth"]}"#], "is no column of counters"),
-        (&[r#"{"table":"counters","columns":["name","value"]}"#, r#"["a"]"#], "more or fewer values"),
-        (&[r#"{"table":"counters","columns":["name","value"]}"#, r#"["a",1.5]"#], "no whole number"),
-        (&[r#"{"table":"counters","columns":["name","value"]}"#, r#"["a",[]]"#], "neither a number"),
         (
-            &[r#"{"table":"counters","columns":["name","value"]}"#, r#"["a",1]"#, r#"["a",2]"#],
+            &[
+                r#"{"table":"counters` (name) VALUES (1); DROP TABLE partners; --","columns":["name"]}"#,
+            ],
+            "is no table of a backup",
+        ),
+        (
+            &[r#"{"table":"counters","columns":["name","worth"]}"#],
+            "is no column of counters",
+        ),
+        (
+            &[
+                r#"{"table":"counters","columns":["name","value"]}"#,
+                r#"["a"]"#,
+            ],
+            "more or fewer values",
+        ),
+        (
+            &[
+                r#"{"table":"counters","columns":["name","value"]}"#,
+                r#"["a",1.5]"#,
+            ],
+            "no whole number",
+        ),
+        (
+            &[
+                r#"{"table":"counters","columns":["name","value"]}"#,
+                r#"["a",[]]"#,
+            ],
+            "neither a number",
+        ),
+        (
+            &[
+                r#"{"table":"counters","columns":["name","value"]}"#,
+                r#"["a",1]"#,
+                r#"["a",2]"#,
+            ],
             "there twice",
         ),
         (
@@ -185,7 +233,13 @@ async fn a_backup_of_an_older_schema_is_brought_to_this_one() -> Outcome {
     restore(&bed, &backup, false).await?;
     let store = bed.open().await?;
     assert_eq!(store.seen_tokens().of_partner(&west, 5).await?.len(), 1);
-    assert!(store.usage().sums(alliance_store::Span { from: 0, to: 1 }).await?.is_empty());
+    assert!(
+        store
+            .usage()
+            .sums(alliance_store::Span { from: 0, to: 1 })
+            .await?
+            .is_empty()
+    );
     assert!(store.meta().next_generation().await? > 8);
     // What this schema does not have yet.
     let unknown = r#"{"table":"ended_sessions","columns":["session"]}"#;

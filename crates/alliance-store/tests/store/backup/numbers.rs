@@ -69,7 +69,10 @@ async fn count(home: &Store, host: &Store) -> Result<usize, Box<dyn std::error::
         let outgoing = host.usage();
         outgoing.acknowledge(&cloud("west"), last).await?;
         let sent = outgoing.outgoing(&cloud("west"), last, 2).await?;
-        let sent: Vec<Numbered> = sent.into_iter().map(|one| (one.seq, Some(one.record))).collect();
+        let sent: Vec<Numbered> = sent
+            .into_iter()
+            .map(|one| (one.seq, Some(one.record)))
+            .collect();
         if sent.is_empty() {
             return Ok(count);
         }
@@ -100,14 +103,24 @@ async fn usage_is_counted_once_though_the_host_was_restored(bed: &Bed) -> Outcom
     assert_eq!(count(&home, &host).await?, 2);
     let backup = take(bed).await?;
     // What the restored host does not know: a new one, which is resized twice, and another that is.
-    learn(&host, &[server("c", 100, 1), server("c", 2000, 2), server("c", 3000, 4)]).await?;
+    learn(
+        &host,
+        &[
+            server("c", 100, 1),
+            server("c", 2000, 2),
+            server("c", 3000, 4),
+        ],
+    )
+    .await?;
     learn(&host, &[server("b", 2500, 2)]).await?;
     assert_eq!(count(&home, &host).await?, 5);
 
     restore(&restored, &backup, false).await?;
     let host = restored.open().await?;
     // Before home asks, there is more to tell than it ever was told.
-    let many: Vec<_> = (0..9).map(|number| server(&format!("n{number}"), 100, 1)).collect();
+    let many: Vec<_> = (0..9)
+        .map(|number| server(&format!("n{number}"), 100, 1))
+        .collect();
     learn(&host, &many).await?;
     // What is still there is found, as it is now.
     learn(&host, &[server("b", 5000, 2), server("c", 5000, 4)]).await?;
@@ -122,7 +135,10 @@ async fn usage_is_counted_once_though_the_host_was_restored(bed: &Bed) -> Outcom
     // Home begins to compare at the beginning: of all there are, none is unheard that has a number.
     host.usage().acknowledge(&cloud("west"), 0).await?;
     let [told, here] = [host.usage().flows().await?, home.usage().flows().await?];
-    assert_eq!(told.first().map(|flow| flow.unheard), here.first().map(|flow| flow.counted));
+    assert_eq!(
+        told.first().map(|flow| flow.unheard),
+        here.first().map(|flow| flow.counted)
+    );
     Ok(())
 }
 
