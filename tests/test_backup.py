@@ -49,7 +49,8 @@ def test_no_session_goes_on_and_every_pairing_does(west, east, set_back, tmp_pat
     agreement = east.agree("west", person.project)
     stays, leaves = person.login(), person.login()
     for token in (stays, leaves):
-        assert east.lets_in(token) and east.images(token) == 200
+        assert east.lets_in(token)
+        assert east.images(token) == 200
     backup = tmp_path / "backup"
 
     def between():
