@@ -8,6 +8,7 @@ use serde::Serialize;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use crate::bulletins::{self, Bulletin};
 use crate::database::fault::Fault;
 use crate::database::row::{Columns, to_json};
 use crate::database::{Database, retrying};
@@ -87,6 +88,7 @@ impl Agreements<'_> {
             .await?
             .ok_or_else(|| Error::NoSuchAgreement(id.to_owned()))?;
             let ended = end_one(&mut transaction, agreement(&row)?, now).await?;
+            bulletins::post(self.0, &mut transaction, &Bulletin::Trust).await?;
             transaction.commit().await?;
             Ok(ended)
         })
@@ -157,6 +159,7 @@ impl Agreements<'_> {
                     id, version, terms, ..
                 } = agreement;
                 write_terms(&mut transaction, id, *version, terms).await?;
+                bulletins::post(self.0, &mut transaction, &Bulletin::Trust).await?;
                 Ok(transaction.commit().await?)
             }
             Err(error) if Fault::of(&error) == Fault::Unique => {

@@ -1,10 +1,14 @@
 //! Partners' sessions that have ended here before their time: they stay ended after a restart, and
 //! until our Keystone has been told.
 
+use std::collections::BTreeSet;
+
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
+use serde::{Deserialize, Serialize};
 use sqlx::{Any, QueryBuilder};
 
+use crate::bulletins::{self, Bulletin};
 use crate::database::row::Columns;
 use crate::database::{Database, retrying};
 use crate::error::Result;
@@ -13,7 +17,7 @@ use crate::error::Result;
 const ROWS: usize = 100;
 
 /// A session that has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndedSession {
     /// Its id here.
     pub session: String,
@@ -30,17 +34,37 @@ pub struct EndedSession {
 pub struct EndedSessions<'a>(pub(crate) &'a Database);
 
 impl EndedSessions<'_> {
-    /// Notes some, all or none; our Keystone must be told.
+    /// Notes some, all or none, and tells all instances. Returns those that were not known: of these our
+    /// Keystone must be told.
     ///
     /// # Errors
     /// The database's.
-    pub async fn add(self, ended: &[EndedSession]) -> Result<()> {
+    pub async fn add(self, ended: &[EndedSession]) -> Result<Vec<EndedSession>> {
         retrying(|| self.add_once(ended)).await
     }
 
-    async fn add_once(self, ended: &[EndedSession]) -> Result<()> {
+    async fn add_once(self, ended: &[EndedSession]) -> Result<Vec<EndedSession>> {
         let mut transaction = self.0.write().await?;
-        for rows in ended.chunks(ROWS) {
+        bulletins::lock(self.0, &mut transaction).await?;
+        let mut known = BTreeSet::new();
+        for some in ended.chunks(ROWS) {
+            let mut select =
+                QueryBuilder::<Any>::new("SELECT session FROM ended_sessions WHERE session IN (");
+            let mut list = select.separated(", ");
+            for one in some {
+                list.push_bind(one.session.as_str());
+            }
+            list.push_unseparated(")");
+            for row in select.build().fetch_all(&mut *transaction).await? {
+                known.insert(row.text("session")?);
+            }
+        }
+        let new: Vec<EndedSession> = ended
+            .iter()
+            .filter(|one| known.insert(one.session.clone()))
+            .cloned()
+            .collect();
+        for rows in new.chunks(ROWS) {
             let mut insert = QueryBuilder::<Any>::new(
                 "REPLACE INTO ended_sessions (session, cloud_id, user_id, expires_at, told) ",
             );
@@ -52,8 +76,12 @@ impl EndedSessions<'_> {
                     .push_bind(0_i64);
             });
             insert.build().execute(&mut *transaction).await?;
+            let sessions = rows.to_vec();
+            let told = Bulletin::Ended { sessions };
+            bulletins::post(self.0, &mut transaction, &told).await?;
         }
-        Ok(transaction.commit().await?)
+        transaction.commit().await?;
+        Ok(new)
     }
 
     /// Our Keystone knows of these.

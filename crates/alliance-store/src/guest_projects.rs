@@ -33,7 +33,7 @@ pub struct GuestProject {
 pub struct GuestProjects<'a>(pub(crate) &'a Database);
 
 impl GuestProjects<'_> {
-    /// Notes some, in place of what was known of them.
+    /// Notes some, beside what was known of them: another instance may have seen one before, or later.
     ///
     /// # Errors
     /// The database's.
@@ -43,7 +43,27 @@ impl GuestProjects<'_> {
 
     async fn write(self, projects: &[GuestProject]) -> Result<()> {
         let mut transaction = self.0.write().await?;
-        for rows in projects.chunks(ROWS) {
+        let mut merged = Vec::with_capacity(projects.len());
+        for project in projects {
+            let row = sqlx::query(
+                "SELECT name, domain_name, first_seen, last_seen FROM guest_projects WHERE cloud_id = ? AND project_id = ?",
+            )
+            .bind(project.cloud_id.as_str())
+            .bind(project.project_id.as_str())
+            .fetch_optional(&mut *transaction)
+            .await?;
+            let mut project = project.clone();
+            if let Some(row) = row {
+                if project.name.is_none() {
+                    project.name = row.maybe_text("name")?;
+                    project.domain_name = row.maybe_text("domain_name")?;
+                }
+                project.first_seen = project.first_seen.min(row.int("first_seen")?);
+                project.last_seen = project.last_seen.max(row.int("last_seen")?);
+            }
+            merged.push(project);
+        }
+        for rows in merged.chunks(ROWS) {
             let mut insert = QueryBuilder::<Any>::new(
                 "REPLACE INTO guest_projects (cloud_id, project_id, name, domain_name, first_seen, last_seen) ",
             );

@@ -5,6 +5,7 @@ use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection};
 
+use crate::database::fault::Fault;
 use crate::database::row::Columns;
 use crate::database::{Database, retrying};
 use crate::error::{Error, Result};
@@ -23,49 +24,72 @@ pub struct Lease {
 }
 
 impl Leases<'_> {
-    /// Takes it, or goes on holding it, from `now` until `till`. `None` if another holds it.
+    /// Takes it, or goes on holding it, for so many seconds by the database's clock: what the processes' clocks
+    /// show does not matter. `None` if another holds it. Who has the same name up to the first `/` is a
+    /// predecessor, and gone.
     ///
     /// # Errors
     /// The database's.
-    pub async fn take(
-        self,
-        name: &str,
-        holder: &str,
-        now: Seconds,
-        till: Seconds,
-    ) -> Result<Option<Lease>> {
-        retrying(|| self.take_once(name, holder, now, till)).await
+    pub async fn take(self, name: &str, holder: &str, life: Seconds) -> Result<Option<Lease>> {
+        retrying(|| self.take_once(name, holder, life)).await
     }
 
-    async fn take_once(
-        self,
-        name: &str,
-        holder: &str,
-        now: Seconds,
-        till: Seconds,
-    ) -> Result<Option<Lease>> {
+    async fn take_once(self, name: &str, holder: &str, life: Seconds) -> Result<Option<Lease>> {
         let mut transaction = self.0.write().await?;
-        let row = sqlx::query("SELECT holder, till FROM leases WHERE name = ?")
+        // Nobody else looks until this ends.
+        sqlx::query("UPDATE leases SET till = till WHERE name = ?")
             .bind(name)
-            .fetch_optional(&mut *transaction)
-            .await?;
-        if let Some(row) = row
-            && row.text("holder")? != holder
-            && row.int("till")? > now
-        {
-            return Ok(None);
-        }
-        sqlx::query("REPLACE INTO leases (name, holder, till) VALUES (?, ?, ?)")
-            .bind(name)
-            .bind(holder)
-            .bind(till)
             .execute(&mut *transaction)
             .await?;
+        let clock = self.0.clock();
+        let found = sqlx::query(&format!(
+            "SELECT holder, till - {clock} AS rest FROM leases WHERE name = ?"
+        ))
+        .bind(name)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let statement = match found {
+            None => format!("INSERT INTO leases (holder, till, name) VALUES (?, {clock} + ?, ?)"),
+            Some(found) => {
+                if called(&found.text("holder")?) != called(holder) && found.int("rest")? > 0 {
+                    return Ok(None);
+                }
+                format!("UPDATE leases SET holder = ?, till = {clock} + ? WHERE name = ?")
+            }
+        };
+        let written = sqlx::query(&statement)
+            .bind(holder)
+            .bind(life)
+            .bind(name)
+            .execute(&mut *transaction)
+            .await;
+        match written {
+            Ok(_) => {}
+            // Another was the first to have it at all.
+            Err(error) if Fault::of(&error) == Fault::Unique => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
         transaction.commit().await?;
         Ok(Some(Lease {
             name: name.to_owned(),
             holder: holder.to_owned(),
         }))
+    }
+
+    /// Who holds it, if its time is not over.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn holder(self, name: &str) -> Result<Option<String>> {
+        let select = format!(
+            "SELECT holder FROM leases WHERE name = ? AND till > {}",
+            self.0.clock()
+        );
+        let row = sqlx::query(&select)
+            .bind(name)
+            .fetch_optional(self.0.pool())
+            .await?;
+        row.map(|row| row.text("holder")).transpose()
     }
 
     /// Gives it back.
@@ -83,6 +107,11 @@ impl Leases<'_> {
         })
         .await
     }
+}
+
+/// What a holder is called, whichever process it is.
+fn called(holder: &str) -> &str {
+    holder.split_once('/').map_or(holder, |(name, _)| name)
 }
 
 /// Does one statement in a transaction that keeps the lease. Returns how many rows it was about.

@@ -11,6 +11,7 @@
 mod agreements;
 mod audit;
 mod backup;
+mod bulletins;
 mod contracts;
 mod database;
 mod deliveries;
@@ -18,6 +19,7 @@ mod ended_sessions;
 mod error;
 mod guest_projects;
 mod guest_standings;
+mod instances;
 mod leases;
 mod meta;
 mod notices;
@@ -42,6 +44,7 @@ pub use self::audit::{Audit, AuditEntry};
 pub use self::backup::{
     About, Backup, BackupError, BackupFile, BackupKeys, Mended, Mending, Restoration, Rows,
 };
+pub use self::bulletins::{Bulletin, Bulletins, Posted};
 pub use self::contracts::{AgreementVersion, Contracts, ReceivedAgreement, Side, StoredReply};
 pub use self::database::Look;
 pub use self::deliveries::{Deliveries, Delivery, Receiver};
@@ -49,6 +52,7 @@ pub use self::ended_sessions::{EndedSession, EndedSessions};
 pub use self::error::{Error, Holder, OpenError, Result};
 pub use self::guest_projects::{GuestProject, GuestProjects};
 pub use self::guest_standings::{GuestStanding, GuestStandings};
+pub use self::instances::{Instance, Instances};
 pub use self::leases::{Lease, Leases};
 pub use self::meta::Meta;
 pub use self::notices::{
@@ -114,6 +118,19 @@ impl Store {
             database: Database::attach(url).await?,
             unwritten: Arc::default(),
         })
+    }
+
+    /// The same for a process that tells others what it changes, as `author`: other instances of a daemon
+    /// have the database too. In SQLite there are none, and nothing is told.
+    #[must_use]
+    pub fn shared_by(mut self, author: &str) -> Self {
+        self.database.tell_as(author);
+        self
+    }
+
+    /// Whether other instances of a daemon may have it too.
+    pub fn is_shared(&self) -> bool {
+        self.database.author().is_some()
     }
 
     /// Whose it is.
@@ -216,6 +233,16 @@ impl Store {
         Leases(&self.database)
     }
 
+    /// What instances of a daemon tell each other.
+    pub fn bulletins(&self) -> Bulletins<'_> {
+        Bulletins(&self.database)
+    }
+
+    /// Which instances there are.
+    pub fn instances(&self) -> Instances<'_> {
+        Instances(&self.database)
+    }
+
     /// The daemon's own numbers.
     pub fn meta(&self) -> Meta<'_> {
         Meta(&self.database)
@@ -266,7 +293,7 @@ mod tests {
             require_send(store.partners().remove(cloud, 0));
             require_send(store.partners().expire_due(0));
             require_send(store.partners().change(cloud, change));
-            require_send(store.partners().set_descriptor(descriptor));
+            require_send(store.partners().set_descriptor(descriptor, None));
             require_send(store.partners().add_keystone(&north.0, &north.1));
             require_send(store.agreements().list(None));
             require_send(store.agreements().end("", 0));
@@ -299,7 +326,9 @@ mod tests {
             require_send(store.deliveries().state(Receiver::Bus));
             require_send(store.provisions().unheard());
             require_send(store.provisions().stacks(None, None));
-            require_send(store.leases().take("", "", 0, 0));
+            require_send(store.leases().take("", "", 0));
+            require_send(store.bulletins().post(&[]));
+            require_send(store.instances().list());
             require_send(store.meta().next_generation());
             require_send(store.audit().list(1));
         }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::session::Origin;
+use sqlx::any::AnyRow;
 use sqlx::{Any, QueryBuilder, Row};
 
 use crate::database::row::{Columns, to_json};
@@ -78,6 +79,9 @@ impl Drop for Batch<'_> {
         }
     }
 }
+
+/// What changes are compared with.
+const ORIGINS: &str = "SELECT token_sha256, cloud_id, user_id, project_id, expires_at, session, origin FROM seen_tokens";
 
 /// See [`Store::seen_tokens`](crate::Store::seen_tokens).
 #[derive(Debug, Clone, Copy)]
@@ -194,25 +198,28 @@ impl<'a> SeenTokens<'a> {
     /// # Errors
     /// The database's.
     pub async fn origins(self, now: Seconds) -> Result<Vec<SeenToken>> {
-        let rows = sqlx::query(
-            "SELECT token_sha256, cloud_id, user_id, project_id, expires_at, session, origin FROM seen_tokens WHERE expires_at > ? AND origin IS NOT NULL",
-        )
+        let rows = sqlx::query(&format!(
+            "{ORIGINS} WHERE expires_at > ? AND origin IS NOT NULL"
+        ))
         .bind(now)
         .fetch_all(self.database.pool())
         .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(SeenToken {
-                    token_sha256: row.text("token_sha256")?,
-                    cloud_id: row.word("cloud_id")?,
-                    user_id: row.text("user_id")?,
-                    project_id: row.maybe_text("project_id")?,
-                    expires_at: row.int("expires_at")?,
-                    session: row.maybe_text("session")?,
-                    origin: row.maybe_json("origin")?.map(Arc::new),
-                })
-            })
-            .collect()
+        rows.iter().map(seen).collect()
+    }
+
+    /// Of those the ones that were noted in the last so many seconds.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn origins_of_the_last(self, age: Seconds) -> Result<Vec<SeenToken>> {
+        let clock = self.database.clock();
+        let rows = sqlx::query(&format!(
+            "{ORIGINS} WHERE noted_at >= {clock} - ? AND expires_at > {clock} AND origin IS NOT NULL"
+        ))
+        .bind(age)
+        .fetch_all(self.database.pool())
+        .await?;
+        rows.iter().map(seen).collect()
     }
 
     async fn written(self, cloud: &CloudId, now: Seconds) -> Result<Vec<String>> {
@@ -240,7 +247,7 @@ impl<'a> SeenTokens<'a> {
         let mut transaction = self.database.write().await?;
         for rows in batch.chunks(ROWS) {
             let mut insert = QueryBuilder::<Any>::new(
-                "REPLACE INTO seen_tokens (token_sha256, cloud_id, user_id, project_id, expires_at, session, origin) ",
+                "REPLACE INTO seen_tokens (token_sha256, cloud_id, user_id, project_id, expires_at, session, origin, noted_at) ",
             );
             let origins = rows.iter().map(|token| {
                 let origin = token.origin.as_deref();
@@ -256,7 +263,8 @@ impl<'a> SeenTokens<'a> {
                     .push_bind(token.project_id.as_deref())
                     .push_bind(token.expires_at)
                     .push_bind(token.session.as_deref())
-                    .push_bind(origin);
+                    .push_bind(origin)
+                    .push(self.database.clock());
             });
             insert.build().execute(&mut *transaction).await?;
         }
@@ -289,4 +297,16 @@ mod tests {
         assert_eq!(waiting.first(), Some(&token(1)));
         assert_eq!(waiting.last(), Some(&token(WAITING)));
     }
+}
+
+fn seen(row: &AnyRow) -> Result<SeenToken> {
+    Ok(SeenToken {
+        token_sha256: row.text("token_sha256")?,
+        cloud_id: row.word("cloud_id")?,
+        user_id: row.text("user_id")?,
+        project_id: row.maybe_text("project_id")?,
+        expires_at: row.int("expires_at")?,
+        session: row.maybe_text("session")?,
+        origin: row.maybe_json("origin")?.map(Arc::new),
+    })
 }

@@ -7,6 +7,7 @@ use alliance_core::cloud::CloudId;
 use alliance_core::sign_out::Change;
 use sqlx::{Any, QueryBuilder};
 
+use crate::bulletins::{self, Bulletin};
 use crate::database::row::{Columns, to_json};
 use crate::database::{Database, retrying};
 use crate::error::Result;
@@ -61,6 +62,8 @@ impl SignOuts<'_> {
 
     async fn append_once(self, found: &[NewSignOut], at: Seconds) -> Result<usize> {
         let mut transaction = self.0.write().await?;
+        // Hosts acknowledge numbers: none may become visible after a later one.
+        bulletins::lock(self.0, &mut transaction).await?;
         let digests: Vec<_> = found.iter().filter_map(|new| new.digest.as_ref()).collect();
         let mut known = BTreeSet::new();
         for some in digests.chunks(ROWS) {
@@ -94,6 +97,9 @@ impl SignOuts<'_> {
                 row.push_bind(*digest).push_bind(what).push_bind(at);
             });
             insert.build().execute(&mut *transaction).await?;
+        }
+        if !rows.is_empty() {
+            bulletins::post(self.0, &mut transaction, &Bulletin::SignOuts).await?;
         }
         transaction.commit().await?;
         Ok(rows.len())
@@ -172,6 +178,8 @@ impl SignOuts<'_> {
     async fn hears_once(self, host: &CloudId, seq: u64) -> Result<()> {
         let seq = i64::try_from(seq).unwrap_or(i64::MAX);
         let mut transaction = self.0.write().await?;
+        // Two may acknowledge at once, the one less than the other.
+        bulletins::lock(self.0, &mut transaction).await?;
         let row = sqlx::query("SELECT MAX(seq) AS newest FROM sign_outs")
             .fetch_one(&mut *transaction)
             .await?;

@@ -17,6 +17,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use alliance_core::endpoint_url::{AddressRange, UrlRules, plain};
+use alliance_core::label::clean;
 use alliance_core::region_name::{RegionNames, RegionNaming};
 use alliance_core::snapshot::Showing;
 use anyhow::Context;
@@ -69,6 +70,18 @@ section! {
         /// Folder of the identity key, the database and the snapshot that Keystone's plugin reads.
         /// Losing it means pairing anew with every partner: back it up.
         state_dir: PathBuf = default(value::absolute_path, r#""/var/lib/alliance""#),
+        /// What this instance of the daemon is called, where several have one MariaDB: each has a name of
+        /// its own. Without it: the machine's name.
+        instance: Option<String> = optional(value::alias, r#""controller-1""#),
+    }
+}
+
+impl Cloud {
+    /// What this instance is called, in at most 40 characters.
+    pub(crate) fn instance_name(&self) -> String {
+        let machine = || nix::unistd::gethostname().map(|name| clean(&name.to_string_lossy(), 40));
+        let name = self.instance.clone();
+        name.unwrap_or_else(|| machine().unwrap_or_default().replace('/', "_"))
     }
 }
 

@@ -32,7 +32,7 @@ use uuid::Uuid;
 use self::ledger::Ledger;
 use self::provisioning::Settings;
 use crate::config::{Config, read_secret};
-use crate::daemon::{logging, now};
+use crate::daemon::logging;
 
 /// The name of the lease of all that this process does.
 const WORK: &str = "work";
@@ -104,8 +104,7 @@ async fn wait_for_lease(store: &Store) -> anyhow::Result<Lease> {
     let holder = Uuid::new_v4().to_string();
     let mut is_told = false;
     loop {
-        let (from, till) = (now(), now() + LEASE);
-        if let Some(lease) = store.leases().take(WORK, &holder, from, till).await? {
+        if let Some(lease) = store.leases().take(WORK, &holder, LEASE).await? {
             return Ok(lease);
         }
         if !is_told {
@@ -121,12 +120,8 @@ async fn keep_lease(store: &Store, lease: &Lease) -> anyhow::Result<()> {
     let mut beats = interval(BEAT);
     loop {
         beats.tick().await;
-        let (from, till) = (now(), now() + LEASE);
-        match store
-            .leases()
-            .take(&lease.name, &lease.holder, from, till)
-            .await
-        {
+        let leases = store.leases();
+        match leases.take(&lease.name, &lease.holder, LEASE).await {
             Ok(Some(_)) => {}
             Ok(None) => bail!("another process has taken over"),
             Err(error) => {

@@ -93,7 +93,7 @@ fn cloud(name: &str) -> CloudId {
 
 /// Each batch as `alliance work` does it: read, told whose it is, stored.
 async fn hear(store: &Store, events: usize) -> anyhow::Result<(Vec<f64>, u64, u64)> {
-    let lease = store.leases().take("work", "bench", 0, LONG).await?;
+    let lease = store.leases().take("work", "bench", LONG).await?;
     let lease = lease.context("the lease is held")?;
     let tenth = (events / 10).max(BATCH);
     let (mut rates, mut settled) = (Vec::new(), 0);

@@ -71,8 +71,9 @@ pub(super) const KEPT: &[Table] = &[
     all("audit", "seq"),
 ];
 
-/// What is in no backup: what the database says of itself, and who does something just now.
-pub(super) const LEFT_OUT: &[&str] = &["meta", "leases"];
+/// What is in no backup: what the database says of itself, who does something just now, and what instances
+/// of a daemon tell each other while they run.
+pub(super) const LEFT_OUT: &[&str] = &["meta", "leases", "bulletins", "instances"];
 
 impl Table {
     /// The kept one of that name.

@@ -63,6 +63,16 @@ impl Backup<'_> {
         begin(&mut connection, location.dialect()).await?;
         let schema = match migration::look(&mut connection, &location, self.cloud).await? {
             Look::Absent => return Err(nobodys().into()),
+            // It may have tables that must survive and that nobody here knows.
+            Look::Schema { found, known } if found > known => {
+                let database = location.to_string();
+                let newer = OpenError::NewerSchema {
+                    database,
+                    found,
+                    known,
+                };
+                return Err(newer.into());
+            }
             Look::Schema { found, .. } => found,
         };
         let about = About {

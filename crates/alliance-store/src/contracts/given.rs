@@ -7,6 +7,7 @@ use sqlx::AnyConnection;
 
 use super::{AgreementVersion, Contracts, Row, Side, StoredReply, begin, insert, one, write_reply};
 use crate::agreements::{self, write_terms};
+use crate::bulletins::{self, Bulletin};
 use crate::database::retrying;
 use crate::database::row::Columns;
 use crate::error::{Error, Result};
@@ -30,6 +31,7 @@ impl Contracts<'_> {
             let in_force = next.in_force_since.map(|_| next.number);
             if in_force.is_some() || given.version.is_none() {
                 write_terms(&mut transaction, id, in_force, &next.terms).await?;
+                bulletins::post(self.0, &mut transaction, &Bulletin::Trust).await?;
             }
             Ok(transaction.commit().await?)
         })
@@ -67,6 +69,7 @@ impl Contracts<'_> {
                 }
                 write_terms(&mut transaction, id, Some(number), &found.terms).await?;
                 begin(&mut transaction, row, number, since).await?;
+                bulletins::post(self.0, &mut transaction, &Bulletin::Trust).await?;
             }
             transaction.commit().await?;
             Ok(true)

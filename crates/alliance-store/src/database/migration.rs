@@ -29,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0014_provisioning.sql"),
     include_str!("../../migrations/0015_notices.sql"),
     include_str!("../../migrations/0016_usage_on_the_bus.sql"),
+    include_str!("../../migrations/0017_instances.sql"),
 ];
 
 /// The schema of this version.
@@ -36,6 +37,11 @@ pub(crate) const KNOWN: i64 = MIGRATIONS.len() as i64;
 
 /// What `meta` says of a database while a backup is restored into it.
 pub(crate) const RESTORING: &str = "restoring";
+
+/// The oldest version of a daemon, by the schema that it knows, that can work with this one. What such a
+/// version reads or writes is neither renamed nor taken away before it is out of use: while instances of a
+/// daemon are replaced one after the other, both versions work.
+const LEAST: i64 = 16;
 
 const META: &str = "CREATE TABLE IF NOT EXISTS meta (
     name  VARCHAR(32) NOT NULL PRIMARY KEY,
@@ -116,12 +122,13 @@ pub(crate) async fn note(
     Ok(())
 }
 
-/// Notes whose the database is, and that it has the schema of this version.
+/// Notes whose the database is, that it has the schema of this version, and which versions can work with it.
 pub(crate) async fn note_owner(
     connection: &mut AnyConnection,
     cloud: &CloudId,
 ) -> Result<(), sqlx::Error> {
     note(connection, "cloud_id", cloud.as_str()).await?;
+    note(connection, "least", &LEAST.to_string()).await?;
     note(connection, "schema", &KNOWN.to_string()).await
 }
 
@@ -133,7 +140,7 @@ async fn migrate(
     let explain = |error| location.explain(error);
     make_meta(connection).await.map_err(explain)?;
     let found = schema(connection, location, cloud).await?;
-    if found == KNOWN {
+    if found >= KNOWN {
         // Better to learn now than at the first request that nothing can be written.
         let write = "UPDATE meta SET value = value WHERE name = 'schema'";
         return run(connection, write).await.map_err(explain);
@@ -175,6 +182,15 @@ async fn schema(
     let schema = meta(connection, "schema").await.map_err(explain)?;
     let found = schema.and_then(|text| text.parse().ok()).unwrap_or(0);
     if found > KNOWN {
+        let least = meta(connection, "least").await.map_err(explain)?;
+        if least.is_some_and(|least| least.parse().is_ok_and(|least: i64| least <= KNOWN)) {
+            tracing::info!(
+                found,
+                known = KNOWN,
+                "{location} has the schema of a later version, which this one can work with"
+            );
+            return Ok(found);
+        }
         return Err(OpenError::NewerSchema {
             database: location.to_string(),
             found,

@@ -5,6 +5,7 @@ pub(crate) mod location;
 pub(crate) mod migration;
 pub(crate) mod row;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alliance_core::Seconds;
@@ -55,6 +56,8 @@ pub(crate) struct Database {
     pool: AnyPool,
     dialect: Dialect,
     cloud: CloudId,
+    /// Who tells other instances what it changes.
+    author: Option<Arc<str>>,
 }
 
 impl Database {
@@ -77,6 +80,7 @@ impl Database {
             pool,
             dialect: location.dialect(),
             cloud: cloud.clone(),
+            author: None,
         })
     }
 
@@ -113,6 +117,23 @@ impl Database {
     /// Whose database it is.
     pub(crate) fn cloud(&self) -> &CloudId {
         &self.cloud
+    }
+
+    pub(crate) fn tell_as(&mut self, author: &str) {
+        self.author = (self.dialect == Dialect::MariaDb).then(|| author.into());
+    }
+
+    pub(crate) fn author(&self) -> Option<&str> {
+        self.author.as_deref()
+    }
+
+    /// The database's own clock, in seconds, as an expression: processes on several machines have no other
+    /// in common.
+    pub(crate) fn clock(&self) -> &'static str {
+        match self.dialect {
+            Dialect::Sqlite => "CAST(strftime('%s', 'now') AS INTEGER)",
+            Dialect::MariaDb => "CAST(UNIX_TIMESTAMP() AS SIGNED)",
+        }
     }
 
     /// For single statements that read.
@@ -245,6 +266,8 @@ async fn prepare(
             "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
             "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')",
             "SET SESSION innodb_lock_wait_timeout = 5",
+            // Of a process that was stopped in the middle; others wait for its locks.
+            "SET SESSION idle_transaction_timeout = 5",
         ],
     };
     for statement in statements {

@@ -12,6 +12,7 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use super::crossing;
+use crate::bulletins::{self, Bulletin};
 use crate::database::row::{Columns, to_json};
 use crate::database::{Database, retrying};
 use crate::error::{Error, Result};
@@ -292,6 +293,7 @@ impl Acceptances<'_> {
             created_at: now,
         };
         insertion::insert(&mut transaction, &partner, descriptor, found.login).await?;
+        bulletins::post(self.0, &mut transaction, &Bulletin::Trust).await?;
         transaction.commit().await?;
         Ok(partner)
     }
@@ -307,6 +309,7 @@ impl Acceptances<'_> {
                 return Err(Error::AcceptanceIs(found.state));
             }
             decide(&mut transaction, id, state, now).await?;
+            bulletins::post(self.0, &mut transaction, &Bulletin::Pairings).await?;
             Ok(transaction.commit().await?)
         })
         .await

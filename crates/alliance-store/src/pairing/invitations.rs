@@ -9,6 +9,7 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use super::crossing;
+use crate::bulletins::{self, Bulletin};
 use crate::database::row::{Columns, to_json};
 use crate::database::{Database, retrying};
 use crate::error::{Error, Result};
@@ -161,6 +162,7 @@ impl Invitations<'_> {
                 state => return Err(Error::InvitationIs(state)),
             }
             decide(&mut transaction, &found, InvitationState::Rejected, now).await?;
+            bulletins::post(self.0, &mut transaction, &Bulletin::Pairings).await?;
             Ok(transaction.commit().await?)
         })
         .await
@@ -179,6 +181,7 @@ impl Invitations<'_> {
             let done = retrying(|| async {
                 let mut transaction = self.0.write().await?;
                 decide(&mut transaction, &found, InvitationState::Expired, now).await?;
+                bulletins::post(self.0, &mut transaction, &Bulletin::Pairings).await?;
                 Ok(transaction.commit().await?)
             })
             .await;
@@ -262,6 +265,7 @@ impl Invitations<'_> {
         .await?;
         require_one(accepted.rows_affected())?;
         let accepted = require(&mut transaction, id).await?;
+        bulletins::post(self.0, &mut transaction, &Bulletin::Pairings).await?;
         transaction.commit().await?;
         Ok(accepted)
     }
@@ -302,6 +306,7 @@ impl Invitations<'_> {
             found.new.login,
         )
         .await?;
+        bulletins::post(self.0, &mut transaction, &Bulletin::Trust).await?;
         transaction.commit().await?;
         Ok(partner)
     }

@@ -8,6 +8,7 @@ use alliance_core::partner::{Partner, Status};
 use alliance_core::token::{Login, Mode, TokenFormat};
 
 use super::{PartnerRecord, Partners, removal, require};
+use crate::bulletins::{self, Bulletin};
 use crate::database::retrying;
 use crate::database::row::to_json;
 use crate::error::{Error, Result};
@@ -72,15 +73,21 @@ impl Partners<'_> {
         let mut expired = Vec::new();
         for PartnerRecord { mut partner, .. } in due {
             let set = retrying(|| async {
+                let mut transaction = self.0.write().await?;
                 let set = sqlx::query(
                     "UPDATE partners SET status = 'expired' WHERE live_cloud_id = ?
                         AND status IN ('active', 'suspended') AND trust_till <= ?",
                 )
                 .bind(partner.cloud_id.as_str())
                 .bind(now)
-                .execute(self.0.pool())
-                .await?;
-                Ok(set.rows_affected())
+                .execute(&mut *transaction)
+                .await?
+                .rows_affected();
+                if set > 0 {
+                    bulletins::post(self.0, &mut transaction, &Bulletin::Trust).await?;
+                }
+                transaction.commit().await?;
+                Ok(set)
             })
             .await?;
             // None if somebody else expired, removed or prolonged it meanwhile.
@@ -115,6 +122,7 @@ impl Partners<'_> {
                 .execute(&mut *transaction)
                 .await?;
         }
+        bulletins::post(self.0, &mut transaction, &Bulletin::Trust).await?;
         transaction.commit().await?;
         partner.status = to;
         Ok(Transition { from, partner })
@@ -145,6 +153,7 @@ impl Partners<'_> {
         .bind(id)
         .execute(&mut *transaction)
         .await?;
+        bulletins::post(self.0, &mut transaction, &Bulletin::Trust).await?;
         transaction.commit().await?;
         Ok(record)
     }

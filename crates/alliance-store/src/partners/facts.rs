@@ -44,24 +44,30 @@ pub struct Facts {
 }
 
 impl Partners<'_> {
-    /// A newer descriptor; the partner's URL follows it.
+    /// A newer descriptor than `last`, the compact JWS of the one that it was compared with; the partner's
+    /// URL follows it. False if there is another one by now, or no such partner.
     ///
     /// # Errors
-    /// [`Error::NoSuchPartner`] for a cloud that is none.
-    pub async fn set_descriptor(self, descriptor: &StoredDescriptor) -> Result<()> {
-        let cloud = &descriptor.claims.iss;
+    /// The database's.
+    pub async fn set_descriptor(
+        self,
+        descriptor: &StoredDescriptor,
+        last: Option<&str>,
+    ) -> Result<bool> {
         let claims = to_json("partners.claims", &descriptor.claims)?;
-        self.set(cloud, || {
-            sqlx::query(
+        let done = retrying(|| async {
+            let update = sqlx::query(
                 "UPDATE partners SET descriptor = ?, claims = ?, peer_url = ?
-                    WHERE live_cloud_id = ?",
+                    WHERE live_cloud_id = ? AND descriptor = ?",
             )
-            .bind(descriptor.jws.clone())
-            .bind(claims.clone())
-            .bind(descriptor.claims.peer_url.clone())
-            .bind(cloud.to_string())
-        })
-        .await
+            .bind(descriptor.jws.as_str())
+            .bind(claims.as_str())
+            .bind(descriptor.claims.peer_url.as_str())
+            .bind(descriptor.claims.iss.as_str())
+            .bind(last.unwrap_or_default());
+            Ok(update.execute(self.0.pool()).await?)
+        });
+        Ok(done.await?.rows_affected() > 0)
     }
 
     /// The partner answered: the last error is over. `their_status` is what it holds of us; it
@@ -100,26 +106,31 @@ impl Partners<'_> {
         .await
     }
 
-    /// What the partner grants our projects, as a whole.
+    /// What the partner grants our projects, as a whole, and the version of that list. `last` is the version
+    /// that was known when the partner was asked. False if there is another one by now, or no such partner.
     ///
     /// # Errors
-    /// [`Error::NoSuchPartner`].
+    /// The database's.
     pub async fn set_received(
         self,
         cloud: &CloudId,
         received: &[Received],
         etag: Option<&str>,
-    ) -> Result<()> {
+        last: Option<&str>,
+    ) -> Result<bool> {
         let list = to_json("partners.received", received)?;
-        self.set(cloud, || {
-            sqlx::query(
-                "UPDATE partners SET received = ?, received_etag = ? WHERE live_cloud_id = ?",
+        let done = retrying(|| async {
+            let update = sqlx::query(
+                "UPDATE partners SET received = ?, received_etag = ?
+                    WHERE live_cloud_id = ? AND COALESCE(received_etag, '') = ?",
             )
-            .bind(list.clone())
-            .bind(etag.map(str::to_owned))
-            .bind(cloud.to_string())
-        })
-        .await
+            .bind(list.as_str())
+            .bind(etag)
+            .bind(cloud.as_str())
+            .bind(last.unwrap_or_default());
+            Ok(update.execute(self.0.pool()).await?)
+        });
+        Ok(done.await?.rows_affected() > 0)
     }
 
     /// What the partner says of itself, or grants, is another than before.

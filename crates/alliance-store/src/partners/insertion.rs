@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::facts::StoredDescriptor;
 use super::{Partners, alias};
+use crate::bulletins::{self, Bulletin};
 use crate::database::fault::Fault;
 use crate::database::retrying;
 use crate::database::row::to_json;
@@ -35,6 +36,7 @@ impl Partners<'_> {
             for format in &access.formats {
                 claim(&mut transaction, *format, &id, &partner.name).await?;
             }
+            bulletins::post(self.0, &mut transaction, &Bulletin::Trust).await?;
             Ok(transaction.commit().await?)
         })
         .await

@@ -9,6 +9,7 @@ use sqlx::AnyConnection;
 
 use super::{Partners, alias, require};
 use crate::agreements;
+use crate::bulletins::{self, Bulletin};
 use crate::database::retrying;
 use crate::error::Result;
 
@@ -37,6 +38,7 @@ impl Partners<'_> {
         let mut partner = record.partner;
         partner.status.may_become(Status::Removed)?;
         let ended = end(&mut transaction, &id, now).await?;
+        bulletins::post(self.0, &mut transaction, &Bulletin::Trust).await?;
         transaction.commit().await?;
         partner.status = Status::Removed;
         Ok(Removal { partner, ended })

@@ -102,19 +102,24 @@ pub(super) async fn position(
     partner: &CloudId,
     which: &str,
 ) -> Result<i64> {
-    let row = sqlx::query("SELECT noted, received FROM usage_positions WHERE cloud_id = ?")
+    // Nobody else goes on from it before this ends.
+    let held = sqlx::query("UPDATE usage_positions SET noted = noted WHERE cloud_id = ?")
         .bind(partner.as_str())
-        .fetch_optional(&mut *transaction)
+        .execute(&mut *transaction)
         .await?;
-    if let Some(row) = row {
-        return row.int(which);
+    if held.rows_affected() == 0 {
+        let floor = restart::floor(&mut *transaction).await?;
+        sqlx::query("INSERT INTO usage_positions (cloud_id, noted, acknowledged) VALUES (?, ?, ?)")
+            .bind(partner.as_str())
+            .bind(floor)
+            .bind(floor)
+            .execute(transaction)
+            .await?;
+        return Ok(if which == "noted" { floor } else { 0 });
     }
-    let floor = restart::floor(&mut *transaction).await?;
-    sqlx::query("INSERT INTO usage_positions (cloud_id, noted, acknowledged) VALUES (?, ?, ?)")
+    sqlx::query("SELECT noted, received FROM usage_positions WHERE cloud_id = ?")
         .bind(partner.as_str())
-        .bind(floor)
-        .bind(floor)
-        .execute(transaction)
-        .await?;
-    Ok(if which == "noted" { floor } else { 0 })
+        .fetch_one(transaction)
+        .await?
+        .int(which)
 }

@@ -83,7 +83,7 @@ async fn what_arrives_is_said_in_its_order_and_once(bed: &Bed) -> Outcome {
     assert_eq!(usage.arrivals(0, 10).await?.len(), 3);
 
     // What partners use here is none of it.
-    let lease = store.leases().take("work", "one", 0, 60).await?;
+    let lease = store.leases().take("work", "one", 60).await?;
     let lease = lease.ok_or("the lease is held")?;
     let here = Heard {
         resource: server("d"),

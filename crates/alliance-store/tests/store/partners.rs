@@ -251,8 +251,15 @@ async fn what_a_partner_says_is_kept_as_it_came(bed: &Bed) -> Outcome {
         transitive: false,
     }];
     let partners = store.partners();
-    partners.set_descriptor(&newer).await?;
-    partners.set_received(&west, &received, Some("v2")).await?;
+    let before = descriptor("west").jws;
+    assert!(partners.set_descriptor(&newer, Some(&before)).await?);
+    let told = partners.set_received(&west, &received, Some("v2"), None);
+    assert!(told.await?);
+    // Who had asked before that has slept, and does no harm.
+    let late = descriptor("west");
+    assert!(!partners.set_descriptor(&late, Some(&before)).await?);
+    let told = partners.set_received(&west, &[], Some("v1"), None);
+    assert!(!told.await?);
     partners.set_failed(&west, "no route to host").await?;
     let failing = partners.by_name("west").await?.ok_or("it is gone")?;
     assert_eq!(failing.partner.peer_url, "https://moved.example:5443");
@@ -268,7 +275,8 @@ async fn what_a_partner_says_is_kept_as_it_came(bed: &Bed) -> Outcome {
         .set_seen(&west, Some(Status::Suspended), 77)
         .await?;
     partners.set_seen(&west, None, 78).await?;
-    partners.set_received(&west, &[], None).await?;
+    let told = partners.set_received(&west, &[], None, Some("v2"));
+    assert!(told.await?);
     let facts = partners.by_name("west").await?.ok_or("it is gone")?.facts;
     assert_eq!(
         (facts.last_seen, facts.last_error, facts.their_status),
@@ -283,13 +291,13 @@ async fn facts_of_a_stranger_are_refused(bed: &Bed) -> Outcome {
     let partners = store.partners();
     let west = cloud("west");
     for refused in [
-        partners.set_descriptor(&descriptor("west")).await,
         partners.set_seen(&west, None, 1).await,
         partners.set_failed(&west, "").await,
-        partners.set_received(&west, &[], None).await,
     ] {
         assert!(matches!(refused, Err(Error::NoSuchPartner(_))));
     }
+    assert!(!partners.set_descriptor(&descriptor("west"), None).await?);
+    assert!(!partners.set_received(&west, &[], None, None).await?);
     Ok(())
 }
 

@@ -30,7 +30,7 @@ fn seen(used: i64, at: i64) -> ProjectLimits {
 
 async fn the_last_word_on_a_projects_limits_counts(bed: &Bed) -> Outcome {
     let store = bed.open().await?;
-    let lease = store.leases().take("work", "one", 0, 60).await?;
+    let lease = store.leases().take("work", "one", 60).await?;
     let lease = lease.ok_or("the lease is held")?;
     let limits = store.project_limits();
     limits.note(&lease, &seen(1, 1)).await?;
@@ -45,9 +45,10 @@ async fn the_last_word_on_a_projects_limits_counts(bed: &Bed) -> Outcome {
 
 async fn who_has_lost_the_lease_notes_no_limits(bed: &Bed) -> Outcome {
     let store = bed.open().await?;
-    let lost = store.leases().take("work", "one", 0, 60).await?;
+    let lost = store.leases().take("work", "one", 60).await?;
     let lost = lost.ok_or("the lease is held")?;
-    store.leases().take("work", "two", 60, 120).await?;
+    store.leases().take("work", "one", 0).await?;
+    store.leases().take("work", "two", 60).await?;
     let noted = store.project_limits().note(&lost, &seen(1, 1)).await;
     assert!(matches!(noted, Err(Error::LeaseLost(_))), "{noted:?}");
     assert_eq!(store.project_limits().list().await?, []);

@@ -52,7 +52,7 @@ async fn stack(store: &Store) -> Result<Stack, Box<dyn std::error::Error>> {
 }
 
 async fn lease(store: &Store) -> Result<Lease, Box<dyn std::error::Error>> {
-    let lease = store.leases().take("work", "me", 0, 10).await?;
+    let lease = store.leases().take("work", "me", 10).await?;
     Ok(lease.ok_or("no lease")?)
 }
 
@@ -239,7 +239,9 @@ async fn who_has_lost_the_lease_writes_nothing(bed: &Bed) -> Outcome {
     let store = bed.open().await?;
     let (provisions, old) = (store.provisions(), lease(&store).await?);
     provisions.take_in(&taken("a", 7, "apply"), 5).await?;
-    store.leases().take("work", "another", 11, 20).await?;
+    // Its time is over, and another takes it.
+    store.leases().take("work", "me", 0).await?;
+    store.leases().take("work", "another", 10).await?;
     let end = ("stack", StackState::Complete);
     let lost = [
         provisions.set_state(&old, end, None, 7).await,

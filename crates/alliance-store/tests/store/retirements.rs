@@ -54,8 +54,12 @@ async fn in_phase(
     found(store).await
 }
 
-async fn lease(store: &Store, holder: &str, now: i64) -> Result<Lease, Box<dyn std::error::Error>> {
-    let lease = store.leases().take("work", holder, now, now + 15).await?;
+/// Whoever had it before has lost it.
+async fn lease(store: &Store, holder: &str) -> Result<Lease, Box<dyn std::error::Error>> {
+    if let Some(last) = store.leases().holder("work").await? {
+        store.leases().take("work", &last, 0).await?;
+    }
+    let lease = store.leases().take("work", holder, 15).await?;
     Ok(lease.ok_or("somebody has it")?)
 }
 
@@ -105,7 +109,7 @@ async fn a_project_is_retired_once_at_a_time(bed: &Bed) -> Outcome {
 async fn who_plans_on_old_news_changes_nothing(bed: &Bed) -> Outcome {
     let store = bed.open().await?;
     let before = in_phase(&store, Cause::AgreementEnded, Phase::Quarantine).await?;
-    let lease = lease(&store, "a", 20).await?;
+    let lease = lease(&store, "a").await?;
     let retirements = store.retirements();
     retirements
         .advance(&lease, &before, Some(0), true, 21, 21)
@@ -126,8 +130,8 @@ async fn who_plans_on_old_news_changes_nothing(bed: &Bed) -> Outcome {
 async fn an_order_is_carried_out_by_who_holds_the_lease_alone(bed: &Bed) -> Outcome {
     let store = bed.open().await?;
     let order = in_phase(&store, Cause::AgreementEnded, Phase::Deletion).await?;
-    let lost = lease(&store, "a", 20).await?;
-    let held = lease(&store, "b", 40).await?;
+    let lost = lease(&store, "a").await?;
+    let held = lease(&store, "b").await?;
     let retirements = store.retirements();
     let noted = retirements
         .note(&lost, "r", &[server(ItemState::Deleting)])
@@ -199,7 +203,7 @@ async fn what_was_called_off_is_done_by_nobody(bed: &Bed) -> Outcome {
     assert!(!retirements.still_holds(&order, 22).await?);
     let order = found(&store).await?;
     assert_eq!(retirements.orders(22).await?, std::slice::from_ref(&order));
-    let lease = lease(&store, "a", 20).await?;
+    let lease = lease(&store, "a").await?;
     retirements
         .advance(&lease, &order, Some(0), true, 23, 23)
         .await?;
@@ -211,7 +215,7 @@ async fn what_was_called_off_is_done_by_nobody(bed: &Bed) -> Outcome {
 async fn each_remainder_is_reported_once(bed: &Bed) -> Outcome {
     let store = bed.open().await?;
     let order = in_phase(&store, Cause::AgreementEnded, Phase::Deletion).await?;
-    let lease = lease(&store, "a", 20).await?;
+    let lease = lease(&store, "a").await?;
     let retirements = store.retirements();
     for (remainder, is_final, is_news) in [
         (Some(2), false, false),
@@ -259,7 +263,7 @@ fn page(page: u32, pages: u32) -> Receipt {
 async fn receipts_are_numbered_and_taken_in_in_order(bed: &Bed) -> Outcome {
     let store = bed.open().await?;
     let order = in_phase(&store, Cause::AgreementEnded, Phase::Deletion).await?;
-    let lease = lease(&store, "a", 20).await?;
+    let lease = lease(&store, "a").await?;
     let retirements = store.retirements();
     retirements
         .advance(&lease, &order, Some(0), true, 30, 30)

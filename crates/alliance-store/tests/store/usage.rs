@@ -63,7 +63,7 @@ fn deleted(id: &str, at: Millis) -> Heard {
 }
 
 async fn lease(store: &Store) -> Result<Lease, Box<dyn std::error::Error>> {
-    let lease = store.leases().take("metering", "one", 0, 60).await?;
+    let lease = store.leases().take("metering", "one", 60).await?;
     Ok(lease.ok_or("the lease is held")?)
 }
 
@@ -355,14 +355,9 @@ async fn what_would_leave_a_gap_is_not_taken_in(bed: &Bed) -> Outcome {
 async fn who_has_lost_the_lease_counts_nothing(bed: &Bed) -> Outcome {
     let store = bed.open().await?;
     let lost = lease(&store).await?;
-    assert_eq!(store.leases().take("metering", "two", 59, 120).await?, None);
-    assert!(
-        store
-            .leases()
-            .take("metering", "two", 60, 120)
-            .await?
-            .is_some()
-    );
+    assert_eq!(store.leases().take("metering", "two", 60).await?, None);
+    store.leases().take("metering", "one", 0).await?;
+    assert!(store.leases().take("metering", "two", 60).await?.is_some());
     let refused = store
         .usage()
         .learn(&lost, "RegionOne", &[created("a", 100)], 1)
@@ -374,27 +369,25 @@ async fn who_has_lost_the_lease_counts_nothing(bed: &Bed) -> Outcome {
 
 async fn a_lease_is_taken_over_when_its_time_is_over(bed: &Bed) -> Outcome {
     let store = bed.open().await?;
-    let one = lease(&store).await?;
+    let (one, leases) = (lease(&store).await?, store.leases());
+    assert_eq!(leases.holder("metering").await?.as_deref(), Some("one"));
     // Its holder goes on, also when its time is over.
     assert_eq!(
-        store
-            .leases()
-            .take("metering", "one", 70, 130)
-            .await?
-            .as_ref(),
+        leases.take("metering", "one", 0).await?.as_ref(),
         Some(&one)
     );
+    assert_eq!(leases.holder("metering").await?, None);
     assert_eq!(
-        store.leases().take("metering", "two", 129, 190).await?,
-        None
+        leases.take("metering", "one", 60).await?.as_ref(),
+        Some(&one)
     );
-    store.leases().give_back(&one).await?;
-    assert!(
-        store
-            .leases()
-            .take("metering", "two", 71, 190)
-            .await?
-            .is_some()
-    );
+    assert_eq!(leases.take("metering", "two", 60).await?, None);
+    leases.give_back(&one).await?;
+    let two = leases.take("metering", "two/1", 60).await?;
+    assert!(two.is_some());
+    // Started anew.
+    assert!(leases.take("metering", "two/2", 60).await?.is_some());
+    assert_eq!(leases.holder("metering").await?.as_deref(), Some("two/2"));
+    assert_eq!(leases.take("metering", "one", 60).await?, None);
     Ok(())
 }

@@ -12,7 +12,7 @@ use super::socket::Daemon;
 use super::table::card;
 use super::{Failure, Output};
 use crate::config::Config;
-use crate::wire::{Health, StatusView};
+use crate::wire::{Health, InstanceView, StatusView};
 
 /// Print this cloud's id, and the tag that its tokens begin with
 ///
@@ -84,11 +84,32 @@ pub(super) async fn run(daemon: &Daemon, out: &mut Output) -> Result<(), Failure
     if let Some(database) = &status.database {
         rows.push(("database", health(database)));
     }
+    if !status.instances.is_empty() {
+        let instances = status.instances.iter().map(instance);
+        rows.push(("instances", instances.collect::<Vec<_>>().join(", ")));
+    }
     out.line(card(rows));
     for warning in &status.warnings {
         out.line(format_args!("warning: {warning}"));
     }
     Ok(())
+}
+
+fn instance(one: &InstanceView) -> String {
+    let mut words = Vec::new();
+    if one.here {
+        words.push("asked".to_owned());
+    }
+    if one.leads {
+        words.push("leads".to_owned());
+    }
+    if one.silent > 15 {
+        words.push(format!("silent for {} s", one.silent));
+    }
+    match words.is_empty() {
+        true => one.name.clone(),
+        false => format!("{} ({})", one.name, words.join(", ")),
+    }
 }
 
 /// `ok: detail`, or `NOT ok: detail`.

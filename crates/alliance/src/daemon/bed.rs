@@ -20,6 +20,7 @@ use alliance_store::{NewInvitation, SeenToken, Store, StoredDescriptor};
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+use sqlx::{AnyConnection, Connection, Executor};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -73,11 +74,17 @@ impl Bed {
     async fn at(peer_url: &str) -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
         Identity::load_or_create(folder.path())?;
+        Self::over(folder, peer_url, "").await
+    }
+
+    /// With more lines in its configuration.
+    async fn over(folder: TempDir, peer_url: &str, more: &str) -> Result<Self, Failure> {
         let text = format!(
             r#"
             [cloud]
             name = "test"
             state_dir = {state:?}
+            {more}
             [peer]
             url = "{peer_url}"
             [keystone]
@@ -198,6 +205,66 @@ impl Bed {
     /// This cloud's id.
     pub(crate) fn id(&self) -> &CloudId {
         self.daemon.identity.cloud_id()
+    }
+}
+
+/// A MariaDB for several instances of one daemon.
+pub(crate) struct Shared {
+    server: String,
+    name: String,
+    keys: TempDir,
+}
+
+impl Shared {
+    /// `None` if no server is named.
+    pub(crate) async fn new() -> Result<Option<Self>, Failure> {
+        let Ok(server) = std::env::var("ALLIANCE_TEST_MYSQL_URL") else {
+            return Ok(None);
+        };
+        sqlx::any::install_default_drivers();
+        let keys = tempfile::tempdir()?;
+        Identity::load_or_create(keys.path())?;
+        let name = format!("alliance_{}", Uuid::new_v4().simple());
+        let shared = Self { server, name, keys };
+        let create = format!("CREATE DATABASE {}", shared.name);
+        shared.at_server(&create).await?;
+        Ok(Some(shared))
+    }
+
+    /// An instance of that name.
+    pub(crate) async fn instance(&self, name: &str) -> Result<Bed, Failure> {
+        let folder = tempfile::tempdir()?;
+        for file in std::fs::read_dir(self.keys.path())? {
+            let file = file?;
+            std::fs::copy(file.path(), folder.path().join(file.file_name()))?;
+        }
+        let url = self.url();
+        let more = format!("instance = {name:?}\n[database]\nurl = {url:?}");
+        Bed::over(folder, "https://127.0.0.1:1", &more).await
+    }
+
+    /// Around the daemons.
+    pub(crate) async fn execute(&self, sql: &str) -> Result<(), Failure> {
+        let mut connection = AnyConnection::connect(&self.url()).await?;
+        connection.execute(sql).await?;
+        Ok(connection.close().await?)
+    }
+
+    /// At the end of a test that went well.
+    pub(crate) async fn drop_database(&self) -> Result<(), Failure> {
+        self.at_server(&format!("DROP DATABASE {}", self.name))
+            .await
+    }
+
+    async fn at_server(&self, sql: &str) -> Result<(), Failure> {
+        let mut connection = AnyConnection::connect(&self.server).await?;
+        connection.execute(sql).await?;
+        Ok(connection.close().await?)
+    }
+
+    fn url(&self) -> String {
+        let (base, _) = self.server.rsplit_once('/').unwrap_or((&self.server, ""));
+        format!("{base}/{}", self.name)
     }
 }
 

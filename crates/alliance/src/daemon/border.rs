@@ -56,6 +56,11 @@ impl Border {
         }
     }
 
+    /// Another instance measures from now on; what it finds is in the database.
+    pub(crate) fn forget_all(&self) {
+        self.lock().clear();
+    }
+
     /// A partner has answered a pull.
     pub(crate) fn answered(&self, cloud_id: &CloudId, contact: Option<Contact>, now: Seconds) {
         let mut partners = self.lock();

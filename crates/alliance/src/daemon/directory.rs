@@ -477,7 +477,10 @@ pub(crate) mod tests {
         moved.claims.iss = west;
         for port in 1..10 {
             moved.claims.peer_url = format!("https://west.example:{port}");
-            store.partners().set_descriptor(&moved).await?;
+            store
+                .partners()
+                .set_descriptor(&moved, Some(&moved.jws))
+                .await?;
             directory.reload().await?;
         }
         let clients = directory

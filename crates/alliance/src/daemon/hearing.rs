@@ -11,6 +11,7 @@ use alliance_peer::client::{PeerClient, PeerError};
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement::StatementError;
 use alliance_peer::wire::{Poll, PollAnswer, SetError};
+use alliance_store::Bulletin;
 use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
@@ -69,7 +70,6 @@ impl Daemon {
         let mut ticks = interval(LOOK);
         loop {
             ticks.tick().await;
-            self.host.forget_expired_sessions();
             let partners = self.directory.partners();
             let wanted: BTreeSet<CloudId> = partners
                 .all()
@@ -80,11 +80,13 @@ impl Daemon {
                 .map(|known| known.partner.cloud_id.clone())
                 .collect();
             followed.retain(|cloud_id, poll: &mut tokio::task::AbortHandle| {
-                let stays = wanted.contains(cloud_id) && !poll.is_finished();
-                if !stays {
+                if !wanted.contains(cloud_id) {
                     poll.abort();
+                    // It may have been suspended: nobody asks.
+                    self.stop_listening(cloud_id);
+                    return false;
                 }
-                stays
+                !poll.is_finished()
             });
             while polls.try_join_next().is_some() {}
             for cloud_id in wanted {
@@ -96,8 +98,6 @@ impl Daemon {
     }
 
     async fn follow_sign_outs_of(self: Arc<Self>, cloud_id: CloudId) {
-        // It may have been suspended, and nobody asked.
-        self.host.stops_listening(&cloud_id);
         let mut course = Course::default();
         let (mut failing, mut misunderstanding) = (FIRST_PAUSE, FIRST_PAUSE);
         let mut is_older = false;
@@ -154,6 +154,24 @@ impl Daemon {
                 }
             }
         }
+    }
+
+    /// Here and at other instances.
+    fn listen_since(&self, cloud_id: &CloudId, at: Seconds) {
+        if self.host.listens_since(cloud_id, at) {
+            self.board.tell(Bulletin::Listening {
+                partner: cloud_id.clone(),
+                since: Some(at),
+            });
+        }
+    }
+
+    fn stop_listening(&self, cloud_id: &CloudId) {
+        self.host.stops_listening(cloud_id);
+        self.board.tell(Bulletin::Listening {
+            partner: cloud_id.clone(),
+            since: None,
+        });
     }
 
     /// Waits for news and applies them. What is not understood is not acknowledged, nor what comes
@@ -213,7 +231,7 @@ impl Daemon {
         if heard.refused.is_empty() && !answer.more_available {
             // An earlier version, which does not say, issues no login passports.
             let at = answer.now.unwrap_or(Seconds::MAX);
-            self.host.listens_since(&known.partner.cloud_id, at);
+            self.listen_since(&known.partner.cloud_id, at);
         }
         match course.go_on(&heard) {
             // Who garbles one thing after the other is not asked without end.

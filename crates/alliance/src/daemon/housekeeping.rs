@@ -14,7 +14,7 @@ use super::clock::now;
 const LOOK_BACK: Seconds = 900;
 
 impl Daemon {
-    /// Ends what has ended by itself, once a second. Runs for ever.
+    /// Ends what has ended by itself, once a second, and forgets what is in memory only. Runs for ever.
     pub(crate) async fn follow_clock(self: Arc<Self>) {
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -32,6 +32,16 @@ impl Daemon {
             if let Err(error) = self.host.write_projects().await {
                 tracing::warn!(%error, "which projects of partners were here is not in the database yet");
             }
+            self.host.forget_expired_sessions();
+        }
+    }
+
+    /// Deletes what is of no use any more. Runs for ever.
+    pub(crate) async fn forget_what_is_old(self: Arc<Self>) {
+        let mut ticks = interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
             if let Err(error) = self.store.used_passports().forget_expired(now()).await {
                 tracing::warn!(%error, "used login passports that have expired stay in the database for now");
             }
@@ -44,6 +54,9 @@ impl Daemon {
             }
             if let Err(error) = self.store.seen_tokens().forget_expired(now()).await {
                 tracing::error!(%error, "expired entries were not deleted");
+            }
+            if let Err(error) = self.forget_old_bulletins().await {
+                tracing::error!(%error, "what instances have told each other was not deleted");
             }
         }
     }

@@ -6,6 +6,7 @@ mod requests;
 mod usage;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -133,6 +134,10 @@ pub(crate) struct Readings {
     pub database: bool,
     /// Since when Keystone does not answer the doorbell; `None` if it does.
     pub keystone_deaf_since: Option<Seconds>,
+    /// Whether this instance does what only one may.
+    pub leads: bool,
+    /// How long ago it last heeded other instances; `None` where there can be none.
+    pub board_age: Option<Duration>,
 }
 
 /// All of them, and the registry that prints them.
@@ -156,6 +161,8 @@ pub(crate) struct Metrics {
     sign_out_seconds: Times<PartnerLabel>,
     database: Gauge,
     keystone_deaf_since: Gauge,
+    leads: Gauge,
+    board_age: Gauge<f64, AtomicU64>,
     partners: Partners,
     agreements: Family<AgreementLabels, Gauge>,
     retirements: Family<RetirementLabels, Gauge>,
@@ -236,6 +243,19 @@ impl Metrics {
             Unit::Seconds,
             keystone_deaf_since.clone(),
         );
+        let leads = Gauge::default();
+        registry.register(
+            "leads",
+            "Whether this instance does what only one may: hear partners, fetch, deliver",
+            leads.clone(),
+        );
+        let board_age = Gauge::<f64, AtomicU64>::default();
+        registry.register_with_unit(
+            "board_age",
+            "How long ago this instance last read what other instances tell; 0 where there can be none",
+            Unit::Seconds,
+            board_age.clone(),
+        );
         let partners = Partners::registered(registry);
         let agreements = Family::<AgreementLabels, Gauge>::default();
         registry.register(
@@ -301,6 +321,8 @@ impl Metrics {
             sign_out_seconds,
             database,
             keystone_deaf_since,
+            leads,
+            board_age,
             partners,
             agreements,
             retirements,
@@ -376,6 +398,9 @@ impl Metrics {
         self.database.set(readings.database.into());
         let deaf_since = readings.keystone_deaf_since.unwrap_or_default();
         self.keystone_deaf_since.set(deaf_since);
+        self.leads.set(readings.leads.into());
+        let board_age = readings.board_age.unwrap_or_default();
+        self.board_age.set(board_age.as_secs_f64());
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

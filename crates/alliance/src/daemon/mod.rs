@@ -5,6 +5,7 @@ mod agreeing;
 #[cfg(test)]
 pub(crate) mod bed;
 mod billing;
+mod board;
 mod border;
 mod budgets;
 mod clock;
@@ -19,6 +20,7 @@ mod hearing;
 mod home;
 mod host;
 mod housekeeping;
+mod instances;
 pub(crate) mod key_files;
 mod listening;
 pub(crate) mod logging;
@@ -43,7 +45,7 @@ mod usage;
 mod wishes;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alliance_cloud::keystone::Keystone;
 use alliance_cloud::webhook::Webhook;
@@ -60,6 +62,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use self::board::{Board, process_of};
 use self::border::Border;
 pub(crate) use self::clock::now;
 use self::delegate::{AdminUids, Socket};
@@ -84,6 +87,7 @@ pub(crate) struct Daemon {
     config: Config,
     identity: Arc<Identity>,
     store: Store,
+    board: Arc<Board>,
     directory: Arc<Directory>,
     keystone: Arc<Keystone>,
     catalog: Arc<OwnCatalog>,
@@ -195,6 +199,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     if let Err(error) = daemon.host.write_notes().await {
         tracing::error!(%error, "not all tokens that were let in are noted on disk; they may stay in the services' caches");
     }
+    daemon.say_goodbye().await;
     daemon.store.close().await;
     tracing::info!("stopped");
     Ok(())
@@ -205,7 +210,13 @@ impl Daemon {
         let state_dir = &config.cloud.state_dir;
         let identity = Arc::new(Identity::load(state_dir)?);
         let webhook = notices::webhook::configured(&config.notify)?;
+        let instance = config.cloud.instance_name();
+        let process = process_of(&instance);
         let store = Store::open(config.database_url().expose_secret(), identity.cloud_id()).await?;
+        let store = store.shared_by(&process);
+        let board = Arc::new(Board::new(instance, process, &store));
+        // What others have told lately is heeded after all else was read.
+        let (began, position) = (Instant::now(), store.bulletins().beginning().await?);
         let keystone = Arc::new(Keystone::new(keystone_settings(&config))?);
         let directory = Arc::new(Directory::open(store.clone(), Arc::clone(&identity)).await?);
         let metrics = Arc::new(Metrics::new());
@@ -235,6 +246,7 @@ impl Daemon {
             store.clone(),
             Arc::clone(&metrics),
             Arc::clone(&identity),
+            Arc::clone(&board),
             &config.tokens,
         );
         // Before anybody asks about them.
@@ -257,10 +269,12 @@ impl Daemon {
                 "the keys of [signing] were not read; partners ask about signed tokens"
             );
         }
+        board.begin(began, position).await;
         Ok(Arc::new(Self {
             config,
             identity,
             store,
+            board,
             directory,
             keystone,
             catalog,
@@ -301,25 +315,18 @@ impl Daemon {
         self.spawn(Arc::clone(&self).forget_what_had_ended());
         tokio::join!(
             self.publisher.ring_when_needed(),
+            Arc::clone(&self).follow_board(),
+            Arc::clone(&self).tell_instances(),
+            Arc::clone(&self).follow_lease(),
+            Arc::clone(&self).lead(),
             Arc::clone(&self).follow_own_catalog(refresh),
             Arc::clone(&self).follow_own_versions(refresh),
-            Arc::clone(&self).follow_partners(refresh),
             Arc::clone(&self).follow_clock(),
-            Arc::clone(&self).follow_acceptances(),
             Arc::clone(&self).follow_revocations(self.config.tokens.revocation_refresh),
             Arc::clone(&self).follow_wishes(),
-            Arc::clone(&self).follow_sign_outs(),
             Arc::clone(&self).follow_guests(),
             self.host.write_late_notes(),
             Arc::clone(&self).note_sign_outs(),
-            Arc::clone(&self).follow_usage(refresh),
-            Arc::clone(&self).watch_for_notices(),
-            Arc::clone(&self).follow_notices(),
-            Arc::clone(&self).follow_webhook(),
-            Arc::clone(&self).forget_old_notices(),
-            Arc::clone(&self).follow_retirements(),
-            Arc::clone(&self).follow_receipts(refresh),
-            Arc::clone(&self).follow_orders(),
             Arc::clone(&self).heed_pokes(pokes),
         );
     }

@@ -85,6 +85,8 @@ async fn metrics(State(daemon): State<Arc<Daemon>>) -> Response {
         usage: usage(&daemon).await.unwrap_or_default(),
         database: daemon.store.ping().await.is_ok(),
         keystone_deaf_since: daemon.publisher.deaf_since(),
+        leads: daemon.board.leads(),
+        board_age: daemon.board.age(),
     };
     match daemon.metrics.text(&readings) {
         Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),

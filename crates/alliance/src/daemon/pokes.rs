@@ -11,6 +11,7 @@ use std::time::Duration;
 use alliance_core::keystone_id::is_foreign_id;
 use alliance_core::revocation::RevocationEvent;
 use alliance_core::sign_out::LookAgain;
+use alliance_store::Bulletin;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use tokio::net::UnixDatagram;
@@ -88,7 +89,10 @@ impl Daemon {
         loop {
             match pokes.socket.recv(&mut datagram).await {
                 Ok(length) => match understand(datagram.get(..length).unwrap_or_default()) {
-                    Some(Poke { catalog: true, .. }) => self.catalog.stale(),
+                    Some(Poke { catalog: true, .. }) => {
+                        self.catalog.stale();
+                        self.board.tell(Bulletin::Catalog);
+                    }
                     Some(Poke {
                         revoked: Some(event),
                         ..

@@ -157,6 +157,15 @@ impl Publisher {
         self.wake.notify_one();
     }
 
+    /// The same of those that an instance has left untold. One that was not there the last time is not: it is
+    /// just being told.
+    pub(crate) fn end_left_sessions(&self, untold: Vec<EndedSession>) {
+        let left = self.bell().left_again(untold);
+        if !left.is_empty() {
+            self.end_sessions(left, false);
+        }
+    }
+
     /// Waits until our Keystone knows of these, at most for `patience`.
     pub(crate) async fn knows_of(&self, sessions: &BTreeSet<String>, patience: Duration) -> bool {
         timeout(patience, self.has_told(sessions)).await.is_ok()
@@ -450,7 +459,10 @@ pub(crate) mod tests {
             told.claims.iat += later;
             told.claims.exp += later;
             told.claims.signing_keys[0].kid = url.to_owned();
-            store.partners().set_descriptor(&told).await?;
+            store
+                .partners()
+                .set_descriptor(&told, Some(&told.jws))
+                .await?;
             directory.reload().await?;
             Ok::<_, Box<dyn std::error::Error>>(publisher.write(false).await?)
         };

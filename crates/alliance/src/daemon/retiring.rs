@@ -16,7 +16,7 @@ use alliance_core::agreement::{Agreement, Projects};
 use alliance_core::cloud::CloudId;
 use alliance_core::retirement::{Cause, Facts, Next, Phase, Plan, cause, keeping, policy};
 use alliance_core::sign_out::Change;
-use alliance_store::{GuestStanding, Retirement};
+use alliance_store::{Bulletin, GuestStanding, Retirement};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -26,6 +26,9 @@ use super::clock::now;
 
 /// How often is looked what is due, though nothing has happened.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// How many projects of one home are in doubt at most; more are all of them.
+const MOST_DOUBTS: usize = 1000;
 
 /// A partner's project: whose, and its id at home.
 type Key = (CloudId, String);
@@ -68,6 +71,11 @@ impl Doubts {
         let mut homes = self.lock();
         let doubt = homes.entry(home.clone()).or_default();
         match project {
+            // Ids that nobody has heard of are not remembered without end.
+            Some(_) if doubt.some.len() >= MOST_DOUBTS => {
+                doubt.some.clear();
+                doubt.all = Some(now());
+            }
             Some(project) => drop(doubt.some.insert(project.clone(), now())),
             None => doubt.all = Some(now()),
         }
@@ -97,7 +105,7 @@ impl Doubts {
     }
 
     /// Something has changed: what is due is looked for now.
-    fn look(&self) {
+    pub(super) fn look(&self) {
         self.raised.notify_one();
     }
 
@@ -134,6 +142,12 @@ struct Books {
 }
 
 impl Daemon {
+    /// The leader looks at once what is due.
+    fn look_at_retirements(&self) {
+        self.doubts.look();
+        self.board.tell(Bulletin::Retirements);
+    }
+
     /// Begins retirements, lets them go on when they may, calls them off. Runs for ever.
     pub(crate) async fn follow_retirements(self: Arc<Self>) {
         loop {
@@ -295,11 +309,19 @@ impl Daemon {
             retired: retired.filter_map(|(key, at)| Some((key, at?))).collect(),
             seen: BTreeMap::new(),
         };
+        if self.board.is_shared() {
+            self.host.read_projects().await?;
+        }
         for project in self.host.projects() {
             let key = (project.cloud_id, project.project_id);
             books.meet(&key);
             if books.retired.get(&key) > Some(&project.last_seen) {
-                self.host.note_next_visit(&key.0, &key.1);
+                if self.host.note_next_visit(&key.0, &key.1) {
+                    self.board.tell(Bulletin::Retired {
+                        partner: key.0.clone(),
+                        project_id: key.1.clone(),
+                    });
+                }
             }
             books.seen.insert(key, project.last_seen);
         }

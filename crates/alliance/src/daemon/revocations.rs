@@ -101,7 +101,8 @@ impl Daemon {
                 // All of them each time: that Keystone may remember what it told before, and what has
                 // ended here already costs nothing.
                 let events = revoked.events.iter().cloned().map(Change::Revoked);
-                self.apply_sign_outs(known, events.collect()).await?;
+                // Each instance reads it.
+                self.apply_here(known, &events.collect::<Vec<_>>()).await?;
                 ReadList::new(
                     String::new(),
                     Arc::new(Revocations::from(revoked)),

@@ -21,18 +21,32 @@ use crate::wire::{Applied, SessionView};
 const KEYSTONE_WAIT: Duration = Duration::from_secs(2);
 
 impl Daemon {
-    /// What has changed at a partner counts here when this returns.
+    /// What has changed at a partner counts here when this returns, and soon at all instances.
     ///
     /// # Errors
-    /// If it might not count after a restart: it must be applied again.
+    /// If it might not count after a restart, or at other instances: it must be applied again.
     pub(crate) async fn apply_sign_outs(
         self: &Arc<Self>,
         known: &Arc<Known>,
         changes: Vec<Change>,
     ) -> anyhow::Result<()> {
+        let passed_on = self.pass_on(known, &changes).await;
+        self.apply_here(known, &changes).await?;
+        passed_on
+    }
+
+    /// The same at this instance alone.
+    ///
+    /// # Errors
+    /// If it might not count after a restart.
+    pub(crate) async fn apply_here(
+        self: &Arc<Self>,
+        known: &Arc<Known>,
+        changes: &[Change],
+    ) -> anyhow::Result<()> {
         let heard_at = Instant::now();
-        let ending = self.host.apply_changes(known, &changes).await?;
-        self.doubts.heed(&known.partner.cloud_id, &changes);
+        let ending = self.host.apply_changes(known, changes).await?;
+        self.doubts.heed(&known.partner.cloud_id, changes);
         if ending.concerned.is_empty() {
             return Ok(());
         }
@@ -44,6 +58,17 @@ impl Daemon {
         );
         self.tell(known.partner.name.clone(), ending, heard_at);
         Ok(())
+    }
+
+    /// Our Keystone must not remember what it knew of sessions that another instance has ended; that they
+    /// have ended, that instance tells it.
+    pub(crate) fn tell_keystone(self: &Arc<Self>, ending: Ending) {
+        if ending.concerned.is_empty() {
+            return;
+        }
+        self.publisher.end_sessions(ending.ended, true);
+        let daemon = Arc::clone(self);
+        self.spawn(async move { daemon.forget_in_caches(&ending.concerned, || ()).await });
     }
 
     /// Tells our Keystone and the services' caches, in the background. `since` is when the wish came.
@@ -61,6 +86,9 @@ impl Daemon {
     /// The sessions of partners' users that are here, and of our users that are abroad, the oldest
     /// first.
     pub(crate) async fn sessions(&self) -> anyhow::Result<Vec<SessionView>> {
+        if self.board.is_shared() {
+            self.host.read_sessions().await?;
+        }
         let partners = self.directory.partners();
         let tokens = self.store.seen_tokens().count_by_session(now()).await?;
         let view = |cloud_id: &CloudId, session: &Session| SessionView {
@@ -129,7 +157,7 @@ impl Daemon {
             None => partners.by_untagged(token.format()),
         };
         if known.is_some() {
-            return match self.host.session_of_token(token.digest()) {
+            return match self.host.session_of_token(token.digest()).await? {
                 Some(id) => self.end_session(&id).await,
                 None => Ok(None),
             };

@@ -20,7 +20,7 @@ use alliance_peer::client::{DescriptorNews, PeerError};
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement;
 use alliance_peer::wire::Topic;
-use alliance_store::StoredDescriptor;
+use alliance_store::{Bulletin, Facts, StoredDescriptor};
 use anyhow::{Context, ensure};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -120,8 +120,14 @@ impl Daemon {
         }
     }
 
-    /// Pulls from one partner in the background.
+    /// Has the leader pull from one partner, in the background.
     pub(crate) fn pull_soon(self: &Arc<Self>, cloud_id: &CloudId) {
+        if !self.board.leads() {
+            self.board.tell(Bulletin::Pull {
+                partner: cloud_id.clone(),
+            });
+            return;
+        }
         let (daemon, cloud_id) = (Arc::clone(self), cloud_id.clone());
         self.spawn_until_stopped(async move {
             let pull = || daemon.pull_if_known(&cloud_id);
@@ -167,6 +173,11 @@ impl Daemon {
                 .await?;
         }
         self.directory.reload().await?;
+        let partners = self.directory.partners();
+        let found = partners.by_cloud(&known.partner.cloud_id);
+        if found.is_none_or(|found| is_news(&known.facts, &found.facts)) {
+            self.board.tell(Bulletin::Facts);
+        }
         self.publisher.publish(false).await?;
         Ok(())
     }
@@ -215,9 +226,10 @@ impl Daemon {
                     return Err(PeerError::Refused(problem).into());
                 };
                 // It answers, and it wants nothing to do with us: nothing of its is offered here.
+                let last = known.facts.received_etag.as_deref();
                 self.store
                     .partners()
-                    .set_received(cloud_id, &[], None)
+                    .set_received(cloud_id, &[], None, last)
                     .await?;
                 self.store
                     .partners()
@@ -229,9 +241,11 @@ impl Daemon {
         };
         if known.partner.role.is_host() {
             let (received, etag): (Vec<Received>, _) = if status == Status::Active {
+                // Before the host is asked: what came since is none that it leaves out.
+                let held = self.store.contracts().received(cloud_id).await?;
                 let answer = client.agreements(request_id).await?;
                 if let Some(states) = &answer.contracts {
-                    self.follow_contracts(known, client, states, request_id)
+                    self.follow_contracts(known, client, (states, &held), request_id)
                         .await?;
                 }
                 let ended = self.ended_here(known).await?;
@@ -242,9 +256,11 @@ impl Daemon {
                 (Vec::new(), None)
             };
             is_changed |= received != known.facts.received;
+            // False: who was asked later has answered meanwhile.
+            let last = known.facts.received_etag.as_deref();
             self.store
                 .partners()
-                .set_received(cloud_id, &received, etag.as_deref())
+                .set_received(cloud_id, &received, etag.as_deref(), last)
                 .await?;
         }
         if is_changed {
@@ -275,8 +291,12 @@ impl Daemon {
             jws: jws.to_owned(),
             claims,
         };
-        self.store.partners().set_descriptor(&descriptor).await?;
-        Ok(last.is_none_or(|last| !last.says_the_same(&descriptor.claims)))
+        let before = known.facts.descriptor.as_ref();
+        let before = before.map(|before| before.jws.as_str());
+        let partners = self.store.partners();
+        let is_stored = partners.set_descriptor(&descriptor, before).await?;
+        // If not, who was asked later has answered meanwhile.
+        Ok(is_stored && last.is_none_or(|last| !last.says_the_same(&descriptor.claims)))
     }
 
     /// Tells all active partners that something of ours changed.
@@ -302,6 +322,15 @@ impl Daemon {
             }
         });
     }
+}
+
+/// Whether other instances must know of it now.
+fn is_news(before: &Facts, after: &Facts) -> bool {
+    let told = |facts: &Facts| facts.descriptor.as_ref().map(|told| told.jws.clone());
+    let status = |facts: &Facts| (facts.their_status, facts.last_error.clone());
+    before.received != after.received
+        || status(before) != status(after)
+        || told(before) != told(after)
 }
 
 /// Whether nobody answered, or at least not the partner. A Keystone says no more than that.

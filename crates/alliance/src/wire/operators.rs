@@ -201,8 +201,28 @@ pub(crate) struct StatusView {
     /// Whether the database answers. `None`: an earlier version.
     #[serde(default)]
     pub database: Option<Health>,
+    /// The instances of the daemon; none where there can be only one.
+    #[serde(default)]
+    pub instances: Vec<InstanceView>,
     /// Things an operator should look at.
     pub warnings: Vec<String>,
+}
+
+/// An instance of the daemon, of several that have one database.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct InstanceView {
+    /// What it is called.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Whether it does what only one may.
+    pub leads: bool,
+    /// Whether it is the one that answers.
+    pub here: bool,
+    /// How long ago it last said something, in seconds.
+    pub silent: Seconds,
+    /// How far its clock is ahead of the database's, in seconds.
+    pub clock: Seconds,
 }
 
 /// Whether something works.

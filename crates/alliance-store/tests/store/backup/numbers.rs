@@ -27,7 +27,7 @@ const ALL: Span = Span {
 };
 
 async fn lease(store: &Store) -> Result<Lease, Box<dyn std::error::Error>> {
-    let lease = store.leases().take("work", "one", 0, 60).await?;
+    let lease = store.leases().take("work", "one", 60).await?;
     Ok(lease.ok_or("the lease is held")?)
 }
 

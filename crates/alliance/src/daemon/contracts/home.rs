@@ -12,7 +12,9 @@ use alliance_peer::client::{PeerClient, PeerError};
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement::{self, StatementError};
 use alliance_peer::wire::ContractState;
-use alliance_store::{AgreementVersion, Error as StoreError, ReceivedAgreement, StoredReply};
+use alliance_store::{
+    AgreementVersion, Bulletin, Error as StoreError, ReceivedAgreement, StoredReply,
+};
 use uuid::Uuid;
 
 use super::{DAEMON, MAX_CONTRACTS};
@@ -77,7 +79,7 @@ pub(super) enum Fault {
 
 impl Daemon {
     /// Reads what is new in the agreements that a partner gave, and replies. What is not believed is
-    /// kept beside the agreement, for operators to see.
+    /// kept beside the agreement, for operators to see. `held` is what was known before the partner was asked.
     ///
     /// # Errors
     /// Only the database's; a partner that does not answer is asked at the next pull.
@@ -85,12 +87,9 @@ impl Daemon {
         &self,
         known: &Known,
         client: &PeerClient,
-        states: &[ContractState],
+        (states, held): (&[ContractState], &[ReceivedAgreement]),
         request_id: RequestId,
     ) -> anyhow::Result<()> {
-        let partner = &known.partner.cloud_id;
-        let contracts = self.store.contracts();
-        let held = contracts.received(partner).await?;
         for state in states.iter().take(MAX_CONTRACTS) {
             let Ok(id) = state.id.parse::<Uuid>() else {
                 continue;
@@ -265,9 +264,10 @@ impl Daemon {
         let etag = known.facts.received_etag.as_deref();
         self.store
             .partners()
-            .set_received(partner, &left, etag)
+            .set_received(partner, &left, etag, etag)
             .await?;
         self.directory.reload().await?;
+        self.board.tell(Bulletin::Facts);
         self.tell_host(&known, id).await
     }
 

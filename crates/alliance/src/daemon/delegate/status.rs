@@ -14,6 +14,7 @@ use super::{backlog, regions};
 use crate::daemon::Daemon;
 use crate::daemon::clock::now;
 use crate::daemon::directory::Way;
+use crate::daemon::instances;
 use crate::disk;
 use crate::wire::{Health, StatusView};
 
@@ -94,6 +95,8 @@ pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> 
     }
     warnings.extend(daemon.notice_warnings().await);
     warnings.extend(backlog::warnings(&daemon).await);
+    let instances = daemon.instances().await;
+    warnings.extend(instances::warnings(&instances));
     let database = match daemon.store.ping().await {
         Ok(()) => Health {
             ok: true,
@@ -112,6 +115,7 @@ pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> 
         keystone,
         doorbell: daemon.publisher.health(),
         database: Some(database),
+        instances,
         warnings,
     })
 }

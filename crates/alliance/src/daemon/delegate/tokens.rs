@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use alliance_peer::request_id::{HEADER, RequestId};
+use alliance_store::Bulletin;
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -23,6 +24,7 @@ pub(crate) async fn validate(
     request: Result<Json<ValidateRequest>, JsonRejection>,
 ) -> Result<Response, ApiError> {
     let Json(request) = request?;
+    daemon.be_current().await;
     let request_id = request_id(&headers);
     let verdict = daemon.host.validate(&request, request_id).await;
     Ok(answer(verdict))
@@ -35,6 +37,7 @@ pub(crate) async fn confirm(
     request: Result<Json<ConfirmRequest>, JsonRejection>,
 ) -> Result<Response, ApiError> {
     let Json(request) = request?;
+    daemon.be_current().await;
     let verdict = daemon.host.confirm(&request, request_id(&headers)).await;
     Ok(answer(verdict))
 }
@@ -68,6 +71,7 @@ pub(crate) async fn login(
     request: Result<Json<LoginRequest>, JsonRejection>,
 ) -> Result<Response, ApiError> {
     let Json(request) = request?;
+    daemon.be_current().await;
     let verdict = daemon.host.login(&request, request_id(&headers)).await;
     Ok(answer(verdict))
 }
@@ -108,6 +112,8 @@ pub(crate) async fn sweep(
         .by_domain(&request.domain_id)
         .ok_or_else(|| ApiError::not_found("no partner has that domain"))?;
     daemon.sweep_guests(known).await;
+    // Others remember answers too.
+    daemon.board.tell(Bulletin::Trust);
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -175,7 +175,10 @@ mod tests {
                 versions: Vec::new(),
             }],
         }];
-        store.partners().set_descriptor(&told).await?;
+        store
+            .partners()
+            .set_descriptor(&told, Some(&told.jws))
+            .await?;
         directory.reload().await?;
         let keystone: Arc<Keystone> = Arc::new(nobodys_keystone()?);
         let home = Home::new(

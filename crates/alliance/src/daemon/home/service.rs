@@ -71,6 +71,7 @@ impl PeerService for PeerSide {
     }
 
     async fn admit(&self, caller: &CloudId) -> Result<(), ApiError> {
+        self.0.be_current().await;
         let partners = self.0.directory.partners();
         let known = partners.by_cloud(caller).ok_or(Reason::UnknownPartner)?;
         Ok(known.partner.require_active(now())?)

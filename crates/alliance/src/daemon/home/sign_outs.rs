@@ -19,7 +19,7 @@ use alliance_core::{CLOCK_SKEW, LONGEST_TOKEN_LIFE, Seconds};
 use alliance_peer::error::ApiError;
 use alliance_peer::request_id::RequestId;
 use alliance_peer::wire::{MAX_SIGN_OUTS, Poll, PollAnswer};
-use alliance_store::{NewSignOut, NotedSignOut};
+use alliance_store::{Bulletin, NewSignOut, NotedSignOut};
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -44,6 +44,8 @@ const READ_ALL_EVERY: Duration = Duration::from_secs(300);
 const OVERLAP: Seconds = 2 * CLOCK_SKEW;
 /// How long a poll waits for news.
 const WAIT: Duration = Duration::from_secs(25);
+/// How often is looked whether a poll waits in vain.
+const CUT_OFF: Duration = Duration::from_secs(2);
 /// How many users and projects wait at most to be noted; more are all of them.
 const MOST_DOUBTS: usize = 1000;
 /// How many events wait at most to be noted; more are read.
@@ -125,6 +127,11 @@ impl Noticing {
         self.poked.notify_one();
     }
 
+    /// Another instance has noted something.
+    pub(crate) fn wake(&self) {
+        self.noted.send_modify(|count| *count += 1);
+    }
+
     /// A poll of `host` begins to wait: the one that waited for it until now ends.
     fn wait<'a>(&'a self, host: &'a CloudId) -> Waiting<'a> {
         let another = Arc::new(Notify::new());
@@ -195,14 +202,23 @@ impl Daemon {
                 let events = said.events.into_iter().map(stored);
                 let doubts = said.doubts.into_iter().map(said_once);
                 self.note(events.flatten().chain(doubts)).await;
-                if said.read || reading.is_due() {
+                if !self.board.leads() {
+                    reading = Reading::default();
+                    if said.read {
+                        self.board.tell(Bulletin::Look);
+                    }
+                } else if said.read || reading.is_due() {
                     self.read(&mut reading, said.read).await;
                 }
             } else {
                 reading = Reading::default();
             }
             // A time-out is as good as a poke.
-            let _ = timeout(reading.is_due_in(), self.noticing.poked.notified()).await;
+            let pause = match self.board.leads() {
+                true => reading.is_due_in(),
+                false => READ_EVERY,
+            };
+            let _ = timeout(pause, self.noticing.poked.notified()).await;
             sleep(GATHER).await;
         }
     }
@@ -236,7 +252,7 @@ impl Daemon {
             match self.store.sign_outs().append(&found, now()).await {
                 Ok(0) => return,
                 Ok(_) => {
-                    self.noticing.noted.send_modify(|count| *count += 1);
+                    self.noticing.wake();
                     return;
                 }
                 Err(error) => {
@@ -323,6 +339,7 @@ impl Daemon {
             let mut stop = self.stop.subscribe();
             tokio::select! {
                 _ = timeout(WAIT, noted.changed()) => {}
+                () = self.when_cut_off() => return Err(Reason::Overloaded.into()),
                 () = waiting.another.notified() => return Ok(PollAnswer::default()),
                 // An error means that the daemon is gone already.
                 _ = stop.wait_for(|stop| *stop) => {}
@@ -346,6 +363,16 @@ impl Daemon {
             more_available,
             now: Some(now()),
         })
+    }
+
+    /// When this instance does not learn of what others note: a host that waits here would wait in vain.
+    async fn when_cut_off(&self) {
+        loop {
+            sleep(CUT_OFF).await;
+            if !self.board.is_current() {
+                return;
+            }
+        }
     }
 
     /// One more than `most`, if there are so many.

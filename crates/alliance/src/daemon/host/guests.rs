@@ -164,7 +164,7 @@ mod tests {
     use super::*;
     use crate::config::Tokens;
     use crate::daemon::directory::tests::knows_west;
-    use crate::daemon::host::tests::{five_guesses, member_of_all};
+    use crate::daemon::host::tests::{alone, five_guesses, member_of_all};
     use crate::daemon::metrics::Metrics;
 
     #[tokio::test]
@@ -175,9 +175,10 @@ mod tests {
         directory.reload().await?;
         let host = Host::new(
             directory,
-            store,
+            store.clone(),
             Arc::new(Metrics::new()),
             Arc::new(Identity::ephemeral()?),
+            alone(&store),
             &five_guesses(),
         );
         for _ in 0..10 {
@@ -229,7 +230,14 @@ mod tests {
             let identity = Identity::ephemeral().map(Arc::new)?;
             let metrics = Arc::new(Metrics::new());
             let (directory, store) = (Arc::clone(&directory), store.clone());
-            Ok::<_, anyhow::Error>(Host::new(directory, store, metrics, identity, &tokens))
+            Ok::<_, anyhow::Error>(Host::new(
+                directory,
+                store.clone(),
+                metrics,
+                identity,
+                alone(&store),
+                &tokens,
+            ))
         };
         let said = async |host: &Host| {
             let kept = Kept {

@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use crate::daemon::directory::Directory;
     use crate::daemon::directory::tests::knows;
-    use crate::daemon::host::tests::{five_guesses, member_of_all};
+    use crate::daemon::host::tests::{alone, five_guesses, member_of_all};
     use crate::daemon::metrics::Metrics;
 
     type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -213,6 +213,7 @@ mod tests {
             store.clone(),
             Arc::new(Metrics::new()),
             Arc::new(Identity::ephemeral()?),
+            alone(store),
             &five_guesses(),
         ))
     }

@@ -43,6 +43,7 @@ use self::offline::{Attested, Offline};
 use self::role_sets::RoleSets;
 use self::sessions::Book;
 use self::trace::Trace;
+use super::board::Board;
 use super::budgets::Budgets;
 use super::clock::now;
 use super::directory::{Directory, Known};
@@ -80,6 +81,7 @@ pub(crate) struct Host {
     book: Arc<Book>,
     wishes: Wishes,
     budgets: Arc<Budgets>,
+    board: Arc<Board>,
     /// Apart, since nobody but a guest with a token of this cloud spends it.
     guest_budgets: Arc<Budgets>,
 }
@@ -103,6 +105,7 @@ impl Host {
         store: Store,
         metrics: Arc<Metrics>,
         identity: Arc<Identity>,
+        board: Arc<Board>,
         tokens: &Tokens,
     ) -> Self {
         let (max_staleness, negative_ttl) = (tokens.max_staleness, tokens.negative_ttl);
@@ -125,6 +128,7 @@ impl Host {
             book: Arc::default(),
             wishes: Wishes::default(),
             budgets: Arc::new(Budgets::new(&tokens.invalid_budget)),
+            board,
             guest_budgets: Arc::new(Budgets::new(&tokens.invalid_budget)),
         }
     }
@@ -213,7 +217,8 @@ impl Host {
         }
         let mode = asked.mode.unwrap_or(known.policy.mode(token.format()));
         let mut open = None;
-        if mode == Mode::Offline {
+        // What has ended may be known to other instances alone.
+        if mode == Mode::Offline && self.board.is_current() {
             let offline = self.offline(known, token, asked, at).await;
             match offline {
                 Offline::Valid { attested, first } => {
@@ -519,6 +524,11 @@ pub(crate) mod tests {
         }
     }
 
+    /// Of the only instance.
+    pub(crate) fn alone(store: &Store) -> Arc<Board> {
+        Arc::new(Board::new("one".into(), "one/1".into(), store))
+    }
+
     /// What lets all of a partner's projects in, as members.
     pub(crate) fn member_of_all(partner: &CloudId) -> Agreement {
         Agreement {
@@ -535,12 +545,13 @@ pub(crate) mod tests {
 
     fn host(directory: Arc<Directory>, store: &Store) -> Result<Host, Box<dyn std::error::Error>> {
         let (metrics, identity) = (Arc::new(Metrics::new()), Arc::new(Identity::ephemeral()?));
-        let store = store.clone();
+        let (store, board) = (store.clone(), alone(store));
         Ok(Host::new(
             directory,
             store,
             metrics,
             identity,
+            board,
             &five_guesses(),
         ))
     }

@@ -1,6 +1,7 @@
 //! Partners' projects whose users were let in here, as their homes call them: for operators.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use alliance_core::Seconds;
@@ -98,20 +99,26 @@ impl Projects {
         }
     }
 
-    /// What the database has.
+    /// What the database has: another instance may have seen some later.
     pub(super) fn read(&self, projects: Vec<GuestProject>) {
-        self.lock().extend(projects.into_iter().map(|project| {
+        let mut seen = self.lock();
+        for project in projects {
             let key = (project.cloud_id.clone(), project.project_id.clone());
-            let (is_written, is_awaited) = (true, false);
-            (
-                key,
-                Seen {
+            match seen.entry(key) {
+                Entry::Vacant(free) => drop(free.insert(Seen {
                     project,
-                    is_written,
-                    is_awaited,
-                },
-            )
-        }));
+                    is_written: true,
+                    is_awaited: false,
+                })),
+                Entry::Occupied(mut known) => {
+                    let known = known.get_mut();
+                    if known.is_written && known.project.last_seen < project.last_seen {
+                        known.project = project;
+                        known.is_awaited = false;
+                    }
+                }
+            }
+        }
     }
 
     /// What the database does not have yet; it counts as written from now on.
@@ -143,12 +150,12 @@ impl Projects {
         self.lock().get(&key).is_some_and(|seen| !seen.is_awaited)
     }
 
-    /// The project was retired: whoever comes next comes to a new one.
-    pub(super) fn note_next(&self, cloud_id: &CloudId, project_id: &str) {
+    /// The project was retired: whoever comes next comes to a new one. Returns whether that was not known.
+    pub(super) fn note_next(&self, cloud_id: &CloudId, project_id: &str) -> bool {
         let key = (cloud_id.clone(), project_id.to_owned());
-        if let Some(seen) = self.lock().get_mut(&key) {
-            seen.is_awaited = true;
-        }
+        let mut seen = self.lock();
+        let seen = seen.get_mut(&key);
+        seen.is_some_and(|seen| !std::mem::replace(&mut seen.is_awaited, true))
     }
 
     /// All.

@@ -88,10 +88,13 @@ impl Book {
         counts
     }
 
-    /// A partner has said all that had ended when its clock showed `at`, and goes on saying.
-    pub(super) fn listens_since(&self, cloud_id: &CloudId, at: Seconds) {
+    /// A partner has said all that had ended when its clock showed `at`, and goes on saying. Returns whether
+    /// that is new.
+    pub(super) fn listens_since(&self, cloud_id: &CloudId, at: Seconds) -> bool {
         let mut since = self.heard_since();
+        let is_new = !since.contains_key(cloud_id);
         since.entry(cloud_id.clone()).or_insert(at);
+        is_new
     }
 
     fn listens_to(&self, cloud_id: &CloudId) -> bool {
@@ -138,7 +141,8 @@ impl Book {
         }
     }
 
-    fn add(&self, cloud_id: &CloudId, session: Session) {
+    /// Takes one in. Returns whether a change that came lately has ended it.
+    fn add(&self, cloud_id: &CloudId, session: Session) -> bool {
         let mut here = self.here();
         let sessions = here.entry(cloud_id.clone()).or_default();
         let (id, until) = (session.id().to_owned(), session.expires_at);
@@ -147,6 +151,7 @@ impl Book {
         if has_ended {
             self.end(cloud_id, std::iter::once((id, until)), false);
         }
+        has_ended
     }
 
     /// Whether a user of the partner has a session here that has not ended.
@@ -161,6 +166,22 @@ impl Book {
     pub(super) fn of(&self, cloud_id: &CloudId, token: &[u8; 32]) -> Option<Arc<Session>> {
         let here = self.here();
         here.get(cloud_id)?.get(token).cloned()
+    }
+
+    /// The session with this id, as often as it has spellings, and whose it is.
+    fn called(&self, id: &str) -> Option<(CloudId, Vec<Arc<Session>>)> {
+        let here = self.here();
+        here.iter().find_map(|(cloud_id, sessions)| {
+            let all = sessions.iter().filter(|one| one.id() == id);
+            let all: Vec<_> = all.cloned().collect();
+            (!all.is_empty()).then(|| (cloud_id.clone(), all))
+        })
+    }
+
+    fn id_of(&self, token: &[u8; 32]) -> Option<String> {
+        let here = self.here();
+        let session = here.values().find_map(|sessions| sessions.get(token))?;
+        Some(session.id().to_owned())
     }
 
     fn forget_expired(&self, at: Seconds) {
@@ -190,14 +211,8 @@ impl Host {
     /// The database's.
     pub(crate) async fn read_sessions(&self) -> alliance_store::Result<Vec<EndedSession>> {
         let at = now();
-        for seen in self.store.seen_tokens().origins(at).await? {
-            if let Some((cloud_id, session)) = session_of(seen) {
-                let project_id = session.project_id.as_deref();
-                let standings = &self.book.standings;
-                standings.note(&cloud_id, &session.user_id, project_id, None);
-                self.book.add(&cloud_id, session);
-            }
-        }
+        // What has ended of them the database knows, or whoever heard of it writes it.
+        drop(self.take_in(self.store.seen_tokens().origins(at).await?));
         let projects = self.store.guest_projects().list().await?;
         self.book.projects.read(projects);
         let ended = self.store.ended_sessions().list(at).await?;
@@ -207,6 +222,88 @@ impl Host {
         }
         let untold = ended.into_iter().filter(|(_, told)| !told);
         Ok(untold.map(|(ended, _)| ended).collect())
+    }
+
+    /// What other instances have let in during the last so many seconds. Returns what of it had ended, though
+    /// whoever let it in may be gone since.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn read_sessions_of_the_last(
+        &self,
+        age: Seconds,
+    ) -> alliance_store::Result<Vec<Ending>> {
+        let seen = self.store.seen_tokens().origins_of_the_last(age).await?;
+        let mut endings = Vec::new();
+        for (cloud_id, ended) in self.take_in(seen) {
+            let ended: Vec<_> = ended
+                .into_iter()
+                .filter(|session| !self.book.has_long_ended(session.id()))
+                .collect();
+            endings.push(self.conclude(&cloud_id, &ended, &[]).await?);
+        }
+        Ok(endings)
+    }
+
+    /// Returns those that a change that came lately has ended.
+    fn take_in(&self, seen: Vec<SeenToken>) -> HashMap<CloudId, Vec<Arc<Session>>> {
+        let mut ended: HashMap<CloudId, Vec<Arc<Session>>> = HashMap::new();
+        for (cloud_id, session) in seen.into_iter().filter_map(session_of) {
+            let token = session.token;
+            if self.book.of(&cloud_id, &token).is_some() {
+                continue;
+            }
+            let project_id = session.project_id.as_deref();
+            let standings = &self.book.standings;
+            standings.note(&cloud_id, &session.user_id, project_id, None);
+            if self.book.add(&cloud_id, session) {
+                let session = self.book.of(&cloud_id, &token);
+                ended.entry(cloud_id).or_default().extend(session);
+            }
+        }
+        ended
+    }
+
+    /// What the database knows of partners' projects.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn read_projects(&self) -> alliance_store::Result<()> {
+        let projects = self.store.guest_projects().list().await?;
+        self.book.projects.read(projects);
+        Ok(())
+    }
+
+    /// Another instance has ended these. Returns what our Keystone must not remember.
+    pub(crate) fn take_ended(&self, sessions: Vec<EndedSession>) -> Ending {
+        let concerned: BTreeSet<_> = sessions
+            .into_iter()
+            .filter(|ended| !self.book.has_long_ended(&ended.session))
+            .map(|ended| {
+                let one = std::iter::once((ended.session.clone(), ended.expires_at));
+                self.book.end(&ended.cloud_id, one, true);
+                let here = self.book.here();
+                let sessions = here.get(&ended.cloud_id).into_iter();
+                let mut tokens = sessions.flat_map(|sessions| sessions.of_user(&ended.user_id));
+                tokens
+                    .by_ref()
+                    .filter(|session| session.id() == ended.session)
+                    .for_each(|session| self.forget_what_was_said_of(&ended.cloud_id, session));
+                ended.session
+            })
+            .collect();
+        Ending {
+            ended: Vec::new(),
+            concerned,
+        }
+    }
+
+    fn forget_what_was_said_of(&self, cloud_id: &CloudId, session: &Session) {
+        self.passports.forget(&session.token);
+        self.attested.remove(&session.token);
+        let project_id = session.project_id.as_deref();
+        let key = guest_key(cloud_id, &session.user_id, project_id);
+        self.grants.forget(&key);
     }
 
     /// What changed at a partner counts here from now on, and after a restart. What ended cannot be
@@ -238,18 +335,11 @@ impl Host {
     /// # Errors
     /// As for [`Host::apply_changes`].
     pub(crate) async fn end_session(&self, id: &str) -> alliance_store::Result<Option<Ending>> {
-        let found = {
-            let here = self.book.here();
-            here.iter().find_map(|(cloud_id, sessions)| {
-                // Spellings of one token are one session.
-                let all: Vec<_> = sessions
-                    .iter()
-                    .filter(|one| one.id() == id)
-                    .cloned()
-                    .collect();
-                (!all.is_empty()).then(|| (cloud_id.clone(), all))
-            })
-        };
+        let mut found = self.book.called(id);
+        if found.is_none() && self.board.is_shared() {
+            self.read_sessions().await?;
+            found = self.book.called(id);
+        }
         match found {
             Some((cloud_id, ended)) => self.conclude(&cloud_id, &ended, &[]).await.map(Some),
             None => Ok(None),
@@ -257,10 +347,19 @@ impl Host {
     }
 
     /// The id of a partner's token's session, by its SHA-256.
-    pub(crate) fn session_of_token(&self, token: &[u8; 32]) -> Option<String> {
-        let here = self.book.here();
-        let session = here.values().find_map(|sessions| sessions.get(token))?;
-        Some(session.id().to_owned())
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn session_of_token(
+        &self,
+        token: &[u8; 32],
+    ) -> alliance_store::Result<Option<String>> {
+        let mut found = self.book.id_of(token);
+        if found.is_none() && self.board.is_shared() {
+            self.read_sessions().await?;
+            found = self.book.id_of(token);
+        }
+        Ok(found)
     }
 
     /// The sessions that are here, each with its partner.
@@ -290,9 +389,10 @@ impl Host {
         self.book.projects.has(cloud_id, project_id)
     }
 
-    /// A partner's project was retired: whoever comes next comes to a new one.
-    pub(crate) fn note_next_visit(&self, cloud_id: &CloudId, project_id: &str) {
-        self.book.projects.note_next(cloud_id, project_id);
+    /// A partner's project was retired: whoever comes next comes to a new one. Returns whether that was not
+    /// known.
+    pub(crate) fn note_next_visit(&self, cloud_id: &CloudId, project_id: &str) -> bool {
+        self.book.projects.note_next(cloud_id, project_id)
     }
 
     /// A partner's project is here, though perhaps none of its users has been.
@@ -326,13 +426,9 @@ impl Host {
         let until = |session: &Arc<Session>| (session.id().to_owned(), session.expires_at);
         self.book.end(cloud_id, ended.iter().map(until), false);
         for session in ended.iter().chain(doubtful) {
-            self.passports.forget(&session.token);
-            self.attested.remove(&session.token);
-            let project_id = session.project_id.as_deref();
-            let key = guest_key(cloud_id, &session.user_id, project_id);
-            self.grants.forget(&key);
+            self.forget_what_was_said_of(cloud_id, session);
         }
-        let rows: Vec<_> = ended
+        let mut rows: Vec<_> = ended
             .iter()
             .map(|session| EndedSession {
                 session: session.id().to_owned(),
@@ -342,7 +438,8 @@ impl Host {
             })
             .collect();
         if !rows.is_empty() {
-            self.store.ended_sessions().add(&rows).await?;
+            // Of those that another instance has ended it tells our Keystone.
+            rows = self.store.ended_sessions().add(&rows).await?;
             self.book.end(cloud_id, ended.iter().map(until), true);
         }
         Ok(Ending {
@@ -370,9 +467,16 @@ impl Host {
         self.book.stops_listening(cloud_id);
     }
 
-    /// A partner has said all that had ended when its clock showed `at`, and goes on saying.
-    pub(crate) fn listens_since(&self, cloud_id: &CloudId, at: Seconds) {
-        self.book.listens_since(cloud_id, at);
+    /// A partner has said all that had ended when its clock showed `at`, and goes on saying. Returns whether
+    /// that is new.
+    pub(crate) fn listens_since(&self, cloud_id: &CloudId, at: Seconds) -> bool {
+        self.book.listens_since(cloud_id, at)
+    }
+
+    /// The partners that have, and since when.
+    pub(crate) fn listening(&self) -> Vec<(CloudId, Seconds)> {
+        let since = self.book.heard_since();
+        since.iter().map(|(id, at)| (id.clone(), *at)).collect()
     }
 
     /// Forgets what has expired.
@@ -405,7 +509,7 @@ mod tests {
 
     use super::*;
     use crate::daemon::directory::tests::knows_west;
-    use crate::daemon::host::tests::{five_guesses, member_of_all};
+    use crate::daemon::host::tests::{alone, five_guesses, member_of_all};
     use crate::daemon::metrics::Metrics;
 
     fn session(number: u8, own: &str) -> Session {
@@ -458,6 +562,7 @@ mod tests {
                 store.clone(),
                 Arc::new(Metrics::new()),
                 Arc::clone(&identity),
+                alone(&store),
                 &five_guesses(),
             )
         };

@@ -1,5 +1,6 @@
 use std::error::Error;
 use std::path::Path;
+use std::time::Duration;
 
 use alliance_core::partner::Status;
 use alliance_core::skew::Skew;
@@ -86,6 +87,8 @@ fn a_partner_that_is_gone_leaves_no_numbers() -> Result<(), Box<dyn Error>> {
         stacks: vec![(StackState::Running, 3)],
         database: true,
         keystone_deaf_since: Some(700),
+        leads: true,
+        board_age: Some(Duration::from_millis(1500)),
         ..Readings::default()
     };
     let text = metrics.text(&readings)?;
@@ -101,6 +104,8 @@ fn a_partner_that_is_gone_leaves_no_numbers() -> Result<(), Box<dyn Error>> {
         r#"alliance_sign_outs_unheard{partner="west"} 4"#,
         r#"alliance_sign_outs_unheard_since_seconds{partner="west"} 800"#,
         r#"alliance_agreements{direction="given",state="live"} 2"#,
+        "alliance_leads 1",
+        "alliance_board_age_seconds 1.5",
         r#"alliance_retirements{state="remainder"} 3"#,
         r#"alliance_stacks{state="running"} 3"#,
         "alliance_database_reachable 1",
@@ -188,6 +193,8 @@ fn full_readings() -> Readings {
         usage: usage::tests::sample(),
         database: true,
         keystone_deaf_since: None,
+        leads: true,
+        board_age: None,
     }
 }
 

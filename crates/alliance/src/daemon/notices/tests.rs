@@ -163,7 +163,7 @@ async fn an_agreement_is_said_to_end_a_week_and_a_day_before() -> Outcome {
 #[tokio::test]
 async fn a_quota_that_is_nearly_used_is_said_once_until_it_is_far_from_it() -> Outcome {
     let [(east, _east), (west, _west)] = clouds(None).await?;
-    let lease = east.store().leases().take("work", "one", 0, 60).await?;
+    let lease = east.store().leases().take("work", "one", 60).await?;
     let lease = lease.ok_or("the lease is held")?;
     let mut told = Vec::new();
     for (used, at) in [(8, 1), (9, 2), (10, 3), (8, 4), (9, 5), (7, 6), (9, 7)] {

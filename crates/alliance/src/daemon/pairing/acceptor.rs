@@ -134,7 +134,7 @@ impl Daemon {
             self.withdraw_soon(acceptance);
         }
         self.audit("operator", "invitation.cancelled", id, "").await;
-        self.pairing_changed();
+        self.pairings_changed();
         self.acceptance(id, Duration::ZERO).await
     }
 
@@ -196,7 +196,7 @@ impl Daemon {
             ) {
                 (Ok(acceptances), Ok(invitations)) => {
                     if !acceptances.is_empty() || !invitations.is_empty() {
-                        self.pairing_changed();
+                        self.pairings_changed();
                     }
                 }
                 (Err(error), _) | (_, Err(error)) => {
@@ -217,7 +217,7 @@ impl Daemon {
                     Err(error) => tracing::error!(%error, "a pairing under way cannot be read"),
                 }
                 match daemon.ask_inviter(&acceptance).await {
-                    Ok(true) => return daemon.pairing_changed(),
+                    Ok(true) => return daemon.pairings_changed(),
                     Ok(false) => {}
                     Err(error) => {
                         tracing::info!(

@@ -112,7 +112,7 @@ impl Daemon {
     pub(crate) async fn reject_invitation(&self, id: &str) -> Result<InvitationView, ApiError> {
         self.store.invitations().reject(id, now()).await?;
         self.audit("operator", "invitation.rejected", id, "").await;
-        self.pairing_changed();
+        self.pairings_changed();
         self.invitation(id, Duration::ZERO).await
     }
 
@@ -202,7 +202,7 @@ impl Daemon {
                     &id.to_string(),
                 )
                 .await;
-                self.pairing_changed();
+                self.pairings_changed();
                 Ok(())
             }
             Err(
@@ -261,7 +261,7 @@ impl Daemon {
                     &id.to_string(),
                 )
                 .await;
-                self.pairing_changed();
+                self.pairings_changed();
                 Ok(())
             }
             Err(error @ Error::InvitationIs(_)) => {

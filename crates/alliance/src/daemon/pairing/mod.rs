@@ -100,7 +100,7 @@ impl Daemon {
         )
         .await;
         self.directory.reload().await?;
-        self.pairing_changed();
+        self.pairings_changed();
         self.publisher.publish(false).await?;
         self.pull_soon(&partner.cloud_id);
         if let Some(known) = self.directory.partners().by_cloud(&partner.cloud_id) {
@@ -128,7 +128,8 @@ impl Daemon {
         }
     }
 
-    fn pairing_changed(&self) {
+    /// Here; other instances are told by the database.
+    pub(crate) fn pairings_changed(&self) {
         self.pairings.send_modify(|changes| *changes += 1);
     }
 

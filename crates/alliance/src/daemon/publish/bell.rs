@@ -40,6 +40,8 @@ pub(super) struct Bell {
     told: Told,
     /// How often something was acknowledged.
     pub(super) done: u64,
+    /// Sessions that were untold when that was last looked at.
+    untold: BTreeSet<String>,
 }
 
 /// What a plugin that asked is about to do.
@@ -74,6 +76,17 @@ impl Bell {
         });
         self.sessions.extend(ended);
         self.flushes.0 += u64::from(flush);
+    }
+
+    /// Those of the untold that were untold before, and are not about to be told here.
+    pub(super) fn left_again(&mut self, untold: Vec<EndedSession>) -> Vec<EndedSession> {
+        let ids = untold.iter().map(|one| one.session.clone()).collect();
+        let before = std::mem::replace(&mut self.untold, ids);
+        untold
+            .into_iter()
+            .filter(|one| before.contains(&one.session))
+            .filter(|one| !self.sessions.contains_key(&one.session))
+            .collect()
     }
 
     /// Keystone is to have a partner's project. Returns its id here.

@@ -98,7 +98,7 @@ impl Scene {
     /// `alliance work` has done all of it but for so many things.
     async fn works(&self, remainder: u32) -> Result<(), Failure> {
         let store = &self.daemon().store;
-        let lease = store.leases().take("work", "w", now(), now() + 15).await?;
+        let lease = store.leases().take("work", "w", 15).await?;
         let lease = lease.ok_or("no lease")?;
         for order in store.retirements().orders(i64::MAX).await? {
             let item = |id: &str, state| RetirementItem {
@@ -282,7 +282,7 @@ async fn home_takes_each_receipt_in_and_says_why_it_does_not() -> Result<(), Fai
     };
     let retirements = host.store.retirements();
     retirements.begin("r", west.id(), "p", &plan, now()).await?;
-    let lease = host.store.leases().take("work", "w", 0, 15).await?;
+    let lease = host.store.leases().take("work", "w", 15).await?;
     let lease = lease.ok_or("no lease")?;
     let partners = home.directory.partners();
     let known = partners.by_name("east").ok_or("east is gone")?;

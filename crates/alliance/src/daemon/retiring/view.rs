@@ -88,7 +88,7 @@ impl Daemon {
         }
         self.audit("operator", &format!("retirement.{order}"), id, "")
             .await;
-        self.doubts.look();
+        self.look_at_retirements();
         self.retirement(id).await?.ok_or_else(absent)
     }
 
@@ -162,7 +162,7 @@ impl Daemon {
                 .await?;
             keys.push(key);
         }
-        self.doubts.look();
+        self.look_at_retirements();
         let mut begun = self.retirements().await?;
         begun.retain(|view| {
             let key = (view.partner_id.clone(), view.project_id.clone());

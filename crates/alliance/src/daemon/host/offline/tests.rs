@@ -20,7 +20,7 @@ use super::*;
 use crate::daemon::clock::now;
 use crate::daemon::directory::Directory;
 use crate::daemon::directory::tests::knows_west;
-use crate::daemon::host::tests::{five_guesses, member_of_all};
+use crate::daemon::host::tests::{alone, five_guesses, member_of_all};
 use crate::daemon::metrics::{Metrics, PartnerLabel};
 use crate::wire::{ValidateRequest, Verdict, Via};
 
@@ -48,6 +48,7 @@ impl East {
             store.clone(),
             metrics,
             Arc::clone(&identity),
+            alone(&store),
             &five_guesses(),
         );
         let east = Self {
@@ -74,7 +75,10 @@ impl East {
             der: BASE64.encode(&key.subject_public_key_info()),
             retired_at,
         }];
-        self.store.partners().set_descriptor(&told).await?;
+        self.store
+            .partners()
+            .set_descriptor(&told, Some(&told.jws))
+            .await?;
         Ok(self.directory.reload().await?)
     }
 

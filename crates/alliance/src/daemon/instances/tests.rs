@@ -1,0 +1,236 @@
+//! Two instances on one MariaDB, if `ALLIANCE_TEST_MYSQL_URL` names a server (scripts/with-mariadb).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alliance_core::partner::{Role, Status};
+use alliance_core::revocation::RevocationEvent;
+use alliance_core::sign_out::{Change, LookAgain};
+use alliance_core::terms::Terms;
+use alliance_peer::identity::Identity;
+use alliance_peer::request_id::RequestId;
+use alliance_peer::wire::Poll;
+use alliance_store::{Bulletin, NewSignOut};
+use jiff::Timestamp;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::super::Daemon;
+use super::super::bed::{Bed, Failure, Shared, descriptor};
+use super::super::clock::now;
+
+type Outcome = Result<(), Failure>;
+
+/// How long anything may take that an instance does by itself.
+const LONG: Duration = Duration::from_secs(30);
+
+/// What instances do because of each other, until dropped.
+struct Running(Vec<JoinHandle<()>>);
+
+impl Running {
+    fn of(daemon: &Arc<Daemon>) -> Self {
+        Self(vec![
+            tokio::spawn(Arc::clone(daemon).follow_board()),
+            tokio::spawn(Arc::clone(daemon).tell_instances()),
+            tokio::spawn(Arc::clone(daemon).follow_lease()),
+        ])
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+async fn until(mut what: impl AsyncFnMut() -> bool) -> Outcome {
+    let wait = async {
+        while !what().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(LONG, wait)
+        .await
+        .map_err(|_| "it never was so".into())
+}
+
+/// Two instances of `east`, which has a partner `west`.
+async fn two() -> Result<Option<(Shared, Bed, Bed, Identity)>, Failure> {
+    let Some(shared) = Shared::new().await? else {
+        return Ok(None);
+    };
+    let (one, other) = (
+        shared.instance("one").await?,
+        shared.instance("other").await?,
+    );
+    let west = Identity::ephemeral()?;
+    one.knows(
+        "west",
+        descriptor(&west, &west, "https://127.0.0.1:1")?,
+        Role::Both,
+    )
+    .await?;
+    Ok(Some((shared, one, other, west)))
+}
+
+fn status(bed: &Bed, west: &Identity) -> Option<Status> {
+    let partners = bed.daemon.directory.partners();
+    let known = partners.by_cloud(west.cloud_id());
+    known.map(|known| known.partner.status)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_does_at_one_counts_at_the_other() -> Outcome {
+    let Some((shared, one, other, west)) = two().await? else {
+        return Ok(());
+    };
+    let _running = [Running::of(&one.daemon), Running::of(&other.daemon)];
+    until(async || status(&other, &west) == Some(Status::Active)).await?;
+    let partners = one.daemon.directory.partners();
+    let known = partners.by_cloud(west.cloud_id()).ok_or("no west")?;
+    one.daemon.set_status(known, Status::Suspended).await?;
+    until(async || status(&other, &west) == Some(Status::Suspended)).await?;
+    other
+        .grants(west.cloud_id(), Terms::granting(["member".to_owned()], 0))
+        .await?;
+    until(async || {
+        let partners = one.daemon.directory.partners();
+        let known = partners.by_cloud(west.cloud_id());
+        known.is_some_and(|known| known.given.len() == 1)
+    })
+    .await?;
+    shared.drop_database().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_at_home_ends_at_each_instance_and_is_told_once() -> Outcome {
+    let Some((shared, one, other, west)) = two().await? else {
+        return Ok(());
+    };
+    one.receives(west.cloud_id(), ["a", "b", "c"].map(str::to_owned))
+        .await?;
+    other.daemon.directory.reload().await?;
+    let partners = other.daemon.directory.partners();
+    let known = Arc::clone(partners.by_cloud(west.cloud_id()).ok_or("no west")?);
+    let _running = [Running::of(&one.daemon), Running::of(&other.daemon)];
+    // The other one has let in nobody, and learns of them by the database.
+    until(async || other.daemon.host.sessions().len() == 3).await?;
+    let ends = |own: &str| {
+        Change::Revoked(RevocationEvent {
+            audit_id: Some(own.to_owned()),
+            issued_before: Timestamp::now(),
+            ..RevocationEvent::default()
+        })
+    };
+    other
+        .daemon
+        .apply_sign_outs(&known, vec![ends("a")])
+        .await?;
+    for bed in [&one, &other] {
+        until(async || bed.ended() == ["here-a"]).await?;
+    }
+    // An operator ends one where it is known already.
+    one.daemon.end_session("here-b").await?;
+    for bed in [&one, &other] {
+        until(async || bed.ended() == ["here-a", "here-b"]).await?;
+    }
+    let ended = one.store().ended_sessions().list(now()).await?;
+    assert_eq!(ended.len(), 2);
+    // An instance that comes now knows what ended, and whose tokens are here.
+    let third = shared.instance("third").await?;
+    assert_eq!(third.ended(), ["here-a", "here-b"]);
+    assert_eq!(third.daemon.host.sessions().len(), 3);
+    shared.drop_database().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_that_waits_at_one_hears_what_the_other_notes() -> Outcome {
+    let Some((shared, one, other, west)) = two().await? else {
+        return Ok(());
+    };
+    let _running = [Running::of(&one.daemon), Running::of(&other.daemon)];
+    until(async || status(&other, &west).is_some()).await?;
+    let partners = other.daemon.directory.partners();
+    let known = Arc::clone(partners.by_cloud(west.cloud_id()).ok_or("no west")?);
+    let waits = Arc::clone(&other.daemon);
+    let poll = tokio::spawn(async move {
+        let poll = Poll::default();
+        waits
+            .tell_sign_outs(&known, &poll, RequestId::random())
+            .await
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!poll.is_finished());
+    let new = NewSignOut {
+        digest: None,
+        change: Change::LookAgain(LookAgain::default()),
+    };
+    one.store().sign_outs().append(&[new], now()).await?;
+    // A poll waits for 25 s if nobody wakes it.
+    let answer = timeout(Duration::from_secs(15), poll).await??;
+    let answer = answer.map_err(|error| format!("{error:?}"))?;
+    assert_eq!(answer.sets.len(), 1);
+    shared.drop_database().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_them_leads_and_another_when_that_one_ends_or_is_silent() -> Outcome {
+    let Some((shared, one, other, _west)) = two().await? else {
+        return Ok(());
+    };
+    let leads = |bed: &Bed| bed.daemon.board.leads();
+    let running = Running::of(&one.daemon);
+    until(async || leads(&one)).await?;
+    let others = Running::of(&other.daemon);
+    until(async || one.daemon.instances().await.len() == 2).await?;
+    assert!(leads(&one) && !leads(&other));
+    let seen = other.daemon.instances().await;
+    let seen: Vec<_> = seen
+        .iter()
+        .map(|view| (view.name.as_str(), view.leads, view.here))
+        .collect();
+    assert_eq!(seen, [("one", true, false), ("other", false, true)]);
+    // It is paused.
+    drop(running);
+    until(async || leads(&other)).await?;
+    assert!(!one.daemon.board.is_current());
+    one.daemon.be_current().await;
+    assert!(one.daemon.board.is_current());
+    // It wakes up.
+    let _running = Running::of(&one.daemon);
+    until(async || !leads(&one)).await?;
+    assert!(leads(&other));
+    // The other one ends.
+    drop(others);
+    other.daemon.say_goodbye().await;
+    until(async || leads(&one)).await?;
+    shared.drop_database().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_was_away_for_too_long_starts_from_the_database() -> Outcome {
+    let Some((shared, one, other, west)) = two().await? else {
+        return Ok(());
+    };
+    other.daemon.directory.reload().await?;
+    assert_eq!(status(&other, &west), Some(Status::Active));
+    let partners = one.daemon.directory.partners();
+    let known = partners.by_cloud(west.cloud_id()).ok_or("no west")?;
+    one.daemon.set_status(known, Status::Suspended).await?;
+    one.receives(west.cloud_id(), ["a".to_owned()]).await?;
+    one.daemon.end_session("here-a").await?;
+    shared.execute("DELETE FROM bulletins").await?;
+    one.daemon.tell_and_wait().await?;
+    let _running = Running::of(&other.daemon);
+    until(async || status(&other, &west) == Some(Status::Suspended)).await?;
+    until(async || other.ended() == ["here-a"]).await?;
+    shared.drop_database().await
+}
+
+impl Daemon {
+    /// Something that all instances are told.
+    async fn tell_and_wait(&self) -> Outcome {
+        let told = [Bulletin::Catalog];
+        Ok(self.store.bulletins().post(&told).await?)
+    }
+}
