@@ -21,6 +21,7 @@ pub mod keystone_id;
 pub mod label;
 pub mod limits;
 pub mod notice;
+pub mod numbering;
 pub mod partner;
 pub mod provision;
 pub mod refusal;

@@ -10,6 +10,7 @@
 
 mod agreements;
 mod audit;
+mod backup;
 mod bulletins;
 mod audit_events;
 mod contracts;
@@ -27,6 +28,7 @@ mod pairing;
 mod partners;
 mod project_limits;
 mod provisions;
+mod restart;
 mod retirements;
 mod seen_tokens;
 mod sign_outs;
@@ -40,6 +42,9 @@ use alliance_core::cloud::CloudId;
 
 pub use self::agreements::Agreements;
 pub use self::audit::{Audit, AuditEntry};
+pub use self::backup::{
+    About, Backup, BackupError, BackupFile, BackupKeys, Mended, Mending, Restoration, Rows,
+};
 pub use self::bulletins::{Bulletin, Bulletins, Posted};
 pub use self::audit_events::{AuditEvent, AuditEvents};
 pub use self::contracts::{AgreementVersion, Contracts, ReceivedAgreement, Side, StoredReply};

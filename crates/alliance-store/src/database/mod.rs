@@ -189,7 +189,9 @@ where
     attempt().await
 }
 
-async fn connect(location: &Location) -> std::result::Result<AnyConnection, sqlx::Error> {
+pub(crate) async fn connect(
+    location: &Location,
+) -> std::result::Result<AnyConnection, sqlx::Error> {
     let options = options(location)?;
     let mut connection = match tokio::time::timeout(PATIENCE, options.connect()).await {
         Ok(connected) => connected?,

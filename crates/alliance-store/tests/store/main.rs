@@ -7,6 +7,7 @@ mod agreements;
 mod arrivals;
 mod audit;
 mod audit_events;
+mod backup;
 mod bed;
 mod bulletins;
 mod contracts;

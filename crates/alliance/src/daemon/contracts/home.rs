@@ -553,12 +553,19 @@ impl Visit<'_> {
     }
 
     async fn tell_ending(&self, held: &ReceivedAgreement) -> anyhow::Result<()> {
-        if held.heard {
+        // A host that knew of it and says otherwise was restored from a backup.
+        if held.heard && self.state.ended {
             return Ok(());
         }
-        let is_heard = match held.newest().filter(|_| !self.state.ended) {
-            Some(newest) => {
-                let named = (newest.number, newest.sha256.as_str());
+        // One that was set back knows only what it has.
+        let theirs = held
+            .versions
+            .iter()
+            .find(|one| one.number == self.state.newest);
+        let version = theirs.or(held.newest());
+        let is_heard = match version.filter(|_| !self.state.ended) {
+            Some(version) => {
+                let named = (version.number, version.sha256.as_str());
                 self.send(named, (Said::Ended, now())).await?
             }
             None => true,
