@@ -72,7 +72,7 @@ pub(super) const KEPT: &[Table] = &[
 ];
 
 /// What is in no backup: what the database says of itself, who does something just now, and what instances
-/// of a daemon tell each other while they run.
+/// of a daemon tell each other while they run; events that only wait for the bus are in the audit trail too.
 pub(super) const LEFT_OUT: &[&str] = &["meta", "leases", "bulletins", "instances", "audit_events"];
 
 impl Table {
