@@ -56,6 +56,8 @@ pub(crate) struct Config {
     pub work: Work,
     /// `[notify]`
     pub notify: Notify,
+    /// `[console]`
+    pub console: Console,
     /// `[log]`
     pub log: Log,
 }
@@ -295,6 +297,27 @@ section! {
 }
 
 section! {
+    /// Pages for operators, in a browser: what there is, and suspending, resuming, ending a session.
+    struct Console as "console" {
+        /// Address and port to listen on. Without it: no console. Beyond this machine only with a
+        /// certificate; without one it is for a proxy on this machine that speaks https to browsers,
+        /// since they keep its cookie over https only.
+        listen: Option<SocketAddr> = optional(value::listen, r#""127.0.0.1:8453""#),
+        /// The certificate that browsers see, with its chain, as PEM. Read when the daemon starts.
+        certificate: Option<PathBuf> = optional(value::absolute_path, r#""/etc/alliance/console.pem""#),
+        /// Its private key, as PEM.
+        key: Option<PathBuf> = optional(value::absolute_path, r#""/etc/alliance/console.key""#),
+        /// The role that somebody must hold to be let in, on the system or on the project below. Whoever
+        /// is let in may do all that the console can do.
+        role: String = default(value::word, r#""admin""#),
+        /// The project on which the role counts.
+        project_name: String = default(value::word, r#""admin""#),
+        /// The domain of that project.
+        project_domain_name: String = default(value::word, r#""Default""#),
+    }
+}
+
+section! {
     /// What is logged, on standard error.
     struct Log as "log" {
         /// "human", "json", or "auto": human on a terminal, json otherwise.
@@ -328,6 +351,21 @@ impl Delegate {
             .with_context(|| format!("looking up [delegate] group {name:?}"))?
             .with_context(|| format!("[delegate] group: there is no group {name:?} here"))?;
         Ok(Some(group.gid.as_raw()))
+    }
+}
+
+impl Console {
+    /// What does not fit together: the option, and why.
+    fn fault(&self) -> Option<(&'static str, &'static str)> {
+        match (self.listen, &self.certificate, &self.key) {
+            (_, Some(_), None) => Some(("key", "is missing beside certificate")),
+            (_, None, Some(_)) => Some(("certificate", "is missing beside key")),
+            (Some(listen), None, None) if !listen.ip().is_loopback() => Some((
+                "listen",
+                "is an address beyond this machine: passwords cross the network readable; name a certificate and its key, or listen at 127.0.0.1",
+            )),
+            _ => None,
+        }
     }
 }
 
@@ -368,6 +406,7 @@ impl Config {
         let (tokens, signing, pairing) = (file.section(), file.section(), file.section());
         let (catalog, services) = (file.section(), file.section());
         let (work, notify, log) = (file.section(), file.section(), file.section());
+        let console: Option<Console> = file.section();
         file.refuse_other_sections();
         match passwords {
             [true, true] => file.refuse(
@@ -377,6 +416,9 @@ impl Config {
             ),
             [false, false] => file.missing("keystone.password_file (or keystone.password)"),
             _ => {}
+        }
+        if let Some((key, why)) = console.as_ref().and_then(Console::fault) {
+            file.refuse(Console::NAME, key, why);
         }
         let config = (|| {
             Some(Self {
@@ -393,6 +435,7 @@ impl Config {
                 services: services?,
                 work: work?,
                 notify: notify?,
+                console: console?,
                 log: log?,
             })
         })();
@@ -457,7 +500,7 @@ impl Config {
 }
 
 /// All sections, in the order of the sample.
-fn sections() -> [section::Outline; 14] {
+fn sections() -> [section::Outline; 15] {
     [
         section::Outline::of::<Cloud>(),
         section::Outline::of::<Database>(),
@@ -472,6 +515,7 @@ fn sections() -> [section::Outline; 14] {
         section::Outline::of::<Services>(),
         section::Outline::of::<Work>(),
         section::Outline::of::<Notify>(),
+        section::Outline::of::<Console>(),
         section::Outline::of::<Log>(),
     ]
 }

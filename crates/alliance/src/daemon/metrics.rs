@@ -3,6 +3,7 @@
 mod partners;
 mod process;
 mod requests;
+mod traffic;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,8 @@ pub(crate) use self::partners::PartnerMetrics;
 use self::partners::Partners;
 use self::process::Process;
 use self::requests::Requests;
+pub(crate) use self::traffic::Counts;
+use self::traffic::Traffic;
 use self::usage::Usage;
 pub(crate) use self::usage::UsageMetrics;
 use super::clock::now;
@@ -152,6 +155,8 @@ pub(crate) struct Metrics {
     pub rings: Family<RingLabels, Counter>,
     /// What the two APIs are asked.
     pub requests: Requests,
+    /// The same by partner, for people who look at it.
+    pub traffic: Traffic,
     sessions_ended: Family<PartnerLabel, Counter>,
     sign_out_seconds: Times<PartnerLabel>,
     database: Gauge,
@@ -297,6 +302,7 @@ impl Metrics {
             answers,
             rings,
             requests,
+            traffic: Traffic::default(),
             sessions_ended,
             sign_out_seconds,
             database,

@@ -7,7 +7,9 @@ pub(crate) mod bed;
 mod billing;
 mod border;
 mod budgets;
+mod chronicle;
 mod clock;
+mod console;
 mod contracts;
 mod delegate;
 mod directory;
@@ -61,7 +63,9 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use self::border::Border;
+use self::chronicle::Chronicle;
 pub(crate) use self::clock::now;
+use self::console::Door;
 use self::delegate::{AdminUids, Socket};
 use self::directory::Directory;
 use self::heard::Heard;
@@ -93,6 +97,7 @@ pub(crate) struct Daemon {
     home: Home,
     token_keys: OwnTokenKeys,
     metrics: Arc<Metrics>,
+    chronicle: Chronicle,
     /// Counts changes of invitations and acceptances, for those who wait for one.
     pairings: watch::Sender<u64>,
     pulls: Pulls,
@@ -134,6 +139,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             )
         })?;
     let monitor = monitoring::bind(settings.metrics.listen).await?;
+    let door = Door::open(&settings.console).await?;
     tracing::info!(
         cloud = settings.cloud.name,
         cloud_id = %daemon.identity.cloud_id(),
@@ -164,6 +170,11 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         Arc::clone(&daemon),
         stopped(stopping.clone()),
     ));
+    let console = tokio::spawn(console::serve(
+        door,
+        Arc::clone(&daemon),
+        stopped(stopping.clone()),
+    ));
     let mut background = tokio::spawn(Arc::clone(&daemon).keep_going(pokes));
 
     tokio::select! {
@@ -175,7 +186,10 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     }
     tracing::info!("stopping: no new requests, running ones finish");
     daemon.stop.send_replace(true);
-    let drained = timeout(DRAIN, async { tokio::join!(delegate, peers, monitor) }).await;
+    let drained = timeout(DRAIN, async {
+        tokio::join!(delegate, peers, monitor, console)
+    })
+    .await;
     if drained.is_err() {
         tracing::warn!(
             seconds = DRAIN.as_secs(),
@@ -270,6 +284,7 @@ impl Daemon {
             home,
             token_keys,
             metrics,
+            chronicle: Chronicle::default(),
             pairings: watch::Sender::default(),
             pulls: Pulls::default(),
             heard: Heard::default(),

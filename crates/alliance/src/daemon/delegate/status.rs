@@ -38,6 +38,11 @@ async fn cache_warnings(addresses: &[String], own: &CloudId) -> Vec<String> {
 
 /// `GET /v1/status`
 pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> {
+    Json(status(&daemon).await)
+}
+
+/// How this daemon and what it needs is. Asks Keystone and the services' caches.
+pub(crate) async fn status(daemon: &Daemon) -> StatusView {
     let request_id = RequestId::random().to_string();
     let mut warnings = daemon.config.warnings();
     let keystone = match daemon.keystone.own_roles(&request_id).await {
@@ -93,7 +98,7 @@ pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> 
         }
     }
     warnings.extend(daemon.notice_warnings().await);
-    warnings.extend(backlog::warnings(&daemon).await);
+    warnings.extend(backlog::warnings(daemon).await);
     let database = match daemon.store.ping().await {
         Ok(()) => Health {
             ok: true,
@@ -104,7 +109,7 @@ pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> 
             detail: format!("{error}. What is known is in memory; changes fail until it answers"),
         },
     };
-    Json(StatusView {
+    StatusView {
         cloud_id: daemon.identity.cloud_id().clone(),
         name: daemon.config.cloud.name.clone(),
         peer_url: daemon.peer_url(),
@@ -113,5 +118,5 @@ pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> 
         doorbell: daemon.publisher.health(),
         database: Some(database),
         warnings,
-    })
+    }
 }

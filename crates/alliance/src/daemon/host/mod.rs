@@ -444,6 +444,7 @@ impl Host {
             via: via.as_str(),
         };
         self.metrics.verdicts.get_or_create(&labels).inc();
+        self.metrics.traffic.came(partner, status == "valid");
     }
 }
 
