@@ -71,7 +71,7 @@ pub use self::project_limits::{ProjectLimits, ProjectsLimits};
 pub use self::provisions::{GivenOrder, Provisions, Stack, Step, StepState, Taken, TakenOrder};
 pub use self::retirements::{ItemState, Retirement, RetirementItem, Retirements, StoredReceipt};
 pub use self::seen_tokens::{SeenToken, SeenTokens};
-pub use self::sign_outs::{Behind, NewSignOut, NotedSignOut, SignOuts};
+pub use self::sign_outs::{Behind, NewSignOut, NotedSignOut, RecentSignOut, SignOuts};
 pub use self::token_keys::{OwnTokenKey, TokenKeys};
 pub use self::usage::received::{Received, ReceivedRecord};
 pub use self::usage::sums::{Span, Sum};

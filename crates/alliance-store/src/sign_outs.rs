@@ -12,6 +12,10 @@ use crate::database::row::{Columns, to_json};
 use crate::database::{Database, retrying};
 use crate::error::Result;
 
+mod recent;
+
+pub use self::recent::RecentSignOut;
+
 /// How many rows one statement carries at most.
 const ROWS: usize = 100;
 

@@ -62,6 +62,8 @@ pub(crate) struct Config {
     pub trace: Trace,
     /// `[audit]`
     pub audit: Audit,
+    /// `[console]`
+    pub console: Console,
     /// `[log]`
     pub log: Log,
 }
@@ -339,6 +341,27 @@ section! {
 }
 
 section! {
+    /// Pages for operators, in a browser: what there is, and suspending, resuming, ending a session.
+    struct Console as "console" {
+        /// Address and port to listen on. Without it: no console. Beyond this machine only with a
+        /// certificate; without one it is for a proxy on this machine that speaks https to browsers,
+        /// since they keep its cookie over https only.
+        listen: Option<SocketAddr> = optional(value::listen, r#""127.0.0.1:8453""#),
+        /// The certificate that browsers see, with its chain, as PEM. Read when the daemon starts.
+        certificate: Option<PathBuf> = optional(value::absolute_path, r#""/etc/alliance/console.pem""#),
+        /// Its private key, as PEM.
+        key: Option<PathBuf> = optional(value::absolute_path, r#""/etc/alliance/console.key""#),
+        /// The role that somebody must hold to be let in, on the system or on the project below. Whoever
+        /// is let in may do all that the console can do.
+        role: String = default(value::word, r#""admin""#),
+        /// The project on which the role counts.
+        project_name: String = default(value::word, r#""admin""#),
+        /// The domain of that project.
+        project_domain_name: String = default(value::word, r#""Default""#),
+    }
+}
+
+section! {
     /// What is logged, on standard error.
     struct Log as "log" {
         /// "human", "json", or "auto": human on a terminal, json otherwise.
@@ -372,6 +395,21 @@ impl Delegate {
             .with_context(|| format!("looking up [delegate] group {name:?}"))?
             .with_context(|| format!("[delegate] group: there is no group {name:?} here"))?;
         Ok(Some(group.gid.as_raw()))
+    }
+}
+
+impl Console {
+    /// What does not fit together: the option, and why.
+    fn fault(&self) -> Option<(&'static str, &'static str)> {
+        match (self.listen, &self.certificate, &self.key) {
+            (_, Some(_), None) => Some(("key", "is missing beside certificate")),
+            (_, None, Some(_)) => Some(("certificate", "is missing beside key")),
+            (Some(listen), None, None) if !listen.ip().is_loopback() => Some((
+                "listen",
+                "is an address beyond this machine: passwords cross the network readable; name a certificate and its key, or listen at 127.0.0.1",
+            )),
+            _ => None,
+        }
     }
 }
 
@@ -413,6 +451,7 @@ impl Config {
         let (catalog, services) = (file.section(), file.section());
         let (work, notify, audit) = (file.section(), file.section(), file.section());
         let (trace, log) = (file.section(), file.section());
+        let console: Option<Console> = file.section();
         file.refuse_other_sections();
         match passwords {
             [true, true] => file.refuse(
@@ -422,6 +461,9 @@ impl Config {
             ),
             [false, false] => file.missing("keystone.password_file (or keystone.password)"),
             _ => {}
+        }
+        if let Some((key, why)) = console.as_ref().and_then(Console::fault) {
+            file.refuse(Console::NAME, key, why);
         }
         let config = (|| {
             Some(Self {
@@ -440,6 +482,7 @@ impl Config {
                 notify: notify?,
                 trace: trace?,
                 audit: audit?,
+                console: console?,
                 log: log?,
             })
         })();
@@ -510,7 +553,7 @@ impl Config {
 }
 
 /// All sections, in the order of the sample.
-fn sections() -> [section::Outline; 16] {
+fn sections() -> [section::Outline; 17] {
     [
         section::Outline::of::<Cloud>(),
         section::Outline::of::<Database>(),
@@ -527,6 +570,7 @@ fn sections() -> [section::Outline; 16] {
         section::Outline::of::<Notify>(),
         section::Outline::of::<Trace>(),
         section::Outline::of::<Audit>(),
+        section::Outline::of::<Console>(),
         section::Outline::of::<Log>(),
     ]
 }

@@ -188,6 +188,32 @@ fn a_password_stands_in_one_place() {
 }
 
 #[test]
+fn the_console_is_heard_beyond_this_machine_with_a_certificate_only() {
+    let said = |lines: &str| mistakes(&format!("{MINIMAL}[console]\n{lines}"));
+    let pair = "certificate = \"/c.pem\"\nkey = \"/c.key\"";
+    for fine in [
+        "",
+        "listen = \"127.0.0.1:8453\"",
+        "listen = \"[::1]:8453\"",
+        &format!("listen = \"0.0.0.0:8453\"\n{pair}"),
+    ] {
+        assert_eq!(said(fine), "accepted", "{fine}");
+    }
+    insta::assert_snapshot!(
+        said("listen = \"0.0.0.0:8453\""),
+        @"alliance.toml: [console] listen is an address beyond this machine: passwords cross the network readable; name a certificate and its key, or listen at 127.0.0.1"
+    );
+    insta::assert_snapshot!(
+        said("certificate = \"/c.pem\""),
+        @"alliance.toml: [console] key is missing beside certificate"
+    );
+    insta::assert_snapshot!(
+        said("key = \"/c.key\""),
+        @"alliance.toml: [console] certificate is missing beside key"
+    );
+}
+
+#[test]
 fn the_password_is_the_first_line_of_its_file() {
     let folder = tempfile::tempdir().unwrap_or_else(|error| unreachable!("{error}"));
     let (secret, file) = (

@@ -4,6 +4,7 @@ mod audit;
 mod partners;
 mod process;
 mod requests;
+mod traffic;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,8 @@ pub(crate) use self::partners::PartnerMetrics;
 use self::partners::Partners;
 use self::process::Process;
 use self::requests::Requests;
+pub(crate) use self::traffic::Counts;
+use self::traffic::Traffic;
 use self::usage::Usage;
 pub(crate) use self::usage::UsageMetrics;
 use super::clock::now;
@@ -170,6 +173,8 @@ pub(crate) struct Metrics {
     pub requests: Requests,
     /// Audit events.
     pub audit: AuditMetrics,
+    /// The same by partner, for people who look at it.
+    pub traffic: Traffic,
     sessions_ended: Family<PartnerLabel, Counter>,
     sign_out_seconds: Times<PartnerLabel>,
     database: Gauge,
@@ -339,6 +344,7 @@ impl Metrics {
             spans,
             requests,
             audit,
+            traffic: Traffic::default(),
             sessions_ended,
             sign_out_seconds,
             database,

@@ -9,7 +9,9 @@ mod billing;
 mod board;
 mod border;
 mod budgets;
+mod chronicle;
 mod clock;
+mod console;
 mod contracts;
 mod delegate;
 mod directory;
@@ -67,7 +69,9 @@ use tokio_util::task::TaskTracker;
 use self::auditing::Auditor;
 use self::board::{Board, process_of};
 use self::border::Border;
+use self::chronicle::Chronicle;
 pub(crate) use self::clock::now;
+use self::console::Door;
 use self::delegate::{AdminUids, Socket};
 use self::directory::Directory;
 use self::heard::Heard;
@@ -106,6 +110,7 @@ pub(crate) struct Daemon {
     metrics: Arc<Metrics>,
     traces: Traces,
     auditor: Auditor,
+    chronicle: Chronicle,
     /// Counts changes of invitations and acceptances, for those who wait for one.
     pairings: watch::Sender<u64>,
     pulls: Pulls,
@@ -147,6 +152,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             )
         })?;
     let monitor = monitoring::bind(settings.metrics.listen).await?;
+    let door = Door::open(&settings.console).await?;
     tracing::info!(
         cloud = settings.cloud.name,
         cloud_id = %daemon.identity.cloud_id(),
@@ -177,6 +183,11 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         Arc::clone(&daemon),
         stopped(stopping.clone()),
     ));
+    let console = tokio::spawn(console::serve(
+        door,
+        Arc::clone(&daemon),
+        stopped(stopping.clone()),
+    ));
     let mut background = tokio::spawn(Arc::clone(&daemon).keep_going(pokes));
 
     tokio::select! {
@@ -188,7 +199,10 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     }
     tracing::info!("stopping: no new requests, running ones finish");
     daemon.stop.send_replace(true);
-    let drained = timeout(DRAIN, async { tokio::join!(delegate, peers, monitor) }).await;
+    let drained = timeout(DRAIN, async {
+        tokio::join!(delegate, peers, monitor, console)
+    })
+    .await;
     if drained.is_err() {
         tracing::warn!(
             seconds = DRAIN.as_secs(),
@@ -303,6 +317,7 @@ impl Daemon {
             metrics,
             traces,
             auditor,
+            chronicle: Chronicle::default(),
             pairings: watch::Sender::default(),
             pulls: Pulls::default(),
             heard: Heard::default(),

@@ -35,6 +35,7 @@ use super::Daemon;
 pub(crate) use self::guard::AdminUids;
 pub(crate) use self::problem::ApiError;
 pub(crate) use self::socket::{Socket, serve};
+pub(crate) use self::status::status;
 
 /// No request of the plugin or the command line is larger, in bytes.
 const BODY_LIMIT: usize = 64 * 1024;

@@ -455,6 +455,7 @@ impl Home {
             result,
         };
         self.metrics.answers.get_or_create(&labels).inc();
+        self.metrics.traffic.went(&host.partner.name);
     }
 }
 

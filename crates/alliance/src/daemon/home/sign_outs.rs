@@ -246,12 +246,13 @@ impl Daemon {
         let found: Vec<_> = found.into_iter().collect();
         let changes = found.iter().map(|new| &new.change);
         self.home.abroad().apply(changes, now());
-        let mut pause = GATHER;
+        let (mut pause, began) = (GATHER, Instant::now());
         // Keystone's events could be read again; what was in a poke could not.
         loop {
             match self.store.sign_outs().append(&found, now()).await {
                 Ok(0) => return,
                 Ok(_) => {
+                    self.chronicle.noted(&found, began, now());
                     self.noticing.wake();
                     return;
                 }
@@ -329,6 +330,7 @@ impl Daemon {
                 .hears(&host.partner.cloud_id, heard)
                 .await
                 .map_err(ApiError::internal)?;
+            self.chronicle.heard(&host.partner.cloud_id, heard);
         }
         let most = poll.max_events.unwrap_or(MAX_SIGN_OUTS).min(MAX_SIGN_OUTS);
         let mut noted = self.noticing.noted.subscribe();
@@ -353,6 +355,7 @@ impl Daemon {
         }
         let more_available = found.len() > most;
         found.truncate(most);
+        self.chronicle.numbered(&found);
         tracing::debug!(%request_id, partner = host.partner.name, count = found.len(), "sign-outs are told");
         let sets = found.iter().map(|noted| {
             let set = self.home.sign_out(host, noted)?;

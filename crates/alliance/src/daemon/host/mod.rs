@@ -506,6 +506,7 @@ impl Host {
             via,
         };
         self.metrics.verdicts.get_or_create(&labels).inc();
+        self.metrics.traffic.came(partner, status == "valid");
     }
 }
 

@@ -374,6 +374,39 @@ impl Host {
             .collect()
     }
 
+    /// Of the live sessions that `is_wanted` picks the `most` that were issued last, the newest first; and
+    /// how many those are.
+    pub(crate) fn newest_sessions(
+        &self,
+        is_wanted: impl Fn(&CloudId, &Session) -> bool,
+        most: usize,
+    ) -> (Vec<(CloudId, Arc<Session>)>, usize) {
+        let at = now();
+        let here = self.book.here();
+        let all = here.iter().flat_map(|(cloud_id, sessions)| {
+            let sessions = sessions.iter();
+            sessions.map(move |session| (cloud_id, session))
+        });
+        let mut found: Vec<_> = all
+            .filter(|(cloud_id, session)| {
+                session.expires_at > at
+                    && is_wanted(cloud_id, session)
+                    && !self.book.has_ended(session.id())
+            })
+            .collect();
+        let (count, age) = (found.len(), |(_, session): &(_, &Arc<Session>)| {
+            std::cmp::Reverse(session.origin.issued_at)
+        });
+        if count > most {
+            found.select_nth_unstable_by_key(most, age);
+            found.truncate(most);
+        }
+        found.sort_unstable_by_key(age);
+        let found = found.into_iter();
+        let found = found.map(|(cloud_id, session)| (cloud_id.clone(), Arc::clone(session)));
+        (found.collect(), count)
+    }
+
     /// How many are here of each partner, but for those that have ended.
     pub(crate) fn count_sessions(&self) -> HashMap<CloudId, usize> {
         self.book.count()
