@@ -10,9 +10,9 @@
 
 mod agreements;
 mod audit;
+mod audit_events;
 mod backup;
 mod bulletins;
-mod audit_events;
 mod contracts;
 mod database;
 mod deliveries;
@@ -42,11 +42,11 @@ use alliance_core::cloud::CloudId;
 
 pub use self::agreements::Agreements;
 pub use self::audit::{Audit, AuditEntry};
+pub use self::audit_events::{AuditEvent, AuditEvents};
 pub use self::backup::{
     About, Backup, BackupError, BackupFile, BackupKeys, Mended, Mending, Restoration, Rows,
 };
 pub use self::bulletins::{Bulletin, Bulletins, Posted};
-pub use self::audit_events::{AuditEvent, AuditEvents};
 pub use self::contracts::{AgreementVersion, Contracts, ReceivedAgreement, Side, StoredReply};
 pub use self::database::Look;
 pub use self::deliveries::{Deliveries, Delivery, Receiver};

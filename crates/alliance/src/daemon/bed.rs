@@ -83,17 +83,21 @@ impl Bed {
     async fn with(peer_url: &str, more: &str) -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
         Identity::load_or_create(folder.path())?;
-        Self::over(folder, peer_url, "").await
+        Self::over(folder, peer_url, ("", more)).await
     }
 
-    /// With more lines in its configuration.
-    async fn over(folder: TempDir, peer_url: &str, more: &str) -> Result<Self, Failure> {
+    /// With more lines about the cloud, and more sections, in its configuration.
+    async fn over(
+        folder: TempDir,
+        peer_url: &str,
+        (cloud, more): (&str, &str),
+    ) -> Result<Self, Failure> {
         let text = format!(
             r#"
             [cloud]
             name = "test"
             state_dir = {state:?}
-            {more}
+            {cloud}
             [peer]
             url = "{peer_url}"
             [keystone]
@@ -249,8 +253,9 @@ impl Shared {
             std::fs::copy(file.path(), folder.path().join(file.file_name()))?;
         }
         let url = self.url();
-        let more = format!("instance = {name:?}\n[database]\nurl = {url:?}");
-        Bed::over(folder, "https://127.0.0.1:1", &more).await
+        let cloud = format!("instance = {name:?}");
+        let more = format!("[database]\nurl = {url:?}");
+        Bed::over(folder, "https://127.0.0.1:1", (&cloud, &more)).await
     }
 
     /// Around the daemons.

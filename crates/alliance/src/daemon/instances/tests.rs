@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::super::Daemon;
 use super::super::bed::{Bed, Failure, Shared, descriptor};
 use super::super::clock::now;
+use super::super::trust::OPERATOR;
 
 type Outcome = Result<(), Failure>;
 
@@ -88,7 +89,9 @@ async fn what_an_operator_does_at_one_counts_at_the_other() -> Outcome {
     until(async || status(&other, &west) == Some(Status::Active)).await?;
     let partners = one.daemon.directory.partners();
     let known = partners.by_cloud(west.cloud_id()).ok_or("no west")?;
-    one.daemon.set_status(known, Status::Suspended).await?;
+    one.daemon
+        .set_status(known, Status::Suspended, OPERATOR)
+        .await?;
     until(async || status(&other, &west) == Some(Status::Suspended)).await?;
     other
         .grants(west.cloud_id(), Terms::granting(["member".to_owned()], 0))
@@ -130,7 +133,7 @@ async fn what_ends_at_home_ends_at_each_instance_and_is_told_once() -> Outcome {
         until(async || bed.ended() == ["here-a"]).await?;
     }
     // An operator ends one where it is known already.
-    one.daemon.end_session("here-b").await?;
+    one.daemon.end_session("here-b", OPERATOR).await?;
     for bed in [&one, &other] {
         until(async || bed.ended() == ["here-a", "here-b"]).await?;
     }
@@ -216,9 +219,11 @@ async fn one_that_was_away_for_too_long_starts_from_the_database() -> Outcome {
     assert_eq!(status(&other, &west), Some(Status::Active));
     let partners = one.daemon.directory.partners();
     let known = partners.by_cloud(west.cloud_id()).ok_or("no west")?;
-    one.daemon.set_status(known, Status::Suspended).await?;
+    one.daemon
+        .set_status(known, Status::Suspended, OPERATOR)
+        .await?;
     one.receives(west.cloud_id(), ["a".to_owned()]).await?;
-    one.daemon.end_session("here-a").await?;
+    one.daemon.end_session("here-a", OPERATOR).await?;
     shared.execute("DELETE FROM bulletins").await?;
     one.daemon.tell_and_wait().await?;
     let _running = Running::of(&other.daemon);
