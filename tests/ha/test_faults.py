@@ -99,8 +99,7 @@ def test_the_database_is_killed_and_started_again(west, east, travel, say, where
         journey.goes_on()
     say(f"{where}'s MariaDB killed: {journey.report()}")
     refusals = journey.load.refusals
-    # Glance's middleware says 401 when Keystone fails to answer it: what Keystone says counts.
-    assert not [one for one in refusals if one.says_no and "Keystone" in one.what]
+    assert not [refusal for refusal in refusals if refusal.says_no]
     assert not [refusal for refusal in refusals if refusal.began > back + SOON]
     journey.departures.were_heard()
 
@@ -196,7 +195,8 @@ def test_every_connection_to_the_partner_is_reset_for_a_minute(travel, border, s
     refusals = journey.load.refusals
     assert refusals, "a positive control"
     assert not [refusal for refusal in refusals if refusal.says_no]
-    assert not [refusal for refusal in refusals if refusal.began > back + SOON]
+    # For as long as 10 s the partner is left alone.
+    assert not [refusal for refusal in refusals if refusal.began > back + 2 * SOON]
     journey.departures.were_heard()
 
 

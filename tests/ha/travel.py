@@ -35,7 +35,8 @@ class Refusal:
 
     @property
     def says_no(self) -> bool:
-        return any(answer.startswith(NO) for answer in self.answers)
+        """Whether Keystone did. Glance says 401 too when its Keystone could not tell."""
+        return "Glance" not in self.what and any(answer.startswith(NO) for answer in self.answers)
 
 
 class Travel:
