@@ -82,12 +82,12 @@ defaults
   log global
   timeout connect 1s
   timeout queue 5s
-  timeout check 1s
+  timeout check 2s
   timeout http-request 10s
   # A poll of a partner's is answered after 25 s.
   timeout client 90s
   timeout server 90s
-  default-server inter 500ms fall 2 rise 1
+  default-server inter 500ms fall 3 rise 1
 
 frontend keystone
   mode http
@@ -100,6 +100,8 @@ backend keystone
   balance roundrobin
   option httpchk GET /v3
   http-check expect status 200
+  # A Keystone may be slow.
+  timeout check 10s
   # A node whose daemon is dead answers 503 to partners' users: another one is asked. What a request
   # changes is not done twice for that; a login changes nothing.
   option redispatch 1

@@ -26,7 +26,7 @@ def lab():
 
     run("up", "--ha", "--services", "glance", "west", "east")
     yield Lab(folder)
-    os.environ.get("KEEPLAB") or run("down")
+    run("down")
 
 
 @pytest.fixture(scope="package")
