@@ -281,9 +281,8 @@ async fn sessions_end_and_keystone_is_told_of_all(bed: &Bed) -> Outcome {
     ];
     assert_eq!(found, expected);
     // So that they are taken out of caches.
-    let of_sessions = store
-        .seen_tokens()
-        .of_sessions(&["lives".to_owned()].into());
+    let lives = ["lives".to_owned()].into();
+    let of_sessions = store.seen_tokens().of_sessions(&lives);
     assert_eq!(of_sessions.await?.len(), 2);
     Ok(())
 }
@@ -350,7 +349,7 @@ async fn partners_retirements_and_orders_wait_for_an_operator(bed: &Bed) -> Outc
         .into_iter()
         .map(|record| (record.partner.name, record.partner.status))
         .collect();
-    statuses.sort();
+    statuses.sort_by(|one, other| one.0.cmp(&other.0));
     let expected = [
         ("north".to_owned(), Status::Suspended),
         ("south".to_owned(), Status::Expired),

@@ -31,7 +31,7 @@ async fn lease(store: &Store) -> Result<Lease, Box<dyn std::error::Error>> {
     Ok(lease.ok_or("the lease is held")?)
 }
 
-fn server(id: &str, at: i64, cores: u32) -> Heard {
+fn server(id: &str, at: i64, cores: u64) -> Heard {
     Heard {
         resource: Resource {
             kind: Kind::Server,
@@ -293,7 +293,8 @@ async fn receive(home: &Store, host: &Store) -> Result<Vec<String>, Box<dyn std:
         let Some((number, receipt)) = said.after(known)? else {
             return Ok(received);
         };
-        let taken = retirements.receive(&this_cloud(), number, &receipt, "jws");
+        let host = this_cloud();
+        let taken = retirements.receive(&host, number, &receipt, "jws");
         assert!(taken.await?);
         received.push(receipt.retirement);
     }
