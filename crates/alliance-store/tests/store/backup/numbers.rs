@@ -84,13 +84,13 @@ async fn count(home: &Store, host: &Store) -> Result<usize, Box<dyn std::error::
     }
 }
 
-/// Sums of what west's projects used here.
-async fn sums(store: &Store) -> Result<Vec<(Size, u64, u64)>, alliance_store::Error> {
+/// For how long west's projects used what here. A part that was taken back is one of no time.
+async fn sums(store: &Store) -> Result<Vec<(Size, u64)>, alliance_store::Error> {
     let sums = store.usage().sums(ALL).await?.into_iter();
     let of_west = |sum: &Sum| sum.host == this_cloud() && sum.millis > 0;
     let mut sums: Vec<_> = sums
         .filter(of_west)
-        .map(|sum| (sum.size, sum.resources, sum.millis))
+        .map(|sum| (sum.size, sum.millis))
         .collect();
     sums.sort();
     Ok(sums)
