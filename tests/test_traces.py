@@ -64,7 +64,8 @@ def test_one_trace_has_client_host_home_and_homes_keystone(collector, west, east
     assert answered["alliance.answer"] == "active"
     assert answered["openstack.request_id"] == validate["openstack.request_id"]
     assert looked["url.template"] == "/v3/auth/tokens"
-    assert {one["http.response.status_code"] for one in (validate, asked, answered, looked)} == {200}
+    steps = (validate, asked, answered, looked)
+    assert {one["http.response.status_code"] for one in steps} == {200}
     resources = {span.cloud: span.resource for span in way}
     assert {one["service.name"] for one in resources.values()} == {"alliance"}
     assert len({one["service.instance.id"] for one in resources.values()}) == 2

@@ -42,7 +42,7 @@ def _noting(process_request):
 
 
 def install():
-    """Have all instances, also those that exist, keep a token for each thread, and their request."""
+    """Have all instances, also those that exist, keep each thread's token, and their request."""
     middleware = auth_context.AuthContextMiddleware
     middleware.token = _OfThread()
     if not hasattr(middleware.process_request, 'is_of_alliance'):

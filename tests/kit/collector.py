@@ -1,5 +1,5 @@
-"""A collector of traces: it takes OTLP over HTTP, and refuses what OpenTelemetry's own schema does not
-know."""
+"""A collector of traces: it takes OTLP over HTTP, and refuses what OpenTelemetry's own schema does
+not know."""
 
 from __future__ import annotations
 
