@@ -195,6 +195,12 @@ fn attention(page: &Page<'_>, seen: Option<&Seen>) -> Markup {
         .filter_map(|(name, health)| Some((name, health?)))
         .filter(|(_, health)| !health.ok);
     let broken: Vec<_> = broken.collect();
+    // What the configuration allows is so each day: it comes last.
+    let settled = page.console.daemon.config.warnings();
+    let (settled, new): (Vec<_>, Vec<_>) = status
+        .warnings
+        .iter()
+        .partition(|warning| settled.contains(warning));
     html! {
         section {
             h2 { "To look at " small { "seen " (page.clock.relative(seen.at)) } }
@@ -205,7 +211,7 @@ fn attention(page: &Page<'_>, seen: Option<&Seen>) -> Markup {
                     @for (name, health) in broken {
                         li data-mood="bad" { b { (name) ": " } (clean(&health.detail)) }
                     }
-                    @for warning in &status.warnings {
+                    @for warning in new.into_iter().chain(settled) {
                         li data-mood="busy" { (alliance_core::label::clean(warning, 1000)) }
                     }
                 }

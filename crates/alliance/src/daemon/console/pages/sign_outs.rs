@@ -164,20 +164,24 @@ fn described(change: &Change) -> Markup {
         Change::Revoked(event) => {
             let role = event.role_id.is_some();
             match (
-                event.audit_id.as_ref().or(event.audit_chain_id.as_ref()),
+                event.audit_id.as_ref(),
+                event.audit_chain_id.as_ref(),
                 &event.user_id,
                 &event.project_id,
                 &event.domain_id,
             ) {
-                (Some(audit_id), ..) => html! { "A login " (id(audit_id)) },
-                (None, Some(user), ..) if role => html! { "A role of user " (id(user)) },
-                (None, Some(user), Some(project), _) => {
+                (Some(audit_id), ..) => html! { "Token " (id(audit_id)) },
+                (None, Some(audit_id), ..) => {
+                    html! { "What was made from token " (id(audit_id)) }
+                }
+                (None, None, Some(user), ..) if role => html! { "A role of user " (id(user)) },
+                (None, None, Some(user), Some(project), _) => {
                     html! { (all("user", user)) " in project " (id(project)) }
                 }
-                (None, Some(user), None, _) => all("user", user),
-                (None, None, Some(project), _) => all("project", project),
-                (None, None, None, Some(domain)) => all("domain", domain),
-                (None, None, None, None) => html! { "All tokens that something else picks" },
+                (None, None, Some(user), None, _) => all("user", user),
+                (None, None, None, Some(project), _) => all("project", project),
+                (None, None, None, None, Some(domain)) => all("domain", domain),
+                (None, None, None, None, None) => html! { "All tokens that something else picks" },
             }
         }
         Change::LookAgain(look) => match (&look.user_id, &look.project_id, &look.domain_id) {
