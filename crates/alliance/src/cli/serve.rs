@@ -23,11 +23,16 @@ pub(super) struct Serve {
     config: PathBuf,
 }
 
+/// Of each thread, in bytes. What is not used is not taken.
+const STACK: usize = 8 << 20;
+
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
         let config = Config::load(&self.config).map_err(anyhow::Error::from)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
+            // What a request does is one future of many parts; a build that is not optimised copies them.
+            .thread_stack_size(STACK)
             .build()
             .context("starting the runtime")?;
         Ok(runtime.block_on(daemon::run(config))?)

@@ -90,7 +90,8 @@ impl Daemon {
     pub(crate) async fn be_current(self: &Arc<Self>) {
         if !self.board.is_current() && self.board.may_look() {
             // If it took too long, it is seen to be so wherever it counts.
-            let _ = timeout(REQUEST_PATIENCE, self.read_board()).await;
+            // On the heap: every request would carry it along.
+            let _ = timeout(REQUEST_PATIENCE, Box::pin(self.read_board())).await;
         }
     }
 
