@@ -35,9 +35,9 @@ def ann(west, east, files):
     return person
 
 
-def found(file, name: str, **about: str) -> list[dict]:
+def found(file, event: str, /, **about: str) -> list[dict]:
     """The events of that name whose initiator or target has these."""
-    events = [event for event in cadf.read(file) if event["name"] == name]
+    events = [one for one in cadf.read(file) if one["name"] == event]
 
     def fits(event: dict) -> bool:
         sides = (event["initiator"], event["target"])
@@ -46,10 +46,10 @@ def found(file, name: str, **about: str) -> list[dict]:
     return [event for event in events if fits(event)]
 
 
-def one(file, name: str, **about: str) -> dict:
-    until(lambda: found(file, name, **about), f"{name} is in {file}", deadline=SOON)
-    [event] = found(file, name, **about)
-    return event
+def one(file, event: str, /, **about: str) -> dict:
+    until(lambda: found(file, event, **about), f"{event} is in {file}", deadline=SOON)
+    [only] = found(file, event, **about)
+    return only
 
 
 def test_a_token_that_is_let_in_is_an_event_at_both_clouds_of_one_request(west, east, ann, files):

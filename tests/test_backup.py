@@ -70,7 +70,7 @@ def test_no_session_goes_on_and_every_pairing_does(west, east, set_back, tmp_pat
     # The services' caches are swept once Keystone has been told.
     for token in (leaves, stays):
         until(lambda token=token: is_refused(east, token), "its session is over", deadline=SOON)
-    ids = [one["id"] for one in east.told("agreement", "list", "west")]
+    ids = [one["id"] for one in east.told("agreement", "list", "--partner", "west")]
     assert agreement in ids
 
 

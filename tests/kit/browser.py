@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import contextlib
 import json
 import subprocess
 import tempfile
@@ -40,6 +41,10 @@ def axe() -> str:
         [CHECKOUT / "scripts" / "tool", "axe-core"], capture_output=True, text=True, check=True
     )
     return Path(found.stdout.strip()).read_text()
+
+
+class Replaced(Exception):
+    """The element is not in the page any more."""
 
 
 class Browser:
@@ -97,6 +102,8 @@ class Browser:
         sent = None if method != "POST" else json.dumps(body or {})
         answer = requests.request(method, self._at + path, data=sent, timeout=DEADLINE)
         value = answer.json()["value"]
+        if not answer.ok and value["error"] == "stale element reference":
+            raise Replaced(value["message"])
         assert answer.ok, f"{method} {path}: {value}"
         return value
 
@@ -116,6 +123,8 @@ class Browser:
         return [one[ELEMENT] for one in found]
 
     def _one(self, css: str) -> str:
+        """The only one, as soon as it is there: a page may be on its way."""
+        until(lambda: len(self.find(css)) == 1, f"there is one {css}", deadline=DEADLINE)
         [element] = self.find(css)
         return element
 
@@ -128,8 +137,10 @@ class Browser:
         self._send("POST", f"/element/{element}/value", {"text": text})
 
     def reads(self, css: str) -> str:
-        """The text that is seen there."""
-        return self._send("GET", f"/element/{self._one(css)}/text")
+        """The text that is seen there. A live page replaces itself between two looks."""
+        while True:
+            with contextlib.suppress(Replaced):
+                return self._send("GET", f"/element/{self._one(css)}/text")
 
     @property
     def url(self) -> str:
