@@ -155,7 +155,7 @@ def test_a_partner_is_suspended_and_resumed_by_somebody_with_a_name(
     finally:
         west.alliance("partner", "resume", "east", status=None)
     browser.open(f"{console}/audit")
-    rows = browser.reads("tbody").splitlines()
+    rows = browser.all_read("tbody tr")
     assert any("partner.suspended" in row and f"{operator.name} in Default" in row for row in rows)
 
 

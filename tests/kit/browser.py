@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import functools
 import contextlib
+import functools
 import json
 import subprocess
 import tempfile
@@ -141,6 +141,10 @@ class Browser:
         while True:
             with contextlib.suppress(Replaced):
                 return self._send("GET", f"/element/{self._one(css)}/text")
+
+    def all_read(self, css: str) -> list[str]:
+        """The text of each element, of a page that stays as it is."""
+        return [self._send("GET", f"/element/{one}/text") for one in self.find(css)]
 
     @property
     def url(self) -> str:
