@@ -136,7 +136,9 @@ impl<T: Send + Sync + 'static> Answers<T> {
     /// What is known of several: kept answers not older than `max_age`. One question about the others
     /// is expected, the answers to which go to [`Answers::complete`]; nobody else waits for them.
     pub fn begin(&self, keys: Vec<Key>, max_age: Duration) -> Several<T> {
-        let known = keys.iter().map(|key| self.memory.known(key, max_age, Instant::now()));
+        let known = keys
+            .iter()
+            .map(|key| self.memory.known(key, max_age, Instant::now()));
         Several {
             outcomes: known.collect(),
             epoch: self.memory.epoch(),

@@ -224,8 +224,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_understood_is_acknowledged_in_the_order_of_numbers()
-    -> Result<(), serde_json::Error> {
+    fn what_was_understood_is_acknowledged_in_the_order_of_numbers() -> Result<(), serde_json::Error>
+    {
         let (mut course, now) = (Course::default(), Instant::now());
         let news = heard(&[9, 10, 11], &[])?;
         let users: Vec<_> = news
@@ -239,10 +239,7 @@ mod tests {
         assert_eq!(users, [Some("9"), Some("10"), Some("11")]);
         assert_eq!(course.go_on(&news, now, why), Progress::News);
         assert_eq!(course.applied(), Some(11));
-        assert_eq!(
-            course.go_on(&heard(&[], &[])?, now, why),
-            Progress::Nothing
-        );
+        assert_eq!(course.go_on(&heard(&[], &[])?, now, why), Progress::Nothing);
         assert_eq!(course.applied(), Some(11));
         Ok(())
     }

@@ -50,7 +50,11 @@ fn sign_outs_were_heard(world: &World, home: usize, host: usize) {
     let events = world.clouds[home].keystone.events.borrow().len();
     if events > 0 && heard.is_none_or(BTreeSet::is_empty) {
         world.fail(Invariant::SignOutLost, || {
-            format!("{} heard nothing of {}", World::name(host), World::name(home))
+            format!(
+                "{} heard nothing of {}",
+                World::name(host),
+                World::name(home)
+            )
         });
     }
 }
@@ -161,7 +165,9 @@ fn usage_is_counted(world: &World, home: usize, host: usize) {
 fn agreements_are_the_same(world: &World, home: usize, host: usize) {
     let given: Vec<_> = look(world, host, |tables| {
         let given = tables.given.iter().filter(|(_, given)| given.home == home);
-        given.map(|(id, given)| (id.clone(), given.clone())).collect()
+        given
+            .map(|(id, given)| (id.clone(), given.clone()))
+            .collect()
     });
     look(world, home, |tables| {
         for (id, there) in &given {

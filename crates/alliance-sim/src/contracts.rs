@@ -198,7 +198,9 @@ impl Daemon {
         let mut terms = Terms::granting(["member".to_owned()], world.within(0..1000) as i64);
         if world.chance(400) {
             let price = format!("0.{}", world.within(1..9));
-            let prices = price.parse().map(|price| BTreeMap::from([("cores".to_owned(), price)]));
+            let prices = price
+                .parse()
+                .map(|price| BTreeMap::from([("cores".to_owned(), price)]));
             if let (Ok(prices), Ok(currency)) = (prices, "EUR".parse()) {
                 terms.prices = PriceList::new(currency, prices).ok();
             }
@@ -331,7 +333,12 @@ impl Daemon {
         let is_waiting = one.versions.last().is_some_and(|last| last.reply.is_none());
         if is_waiting {
             let said = self.reply(*host, id, one.newest(), Said::Accepted).await;
-            self.say(|| format!("the operator accepts version {} of {id}: {said:?}", one.newest()));
+            self.say(|| {
+                format!(
+                    "the operator accepts version {} of {id}: {said:?}",
+                    one.newest()
+                )
+            });
         } else if world.chance(200) {
             let ended = self.end_received(*host, id, false).await;
             self.say(|| format!("the operator ends {id}, which was given: {ended:?}"));
@@ -430,8 +437,8 @@ impl Daemon {
             };
         }
         let mut one = held.cloned().unwrap_or_default();
-        let is_set_back = state.newest < one.newest()
-            || state.in_force.unwrap_or(0) < one.in_force.unwrap_or(0);
+        let is_set_back =
+            state.newest < one.newest() || state.in_force.unwrap_or(0) < one.in_force.unwrap_or(0);
         if !is_set_back {
             self.read_versions(host, state, &mut one).await?;
         }
@@ -560,7 +567,13 @@ impl Daemon {
     }
 
     /// Returns once the host has it, or wants none.
-    async fn send(&self, host: usize, id: &str, version: &Version, said: Said) -> Result<(), Failed> {
+    async fn send(
+        &self,
+        host: usize,
+        id: &str,
+        version: &Version,
+        said: Said,
+    ) -> Result<(), Failed> {
         let (id, number, sha) = (id.to_owned(), version.number, version.sha256.clone());
         let taken = self
             .ask(host, |there| async move {

@@ -18,20 +18,28 @@ const EVERY: Micros = 5 * SECOND;
 const BATCH: usize = 10;
 
 impl Daemon {
-    async fn tell_usage(self: Rc<Self>, home: usize, after: u64) -> Result<(UsageBatch, bool), Failed> {
+    async fn tell_usage(
+        self: Rc<Self>,
+        home: usize,
+        after: u64,
+    ) -> Result<(UsageBatch, bool), Failed> {
         let world = &self.world;
         let found = read(world, self.node(), |tables| {
             let all = tables.metered.outbox.get(&home);
             let all = all.map(Vec::as_slice).unwrap_or_default();
             let next = all.get(usize::try_from(after).unwrap_or_default()..);
             let next = next.unwrap_or_default();
-            (next.iter().take(BATCH).cloned().collect::<Vec<_>>(), next.len() > BATCH)
+            (
+                next.iter().take(BATCH).cloned().collect::<Vec<_>>(),
+                next.len() > BATCH,
+            )
         });
         let (found, more) = found.await?;
         let host = &world.clouds[self.cloud].id;
-        let events = found.iter().zip(after + 1..).map(|(record, number)| {
-            CloudEvent::about(record, number, host, Timestamp::UNIX_EPOCH)
-        });
+        let events = found
+            .iter()
+            .zip(after + 1..)
+            .map(|(record, number)| CloudEvent::about(record, number, host, Timestamp::UNIX_EPOCH));
         let batch = UsageBatch {
             iss: host.clone(),
             aud: world.clouds[home].id.clone(),
@@ -54,7 +62,10 @@ impl Daemon {
                 self.spawn(async move {
                     if let Err(why) = daemon.count(host).await {
                         daemon.say(|| {
-                            format!("the usage at {} was not counted: {why:?}", World::name(host))
+                            format!(
+                                "the usage at {} was not counted: {why:?}",
+                                World::name(host)
+                            )
                         });
                     }
                 });
@@ -64,7 +75,9 @@ impl Daemon {
 
     async fn count(&self, host: usize) -> Result<(), Failed> {
         let (world, home) = (&self.world, self.cloud);
-        let known = read(world, self.node(), |tables| tables.positions.get(&host).copied());
+        let known = read(world, self.node(), |tables| {
+            tables.positions.get(&host).copied()
+        });
         let mut last = known.await?.unwrap_or_default();
         loop {
             let node = world.balanced(host).ok_or(Failed::Away)?;

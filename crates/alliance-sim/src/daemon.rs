@@ -403,10 +403,7 @@ impl Daemon {
                 ended.push(id);
             }
         }
-        while self.world.keeps(Guard::LateSessions) {
-            if Rc::clone(self).conclude(ended.clone()).await.is_ok() {
-                break;
-            }
+        while Rc::clone(self).conclude(ended.clone()).await.is_err() {
             self.world.sleep(SECOND).await;
         }
     }

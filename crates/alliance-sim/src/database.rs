@@ -223,6 +223,9 @@ pub(crate) struct Database {
     lock: Cell<Option<(u64, Micros)>>,
     transactions: Cell<u64>,
     released: Signal,
+    /// The node whose client had the lock last, and that it got it.
+    last_client: Cell<usize>,
+    locked: Signal,
 }
 
 /// Why a transaction did not succeed, or is not known to.
@@ -266,7 +269,17 @@ impl Database {
             lock: Cell::new(None),
             transactions: Cell::new(0),
             released: Signal::default(),
+            last_client: Cell::new(0),
+            locked: Signal::default(),
         }
+    }
+
+    /// Until a client gets the lock; whose it is.
+    pub(crate) async fn when_locked(&self, world: &World) -> usize {
+        self.locked
+            .after(&world.executor, self.locked.count())
+            .await;
+        self.last_client.get()
     }
 
     pub(crate) fn is_up(&self) -> bool {
@@ -342,7 +355,7 @@ pub(crate) async fn transact<T>(
     let (mut numbers, mut lock) = (Numbers::default(), None);
     if let Some((board, sign_outs)) = numbered {
         if world.keeps(Guard::BoardOrder) {
-            lock = Some(acquire(world, node.cloud, transaction).await?);
+            lock = Some(acquire(world, node, transaction).await?);
         } else {
             let mut tables = database.tables.borrow_mut();
             numbers.board = (1..=board).map(|n| tables.last_bulletin + n).collect();
@@ -369,18 +382,19 @@ pub(crate) async fn transact<T>(
     Ok(done)
 }
 
-async fn acquire(world: &Rc<World>, cloud: usize, transaction: u64) -> Result<Lock, Failed> {
+async fn acquire(world: &Rc<World>, node: &Node, transaction: u64) -> Result<Lock, Failed> {
+    let cloud = node.cloud;
     let database = &world.clouds[cloud].database;
     let began = world.now();
     loop {
         let is_free = match database.lock.get() {
             None => true,
-            Some((_, since)) => {
-                world.keeps(Guard::IdleTransactions) && since + IDLE < world.now()
-            }
+            Some((_, since)) => world.keeps(Guard::IdleTransactions) && since + IDLE < world.now(),
         };
         if is_free {
             database.lock.set(Some((transaction, world.now())));
+            database.last_client.set(node.number);
+            database.locked.happen(&world.executor);
             return Ok(Lock {
                 world: Rc::clone(world),
                 cloud,

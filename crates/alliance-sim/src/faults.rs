@@ -14,6 +14,8 @@ enum Fault {
     Crash,
     /// A daemon is stopped and goes on.
     Pause,
+    /// The same in the middle of a transaction on which others wait.
+    PauseWithLock,
     /// All of a machine dies.
     MachineCrash,
     /// All of a machine is stopped and goes on.
@@ -40,13 +42,14 @@ enum Fault {
     Gone,
 }
 
-const OFTEN: [Fault; 21] = [
+const OFTEN: [Fault; 22] = [
     Fault::Crash,
     Fault::Crash,
     Fault::Crash,
     Fault::Pause,
     Fault::Pause,
     Fault::Pause,
+    Fault::PauseWithLock,
     Fault::MachineCrash,
     Fault::MachinePause,
     Fault::KeystoneCrash,
@@ -123,6 +126,19 @@ async fn strike(
             pause(world, &everything[..1], lasts).await;
             world.say("fault", || format!("the daemon of {who} goes on"));
         }
+        Fault::PauseWithLock => {
+            let cloud = &world.clouds[node.cloud];
+            let locked = cloud.database.when_locked(world);
+            if let Some(number) = world.executor.timeout(10 * SECOND, locked).await {
+                let node = &cloud.nodes[number];
+                world.say("fault", || {
+                    format!("the daemon of {} is stopped with the lock", node.name())
+                });
+                let lasts = lasts.max(world.within(5..60) * SECOND);
+                pause(world, &[node.daemon_process], lasts).await;
+                world.say("fault", || format!("the daemon of {} goes on", node.name()));
+            }
+        }
         Fault::MachineCrash => {
             say(&format!("{who} dies"));
             crash(world, node, &everything, lasts).await;
@@ -146,13 +162,18 @@ async fn strike(
             crash(world, node, &everything[2..], lasts).await;
         }
         Fault::DatabaseAway => {
-            say(&format!("the database of {} is away", World::name(node.cloud)));
+            say(&format!(
+                "the database of {} is away",
+                World::name(node.cloud)
+            ));
             let database = &world.clouds[node.cloud].database;
             database.set_up(false);
             world.note_ability();
             world.sleep(lasts).await;
             database.set_up(true);
-            world.say("fault", || format!("the database of {} is back", World::name(node.cloud)));
+            world.say("fault", || {
+                format!("the database of {} is back", World::name(node.cloud))
+            });
         }
         Fault::DatabaseCut => {
             say(&format!("{who} does not reach its database"));
@@ -163,6 +184,12 @@ async fn strike(
             world.say("fault", || format!("{who} reaches its database again"));
         }
         Fault::Partition => {
+            // Often longer than any answer counts.
+            let lasts = if world.chance(300) {
+                lasts + 60 * SECOND
+            } else {
+                lasts
+            };
             let both = world.chance(700);
             let mark = if both { "and" } else { "to" };
             say(&format!(
@@ -179,11 +206,19 @@ async fn strike(
             set_link(world, home, host, false);
             set_link(world, host, home, false);
             world.say("fault", || {
-                format!("{} and {} are connected", World::name(home), World::name(host))
+                format!(
+                    "{} and {} are connected",
+                    World::name(home),
+                    World::name(host)
+                )
             });
         }
         Fault::Slow => {
-            say(&format!("slow from {} to {}", World::name(home), World::name(host)));
+            say(&format!(
+                "slow from {} to {}",
+                World::name(home),
+                World::name(host)
+            ));
             world.link(home, host).slowness.set(20);
             world.note_ability();
             world.sleep(lasts).await;

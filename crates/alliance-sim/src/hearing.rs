@@ -26,7 +26,7 @@ const NO_NEWS: Micros = SECOND;
 const DEAD: Micros = 5 * SECOND;
 /// How soon a sign-out is heard where one instance of each side could do it: a lease runs out, a dead
 /// connection is noticed, a load balancer looks.
-const LATE: Micros = 25 * SECOND;
+const LATE: Micros = 20 * SECOND;
 
 /// Why a sign-out is not understood.
 #[derive(Debug)]
@@ -52,7 +52,9 @@ impl Daemon {
                 let began = world.now();
                 match self.poll(home, &mut course).await {
                     Err(why) => {
-                        self.say(|| format!("{} did not say what has ended: {why:?}", World::name(home)));
+                        self.say(|| {
+                            format!("{} did not say what has ended: {why:?}", World::name(home))
+                        });
                         world.sleep(failing).await;
                         failing = (failing * 2).min(LONGEST_PAUSE);
                         continue;

@@ -264,12 +264,7 @@ pub(crate) async fn request(world: Rc<World>, host: usize, number: usize, token:
         }
     }
     // Its own tables say that it has ended; so must home.
-    if verdict == Verdict::Valid
-        && keystone
-            .ended
-            .borrow()
-            .contains(&token.session_id(&world))
-    {
+    if verdict == Verdict::Valid && keystone.ended.borrow().contains(&token.session_id(&world)) {
         world.fail(Invariant::RevokedTokenAccepted, || {
             format!("{who} let {said} in, of which it knows itself that it has ended")
         });

@@ -36,9 +36,9 @@ use self::executor::SECOND;
 use self::world::{CLOUDS, NODES, World};
 
 /// Until when something breaks, and until when something is done; seconds.
-const FAULTS: std::ops::Range<u64> = 15..150;
-const BUSY_TILL: u64 = 200;
-const END: u64 = 235;
+const FAULTS: std::ops::Range<u64> = 15..130;
+const BUSY_TILL: u64 = 220;
+const END: u64 = 255;
 
 /// What came of a seed.
 #[derive(Debug, Clone)]

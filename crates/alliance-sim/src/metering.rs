@@ -104,15 +104,17 @@ impl Metered {
 }
 
 fn entry<'k>(known: &'k mut BTreeMap<Resource, Known>, heard: &Notification) -> &'k mut Known {
-    known.entry(heard.resource.clone()).or_insert_with(|| Known {
-        home: heard.home,
-        owner: Owner {
-            project_id: heard.project.clone(),
-            user_id: None,
-        },
-        life: Life::default(),
-        parts: 0,
-    })
+    known
+        .entry(heard.resource.clone())
+        .or_insert_with(|| Known {
+            home: heard.home,
+            owner: Owner {
+                project_id: heard.project.clone(),
+                user_id: None,
+            },
+            life: Life::default(),
+            parts: 0,
+        })
 }
 
 /// Starts the process at a node.
@@ -161,7 +163,13 @@ impl Work<'_> {
 
     async fn work(&self) -> Result<(), Failed> {
         let (world, services) = (self.world, &self.world.clouds[self.node.cloud].services);
-        let taken: Vec<_> = services.queue.borrow().iter().take(BATCH).cloned().collect();
+        let taken: Vec<_> = services
+            .queue
+            .borrow()
+            .iter()
+            .take(BATCH)
+            .cloned()
+            .collect();
         if !taken.is_empty() {
             world.sleep(world.within(1..20) * MS).await;
             let heard: Vec<_> = taken.iter().map(|(_, one)| one.clone()).collect();

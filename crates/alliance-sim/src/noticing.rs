@@ -211,7 +211,5 @@ impl Daemon {
 }
 
 fn is_due(reading: &Reading, now: Micros) -> bool {
-    reading
-        .ended
-        .is_none_or(|ended| ended + READ_EVERY <= now)
+    reading.ended.is_none_or(|ended| ended + READ_EVERY <= now)
 }

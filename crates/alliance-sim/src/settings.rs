@@ -26,8 +26,6 @@ pub enum Guard {
     StartOver,
     /// Each instance learns of sessions that began at the others.
     SessionsOfOthers,
-    /// One of those that had ended already is ended for all.
-    LateSessions,
     /// The leader sees to it that Keystone is told of what the others have ended.
     Untold,
     /// Nobody waits for news at an instance that cannot read the board.
@@ -38,7 +36,7 @@ pub enum Guard {
 
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 12] = [
         Self::BoardOrder,
         Self::AckAfterBoard,
         Self::Fence,
@@ -48,7 +46,6 @@ impl Guard {
         Self::IdleTransactions,
         Self::StartOver,
         Self::SessionsOfOthers,
-        Self::LateSessions,
         Self::Untold,
         Self::FreshPolls,
         Self::HeldBeforeAsked,
@@ -66,7 +63,6 @@ impl Guard {
             Self::IdleTransactions => "idle-transactions",
             Self::StartOver => "start-over",
             Self::SessionsOfOthers => "sessions-of-others",
-            Self::LateSessions => "late-sessions",
             Self::Untold => "untold",
             Self::FreshPolls => "fresh-polls",
             Self::HeldBeforeAsked => "held-before-asked",

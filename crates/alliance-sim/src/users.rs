@@ -13,7 +13,7 @@ use crate::world::{CLOUDS, NODES, Node, World};
 /// How often something happens in a cloud, on average.
 const BETWEEN: Micros = 400 * MS;
 /// How many of a home's tokens are in use at a time.
-const IN_USE: usize = 12;
+const IN_USE: usize = 24;
 
 /// Sets all going, until then.
 pub(crate) fn start(world: &Rc<World>, until: Micros) {
@@ -42,8 +42,8 @@ fn act(world: &Rc<World>, cloud: usize) {
         return;
     };
     match world.within(0..100) {
-        0..8 => log_in(world, node),
-        8..62 => travel(world, cloud),
+        0..5 => log_in(world, node),
+        5..62 => travel(world, cloud),
         62..70 => {
             log_out(world, node);
             // What ends much ends it at several nodes at once.
@@ -107,7 +107,9 @@ fn log_out(world: &Rc<World>, node: &Node) {
     world.say(&node.name(), || {
         format!("Keystone ends what {event:?} is about, as {}", token.name())
     });
-    world.clouds[node.cloud].keystone.revoke(world, event.clone());
+    world.clouds[node.cloud]
+        .keystone
+        .revoke(world, event.clone());
     let said = match world.chance(800) {
         true => Poke::Revoked(event),
         false => Poke::Read,

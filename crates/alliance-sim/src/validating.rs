@@ -52,7 +52,10 @@ impl Daemon {
             return self.judge(&token);
         }
         if is_fresh {
-            match self.answers.known(&token.key, self.max_age(), self.instant()) {
+            match self
+                .answers
+                .known(&token.key, self.max_age(), self.instant())
+            {
                 Some(Outcome::Active(_)) => {
                     self.say(|| format!("{} counts by what home said lately", token.name()));
                     require_not_known(world, self.node(), &token);
