@@ -45,9 +45,11 @@ class Story:
         chapter(
             "Two clouds",
             "Each is a Keystone, a Glance, a memcached and an alliance daemon of its own,",
+            *(["Keystone and daemon three times, behind an HAProxy,"] if clouds.HA else []),
             "with its own users. Nobody knows anybody.",
         )
-        started = clouds.lab("up", "--unpaired", "--services", "glance", "west", "east", whole=True)
+        words = ("--unpaired", *clouds.NODES, "--services", "glance", "west", "east")
+        started = clouds.lab("up", *words, whole=True)
         self.proofs.add("two separate clouds run", started)
         self.west = Terminal("west", "west")
         self.east = Terminal("east", "east")

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from demo.terminal import CHECKOUT, NotAsTold, coloured, say
 
+#: Whether clouds have several nodes, and with what words they are made then.
+HA = bool(os.environ.get("ALLIANCE_HA"))
+NODES = ("--ha",) if HA else ()
 #: Of what lab/up and lab/down print: what has changed.
 NEWS = re.compile(r".*(?:ready after|services ended).*")
 

@@ -36,7 +36,8 @@ class Servers:
             "Each has a Keystone, Glance, Placement, Nova, Neutron and Cinder; servers are",
             "pretended. Their operators have paired them. East has an image for all, and a flavor.",
         )
-        self.proofs.add("two whole clouds run", clouds.lab("up", "west", "east", whole=True))
+        started = clouds.lab("up", *clouds.NODES, "west", "east", whole=True)
+        self.proofs.add("two whole clouds run", started)
         self.west, self.east = Terminal("west", "west"), Terminal("east", "east")
         self.east.types("head -c 65536 /dev/zero > $ALLIANCE_LAB/tide.img")
         create = "--disk-format raw -f value -c status tide"

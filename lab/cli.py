@@ -16,7 +16,7 @@ from pathlib import Path
 from lab import binary, clients, orchestra, packages, pairing, words
 from lab.cache import Environment
 from lab.errors import LabError
-from lab.services import services_of
+from lab.services import named, services_of
 from lab.services.alliance import Alliance
 from lab.services.service import Service
 from lab.state import KEYSTONES, PARTS, Cloud, Lab
@@ -62,6 +62,12 @@ def up(argv: list[str]) -> int:
         "--without-alliance",
         action="store_true",
         help="=plain for each: no plugin, no daemon (fixed when a cloud is made)",
+    )
+    parser.add_argument(
+        "--ha",
+        action="store_true",
+        help="new clouds have three nodes, each a Keystone and a daemon, on one MariaDB behind an "
+        "HAProxy",
     )
     parser.add_argument(
         "--services",
@@ -115,11 +121,11 @@ def up(argv: list[str]) -> int:
 
 def _granted(lab: Lab, options) -> dict[Cloud, list[Service]]:
     """The clouds that are meant, as they are to be; of each, what must start anew for that."""
-    named = options.clouds or list(lab.clouds) or DEFAULT_CLOUDS
+    meant = options.clouds or list(lab.clouds) or DEFAULT_CLOUDS
     services = words.services(options.services) if options.services else None
     settings = [Setting.parse(word) for word in options.set]
     releases = words.keystone_releases(options.keystone)
-    wishes = [Wish.parse(word) for word in dict.fromkeys(named)]
+    wishes = [Wish.parse(word) for word in dict.fromkeys(meant)]
     strangers = {*releases} - {None, *(wish.name for wish in wishes)}
     if strangers:
         raise LabError(f"--keystone names {min(strangers)!r}, which is not brought up")
@@ -131,11 +137,12 @@ def _granted(lab: Lab, options) -> dict[Cloud, list[Service]]:
             token_provider=wish.token_provider or options.token_provider,
             services=services,
             keystone_release=releases.get(wish.name) or releases.get(None),
+            ha=options.ha,
         )
         cloud, other = wish.grant(lab)
         names = ["keystone"] if other else []
         names += [setting.service for setting in settings if setting.grant(cloud)]
-        changed[cloud] = [_service(cloud, name) for name in dict.fromkeys(names)]
+        changed[cloud] = _named(cloud, names)
     return changed
 
 
@@ -216,16 +223,12 @@ def restart(argv: list[str]) -> int:
 def _selected(lab: Lab, cloud: str | None, names: list[str]) -> list[Service]:
     clouds = [lab.cloud(cloud)] if cloud else lab.clouds.values()
     services = [service for each in clouds for service in services_of(each)]
-    chosen = [_service(lab.cloud(cloud), name) for name in names]
-    return chosen or services
+    return _named(lab.cloud(cloud), names) if names else services
 
 
-def _service(cloud: Cloud, name: str) -> Service:
-    services = {service.name: service for service in services_of(cloud)}
-    if name not in services:
-        known = ", ".join(services)
-        raise LabError(f"no service {name!r} at {cloud.name}: it has {known}")
-    return services[name]
+def _named(cloud: Cloud, names: list[str]) -> list[Service]:
+    found = [service for name in names for service in named(cloud, name)]
+    return list({service.name: service for service in found}.values())
 
 
 def status(argv: list[str]) -> int:
@@ -245,6 +248,7 @@ def status(argv: list[str]) -> int:
         kinds = {
             name: {
                 "alliance": cloud.alliance,
+                "nodes": len(cloud.nodes),
                 "keystone": cloud.keystone_release,
                 "token_provider": cloud.token_provider,
             }
@@ -264,6 +268,7 @@ def status(argv: list[str]) -> int:
         for name, known in paired.items():
             cloud = lab.clouds[name]
             told = [] if cloud.alliance else ["plain"]
+            told += [f"{len(cloud.nodes)} nodes"] if cloud.ha else []
             told += [f"Keystone {cloud.keystone_release}", f"{cloud.token_provider} tokens"]
             told += [" ".join(partner) for partner in (known or {}).items()]
             print(f"{name}: " + ", ".join(told))
@@ -302,7 +307,7 @@ def logs(argv: list[str]) -> int:
     parser.add_argument("-n", "--lines", type=int, help="only the last N lines")
     parser.add_argument("--access", action="store_true", help="the requests instead")
     options = parser.parse_args(argv)
-    log = _service(Lab().cloud(options.cloud), options.service).log
+    log = named(Lab().cloud(options.cloud), options.service)[0].log
     if options.access:
         log = log.with_suffix(".access.log")
     if not log.is_file():

@@ -115,9 +115,11 @@ def populate(cloud: Cloud, services: list[Service]) -> None:
     keystone = Keystone(cloud)
     readers = {service.user for service in workers_of(cloud) if service.system_reader}
     keystone.ensure_users(users(cloud), readers)
-    keystone.ensure_endpoints(
-        [(*service.catalog, catalog_url(service)) for service in services if service.catalog]
-    )
+    endpoints = [
+        (*service.catalog, catalog_url(service)) for service in services if service.catalog
+    ]
+    # Several nodes have one entry.
+    keystone.ensure_endpoints(list(dict.fromkeys(endpoints)))
 
 
 def catalog_url(service: Service) -> str:

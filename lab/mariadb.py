@@ -69,9 +69,14 @@ def mariadb():
         try:
             wait_until_ready(server, folder)
             execute(folder, sql_of_user(password, ["alliance"]))
-            yield f"mysql://{USER}:{password}@127.0.0.1:{port}/alliance"
+            yield url(password, port, "alliance")
         finally:
             server.stop(grace=10)
+
+
+def url(password: str, port: int, database: str) -> str:
+    """What a daemon finds a database by."""
+    return f"mysql://{USER}:{password}@127.0.0.1:{port}/{database}"
 
 
 def sql_of_user(password: str, databases=()) -> str:

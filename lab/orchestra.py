@@ -45,7 +45,7 @@ def _start_one(service: Service, services: list, awaited: list, cancelled, start
     if not running:
         started.append(service)
         service.start(cancelled)
-    if service.name == "keystone":
+    if service.name == ("haproxy" if service.cloud.ha else "keystone"):
         identity.populate(service.cloud, services)
     tell(service, "running" if running else f"ready after {time.monotonic() - began:.1f} s")
 

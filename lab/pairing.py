@@ -9,6 +9,7 @@ from lab.clients import login
 from lab.commands import base_settings
 from lab.errors import LabError
 from lab.services.alliance import Alliance
+from lab.services.haproxy import HaProxy
 from lab.state import Cloud
 
 DEADLINE = 60.0
@@ -22,6 +23,9 @@ def partners(cloud: Cloud) -> dict[str, str]:
 
 def pair_all(clouds: list[Cloud]) -> None:
     """Pairs each with each, except those that know each other already."""
+    for cloud in clouds:
+        if cloud.ha:
+            HaProxy(cloud).wait_for_a_daemon()
     ids = {cloud: Alliance(cloud).ask("id")["cloud_id"] for cloud in clouds}
     known = {cloud: partners(cloud) for cloud in clouds}
     for inviter, acceptor in itertools.combinations(clouds, 2):

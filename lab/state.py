@@ -24,8 +24,8 @@ from lab.keys import JwsKeys, PkiKeys
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 CLOUD_NAME = re.compile(r"[a-z][a-z0-9-]{0,14}")
-#: A unix socket's path holds 107 bytes: what is left after /<cloud>/alliance/alliance.sock.
-LONGEST_FOLDER = 107 - len("/") - 15 - len("/alliance/alliance.sock")
+#: A unix socket's path holds 107 bytes: what is left after /<cloud>/alliance-1/alliance.sock.
+LONGEST_FOLDER = 107 - len("/") - 15 - len("/alliance-1/alliance.sock")
 #: Below the kernel's range for outgoing connections, so that none of those is in the way.
 PORTS = range(20000, 32000)
 
@@ -46,6 +46,9 @@ PARTS = {
     "cinder": ("database", "messages", "glance"),
     "nova": ("database", "messages", "glance", "placement", "neutron"),
 }
+
+#: Of a cloud with `ha`: on each a Keystone and a daemon, before all of them one HAProxy.
+NODES = (1, 2, 3)
 
 #: People and services of each cloud: the roles of each in its projects, the first its default.
 USERS = {
@@ -141,16 +144,22 @@ class Lab:
         alliance: bool = True,
         services=tuple(PARTS),
         keystone_release: str | None = None,
+        ha: bool = False,
     ) -> Cloud:
-        """A cloud of that name, new if need be, then with or without Alliance, with these services
-        and this Keystone."""
+        """A cloud of that name, new if need be, then with or without Alliance, with these services,
+        this Keystone, and on one node or several."""
         if not CLOUD_NAME.fullmatch(name):
             raise LabError(
                 f"cloud name {name!r}: a lower-case letter, then at most 14 letters, digits and -"
             )
         if name not in self.clouds:
             self.clouds[name] = Cloud(
-                self, name, alliance, services=list(services), keystone_release=keystone_release
+                self,
+                name,
+                alliance,
+                services=list(services),
+                keystone_release=keystone_release,
+                ha=ha,
             )
         return self.clouds[name]
 
@@ -160,11 +169,12 @@ class Cloud:
 
     Without `alliance` it is a stock cloud: no plugin, no daemon. `services` are names in PARTS.
     `token_provider` makes its own tokens. `settings`: what configuration files have besides what
-    the lab puts there, by service, section and option. `keystone_release` is one of KEYSTONES.
+    the lab puts there, by service, section and option. `keystone_release` is one of KEYSTONES. With
+    `ha` it has several nodes.
     """
 
     STORED = (
-        *("alliance", "services", "keystone_release", "token_provider", "settings"),
+        *("alliance", "ha", "services", "keystone_release", "token_provider", "settings"),
         *("ports", "passwords"),
     )
 
@@ -179,9 +189,10 @@ class Cloud:
         passwords: dict | None = None,
         services: list[str] | None = None,
         keystone_release: str | None = None,
+        ha: bool = False,
     ):
         self.lab, self.name, self.folder = lab, name, lab.folder / name
-        self.alliance, self.token_provider = alliance, token_provider
+        self.alliance, self.token_provider, self.ha = alliance, token_provider, ha
         self.settings = settings or {}
         self.ports, self.passwords = ports or {}, passwords or {}
         self.services = services or ["keystone", "glance"]
@@ -191,9 +202,15 @@ class Cloud:
     def parts(self) -> set[str]:
         """Its services with all that they need."""
         parts = {*self.services, "keystone"}
+        if self.ha:
+            parts |= {"database", "nodes"}
         for service in self.services:
             parts.update(PARTS[service])
         return parts
+
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        return NODES if self.ha else NODES[:1]
 
     def sub(self, name: str) -> Path:
         """A folder of this cloud, made if need be."""
@@ -226,6 +243,10 @@ class Cloud:
     @property
     def auth_url(self) -> str:
         return f"http://127.0.0.1:{self.ports['keystone']}/v3"
+
+    def keystone_at(self, node: int) -> str:
+        """The URL of the Keystone on one node."""
+        return f"http://127.0.0.1:{self.ports[f'keystone-{node}' if self.ha else 'keystone']}"
 
 
 def write_secret(path: Path, text: str) -> None:

@@ -23,6 +23,7 @@ class Wish:
     token_provider: str | None = None
     services: tuple[str, ...] | None = None
     keystone_release: str | None = None
+    ha: bool = False
 
     @classmethod
     def parse(cls, word: str) -> Wish:
@@ -39,7 +40,9 @@ class Wish:
     def grant(self, lab: Lab) -> tuple[Cloud, bool]:
         """The cloud as wished for, and whether its token provider is another now."""
         services = self.services or tuple(PARTS)
-        cloud = lab.add(self.name, not self.plain, services, self.keystone_release)
+        if self.ha and self.plain:
+            raise LabError(f"{self.name}: a stock cloud has one node, --ha needs Alliance")
+        cloud = lab.add(self.name, not self.plain, services, self.keystone_release, self.ha)
         if self.services and {*self.services} != {*cloud.services}:
             raise LabError(
                 f"{cloud.name} was made with {','.join(cloud.services)}: choose another name, or "
@@ -49,6 +52,11 @@ class Wish:
             raise LabError(
                 f"{cloud.name} was made with Keystone {cloud.keystone_release}: choose another "
                 "name, or another folder with ALLIANCE_LAB, or lab/down --purge first"
+            )
+        if self.ha and not cloud.ha:
+            raise LabError(
+                f"{cloud.name} was made with one node: choose another name, or another folder with "
+                "ALLIANCE_LAB, or lab/down --purge first"
             )
         if self.plain and cloud.alliance:
             raise LabError(

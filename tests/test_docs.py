@@ -181,6 +181,7 @@ OTHERS = {
     ("keystone_authtoken", "token_cache_time"),
     ("keystone_authtoken", "memcached_servers"),
     ("DEFAULT", "enabled_import_methods"),
+    ("DEFAULT", "notification_format"),
     ("oslo_messaging_notifications", "driver"),
     ("import_filtering_opts", "allowed_ports"),
     ("notification", "notification_control_exchanges"),

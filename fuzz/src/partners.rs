@@ -28,7 +28,7 @@ pub fn claims(data: &[u8]) {
             }
         }
         if let Ok(receipts) = serde_json::from_slice::<Receipts>(data)
-            && let Ok(Some(receipt)) = receipts.after(known)
+            && let Ok(Some((_, receipt))) = receipts.after(known)
         {
             assert!((1..=receipt.pages).contains(&receipt.page));
         }

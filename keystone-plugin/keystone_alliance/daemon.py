@@ -5,13 +5,12 @@ import json
 import os
 import socket
 import typing
-import uuid
 import weakref
 
-import flask
 from oslo_log import log
 
 from keystone_alliance import exchange
+from keystone_alliance import request
 from keystone_alliance.breaker import Breaker
 from keystone_alliance.bulkhead import Bulkhead
 from keystone_alliance.flight import Flights
@@ -218,28 +217,16 @@ class Daemon:
         raise Indeterminate(reason or 'home_error', f'the alliance daemon answered {status}')
 
     def _post(self, target, body):
-        request_id = current_request_id()
+        request_id = request.current_id()
         LOG.debug('Asking the alliance daemon: POST %s, request id %s', target, request_id)
         return exchange.post(
             self._settings.socket,
             self._settings.socket_owners,
             target,
             json.dumps(body).encode('utf-8'),
-            {'x-openstack-request-id': request_id},
+            {'x-openstack-request-id': request_id, **request.trace_context()},
             self._settings.deadline,
         )
-
-
-def current_request_id():
-    """Id of the current request, or a fresh one where Keystone has none at hand.
-
-    Its authentication middleware runs outside the flask request; the oslo.context found there is
-    that of an earlier request of the thread.
-    """
-    known = None
-    if flask.has_request_context():
-        known = flask.request.environ.get('openstack.request_id')
-    return known or f'req-{uuid.uuid4()}'
 
 
 def _parse(content):

@@ -35,6 +35,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         request_id = self.headers['x-openstack-request-id']
         with daemon.lock:
             daemon.calls.append((self.path, body, request_id))
+            daemon.headers = self.headers
             daemon.at_once += 1
             daemon.most_at_once = max(daemon.most_at_once, daemon.at_once)
         try:
@@ -68,6 +69,7 @@ class FakeDaemon:
 
     def reset(self):
         self.calls = []
+        self.headers = None  # of the last call
         self.at_once = 0
         self.most_at_once = 0
         self.fault = None

@@ -175,8 +175,8 @@ class Api:
         self._application = application
         self._local = threading.local()
 
-    def request(self, method, path, token=None, subject=None, body=None, fresh_thread=False):
-        headers = {}
+    def request(self, method, path, token=None, subject=None, body=None, headers=None):
+        headers = dict(headers or {})
         if token is not None:
             headers['X-Auth-Token'] = token
         if subject is not None:

@@ -3,14 +3,17 @@
 A service is one file: a subclass of `Service`, and a line here.
 """
 
+from lab.errors import LabError
 from lab.services.alliance import Alliance
 from lab.services.alliance_work import AllianceWork
 from lab.services.cinder import CinderApi, CinderScheduler, CinderVolume
 from lab.services.glance import Glance
+from lab.services.haproxy import HaProxy
 from lab.services.keystone import Keystone
 from lab.services.mariadb import MariaDb
 from lab.services.memcached import Memcached
 from lab.services.neutron import Neutron
+from lab.services.node import NodeService
 from lab.services.nova import NovaApi, NovaCompute, NovaConductor, NovaScheduler
 from lab.services.placement import Placement
 from lab.services.rabbitmq import RabbitMq
@@ -18,15 +21,34 @@ from lab.services.service import Service
 from lab.state import Cloud
 
 ALL: list[type[Service]] = [
-    *(Memcached, MariaDb, RabbitMq, Keystone),
+    *(Memcached, MariaDb, RabbitMq, Keystone, HaProxy),
     *(Glance, Placement, Neutron, NovaApi, NovaConductor, NovaScheduler, NovaCompute),
     *(CinderApi, CinderScheduler, CinderVolume, Alliance, AllianceWork),
 ]
 
 
 def services_of(cloud: Cloud) -> list[Service]:
-    kinds = [kind for kind in ALL if kind.part is None or kind.part in cloud.parts]
-    return [kind(cloud) for kind in kinds if cloud.alliance or kind not in (Alliance, AllianceWork)]
+    services: list[Service] = []
+    for kind in ALL:
+        if kind.part not in (None, *cloud.parts):
+            continue
+        if kind in (Alliance, AllianceWork) and not cloud.alliance:
+            continue
+        if issubclass(kind, NodeService):
+            services += [kind(cloud, node) for node in cloud.nodes]
+        else:
+            services.append(kind(cloud))
+    return services
+
+
+def named(cloud: Cloud, name: str) -> list[Service]:
+    """The service of that name; those of all nodes where the name says no node."""
+    services = services_of(cloud)
+    found = [one for one in services if name in (one.name, type(one).name)]
+    if not found:
+        known = ", ".join(one.name for one in services)
+        raise LabError(f"no service {name!r} at {cloud.name}: it has {known}")
+    return found
 
 
 def workers_of(cloud: Cloud) -> list[Service]:

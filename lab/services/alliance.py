@@ -1,15 +1,21 @@
 """The Alliance daemon of a cloud."""
 
 import json
+import shutil
 from pathlib import Path
 
-from lab import binary
+from lab import binary, mariadb
 from lab.commands import base_settings, run
-from lab.services.service import Service, http_status
+from lab.services.node import NodeService
+from lab.services.service import http_status
 from lab.state import write_secret
 
+DATABASE = "alliance"
+#: Who a cloud is: the same at all of its daemons.
+KEYS = ("identity.key", "signing.key")
 
-class Alliance(Service):
+
+class Alliance(NodeService):
     name = "alliance"
     after = ("keystone",)
     ports = ("alliance-peer", "alliance-metrics")
@@ -26,19 +32,35 @@ class Alliance(Service):
         return self.folder / "alliance.sock"
 
     @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
     def snapshot(self) -> Path:
-        return self.folder / "state" / "keystone.json"
+        return self.state / "keystone.json"
 
     @property
     def program(self) -> Path:
         """The lab's own: another build changes nothing until the daemon starts anew."""
-        return self.cloud.sub("bin") / "alliance"
+        return (self.cloud.sub("bin") if self.node == 1 else self.folder / "bin") / "alliance"
+
+    @property
+    def metrics_port(self) -> int:
+        return self.cloud.ports[self.ports[1]]
 
     def prepare(self) -> None:
         binary.give(self.cloud.lab, self.program)
         write_secret(self.configuration, self.text())
+        if self.node > 1:
+            self._take_keys()
         what = f"alliance init at {self.cloud.name}"
         run([self.program, "init", "--config", self.configuration], what, env=base_settings())
+
+    def _take_keys(self) -> None:
+        self.state.mkdir(mode=0o700, exist_ok=True)
+        for key in KEYS:
+            if not (self.state / key).exists():
+                shutil.copy2(Alliance(self.cloud).state / key, self.state)
 
     def command(self) -> list:
         return [self.program, "serve", "--config", self.configuration]
@@ -47,7 +69,7 @@ class Alliance(Service):
         return {"RUST_BACKTRACE": "1"}
 
     def healthy(self) -> bool:
-        return http_status(self.cloud.ports["alliance-metrics"], "/readyz") == 200
+        return http_status(self.metrics_port, "/readyz") == 200
 
     def ask(self, *words: str, timeout: float = 10):
         """The JSON answer of an `alliance` command."""
@@ -60,16 +82,32 @@ class Alliance(Service):
         """Where there is usage to fetch, it is fetched as often as the services are listed."""
         return {"refresh": 5} if "messages" in self.cloud.parts else {}
 
+    @property
+    def _instance(self) -> dict[str, str]:
+        return {"instance": self.name} if self.cloud.ha else {}
+
+    @property
+    def _database(self) -> dict[str, dict]:
+        """One for all nodes; without it, a file."""
+        if not self.cloud.ha:
+            return {}
+        password, port = self.cloud.passwords[mariadb.USER], self.cloud.ports["mariadb"]
+        return {"database": {"url": mariadb.url(password, port, DATABASE)}}
+
     def text(self, **more: dict) -> str:
         """Its configuration, with `more` sections."""
-        cloud, peer = self.cloud, f"127.0.0.1:{self.port}"
+        cloud = self.cloud
         sections: dict[str, dict] = {
-            "cloud": {"name": cloud.name, "state_dir": f"{self.folder}/state"},
+            "cloud": {"name": cloud.name, "state_dir": str(self.state), **self._instance},
+            **self._database,
             "delegate": {"socket": str(self.socket)},
-            "peer": {"listen": peer, "url": f"https://{peer}"},
-            "metrics": {"listen": f"127.0.0.1:{cloud.ports['alliance-metrics']}"},
+            "peer": {
+                "listen": f"127.0.0.1:{self.port}",
+                "url": f"https://127.0.0.1:{cloud.ports['alliance-peer']}",
+            },
+            "metrics": {"listen": f"127.0.0.1:{self.metrics_port}"},
             "keystone": {
-                "auth_url": cloud.auth_url,
+                "auth_url": f"{cloud.keystone_at(self.node)}/v3",
                 "username": self.user,
                 "password": cloud.passwords[self.user],
                 "user_domain_name": "Default",
@@ -86,7 +124,7 @@ class Alliance(Service):
             "log": {"format": "json"},
             **more,
         }
-        for section, options in cloud.settings.get(self.name, {}).items():
+        for section, options in cloud.settings.get(self.kind, {}).items():
             sections.setdefault(section, {}).update(options)
         # Strings, numbers, booleans and lists of them look the same in JSON and in TOML.
         lines = []

@@ -5,7 +5,8 @@ import time
 
 from lab import credentials
 from lab.services import rabbitmq
-from lab.services.alliance import Alliance
+from lab.services.alliance import DATABASE, Alliance
+from lab.services.mariadb import MariaDb
 from lab.services.service import Service
 from lab.state import write_secret
 
@@ -50,8 +51,13 @@ class AllianceWork(Service):
 
     def healthy(self) -> bool:
         """It listens nowhere: whether it holds the lease is in the daemon's database."""
-        database = self._daemon.folder / "state" / "alliance.db"
-        if not self.process() or not database.exists():
+        if not self.process():
+            return False
+        if self.cloud.ha:
+            held = f"{DATABASE}.leases WHERE name = 'work' AND till > UNIX_TIMESTAMP()"
+            return MariaDb(self.cloud).ask(f"SELECT COUNT(*) FROM {held}").strip() == "1"
+        database = self._daemon.state / "alliance.db"
+        if not database.exists():
             return False
         with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
             held = "SELECT COUNT(*) FROM leases WHERE name = 'work' AND till > ?"

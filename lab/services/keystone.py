@@ -1,4 +1,4 @@
-"""Keystone on SQLite, with the Alliance plugin unless the cloud is a stock one."""
+"""Keystone, with the Alliance plugin unless the cloud is a stock one."""
 
 import base64
 import os
@@ -9,6 +9,7 @@ from lab import databases, packages
 from lab.cache import ensure_file
 from lab.commands import base_settings, run
 from lab.services.alliance import Alliance
+from lab.services.node import NodeService
 from lab.services.wsgi import PYTHON, WsgiService
 from lab.state import KEYSTONES, write_secret
 
@@ -16,16 +17,30 @@ from lab.state import KEYSTONES, write_secret
 METHODS = ["external", "password", "token", "oauth1", "mapped", "application_credential"]
 
 
-class Keystone(WsgiService):
+class Keystone(NodeService, WsgiService):
     name = "keystone"
     after = ("memcached", "mariadb")
     ports = ("keystone",)
     catalog = ("identity", "keystone")
     path = "/v3"
     module = "lab_keystone"
-    workers, threads = 2, 8
+    threads = 8
     modules = ("keystone.server.wsgi", "keystone.server.flask.application")
     probe = ("/v3", (200,))
+
+    @property
+    def workers(self) -> int:
+        return 1 if self.cloud.ha else 2
+
+    @property
+    def url(self) -> str:
+        """Where clients find it, whichever node they come to."""
+        return f"http://127.0.0.1:{self.cloud.ports['keystone']}"
+
+    @property
+    def shared(self) -> Path:
+        """What is the same on all nodes."""
+        return self.cloud.sub(self.kind)
 
     @property
     def environment_name(self) -> str:
@@ -39,7 +54,7 @@ class Keystone(WsgiService):
         write_secret(self.configuration, self._configuration())
         self._make_keys()
         if "database" in self.cloud.parts:
-            done = self.folder / "bootstrapped"
+            done = self.shared / "bootstrapped"
             if not done.exists():
                 self._bootstrap(self._connection)
                 done.touch()
@@ -54,9 +69,9 @@ class Keystone(WsgiService):
 
     def _make_keys(self) -> None:
         for repository in ("fernet-keys", "credential-keys"):
-            (self.folder / repository).mkdir(mode=0o700, exist_ok=True)
+            (self.shared / repository).mkdir(mode=0o700, exist_ok=True)
             for index in ("0", "1"):
-                key = self.folder / repository / index
+                key = self.shared / repository / index
                 if not key.exists():
                     write_secret(key, base64.urlsafe_b64encode(os.urandom(32)).decode())
         self.cloud.jws_keys.ensure()
@@ -134,13 +149,13 @@ provider = {provider}
 methods = {",".join(methods)}
 
 [fernet_tokens]
-key_repository = {self.folder}/fernet-keys
+key_repository = {self.shared}/fernet-keys
 
 [fernet_receipts]
-key_repository = {self.folder}/fernet-keys
+key_repository = {self.shared}/fernet-keys
 
 [credential]
-key_repository = {self.folder}/credential-keys
+key_repository = {self.shared}/credential-keys
 
 [jwt_tokens]
 jws_private_key_repository = {cloud.jws_keys.private}
@@ -150,12 +165,12 @@ jws_public_key_repository = {cloud.jws_keys.public}
 signing_cert = {cloud.pki_keys.certificates}
 signing_key = {cloud.pki_keys.key}
 ca_certs = {cloud.pki_keys.authority}
-folder = {self.folder}/uuid-tokens
+folder = {self.shared}/uuid-tokens
 """
         if cloud.alliance:
             for section in packages.drivers():
                 text += f"\n[{section}]\ndriver = alliance\n"
-            daemon = Alliance(cloud)
+            daemon = Alliance(cloud, self.node)
             text += f"""
 [alliance]
 socket = {daemon.socket}
@@ -167,7 +182,7 @@ inner_provider = {cloud.token_provider}
 worker_threads = {self.threads}
 """
         # Of an option that stands there twice, the last counts.
-        for section, options in cloud.settings.get(self.name, {}).items():
+        for section, options in cloud.settings.get(self.kind, {}).items():
             lines = [f"{name} = {value}" for name, value in options.items()]
             text += "\n".join(["", f"[{section}]", *lines, ""])
         return text

@@ -17,6 +17,8 @@ from lab.state import Cloud
 PROBE = 3.0
 READY = 60.0
 GRACE = 10.0
+#: Whom services of a cloud with several nodes wait for instead.
+BEFORE_NODES = {"keystone": "haproxy", "alliance": "alliance-1"}
 
 
 class Service:
@@ -26,6 +28,7 @@ class Service:
     #: What a cloud has it for, one of `Cloud.parts`; None: every cloud has it.
     part: str | None = None
     #: Services of the same cloud that must be ready before this one starts, if the cloud has them.
+    #: Of those that it has on several nodes: what stands before them, or the first.
     after: tuple[str, ...] = ()
     #: Names of the ports it listens on, the first is the one that `lab/status` shows.
     ports: tuple[str, ...] = ()
@@ -45,6 +48,8 @@ class Service:
 
     def __init__(self, cloud: Cloud):
         self.cloud = cloud
+        if cloud.ha:
+            self.after = tuple(BEFORE_NODES.get(name, name) for name in self.after)
 
     @property
     def folder(self) -> Path:

@@ -36,6 +36,7 @@ def checkout(tmp_path):
     [
         ("nothing does", 0),
         ("-p no:cacheprovider tests/whole", 1),
+        ("nextest run", 1),
         ("lab/tokens/tests", 1),
         ("lab/tests", 1),
         ("tests --ignore", 1),
@@ -64,9 +65,10 @@ def test_the_plugin_in_an_old_keystone_is_a_part(checkout, fails, status):
 
 
 @pytest.mark.parametrize(
-    ("night", "parts"), [("", "rust beside e2e"), ("1", "rust beside e2e plugin22 packages")]
+    ("night", "parts"),
+    [("", "beside e2e"), ("1", "beside e2e plugin22 ha packages simulation")],
 )
-def test_an_old_keystone_and_packages_are_tested_by_night(checkout, night, parts):
+def test_an_old_keystone_several_nodes_and_packages_are_tested_by_night(checkout, night, parts):
     run = run_script(checkout, ALLIANCE_NIGHTLY=night)
     told = [line.removeprefix("test: ") for line in run.stdout.splitlines()]
     assert (run.returncode, told) == (0, parts.split()), run.stderr

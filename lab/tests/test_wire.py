@@ -88,6 +88,29 @@ def test_a_proxy_tells_the_client_that_nobody_is_there(server):
         http.send("GET", f"{proxy.url}/", deadline=5)
 
 
+def test_a_proxy_resets_the_connections_that_are_there_and_those_that_come(server):
+    def is_reset(stream) -> bool:
+        try:
+            while stream.recv(1):
+                pass
+        except ConnectionResetError:
+            return True
+        return False
+
+    silent = socket.create_server(("127.0.0.1", 0))
+    with silent, Proxy(silent.getsockname()[1]) as proxy:
+        address = ("127.0.0.1", proxy.port)
+        with socket.create_connection(address, timeout=10) as before:
+            before.sendall(b"x")
+            wait_for(lambda: proxy.size(sent=True))
+            with proxy.resetting():
+                assert is_reset(before)
+                with socket.create_connection(address, timeout=10) as during:
+                    assert is_reset(during)
+        proxy.target = server.port
+        assert http.send("GET", f"{proxy.url}/").status == 204
+
+
 def frame(kind: int, stream: int, content: bytes, flags: int = 0) -> bytes:
     return (
         len(content).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + content

@@ -1,8 +1,9 @@
 import pytest
 
 from lab.errors import LabError
-from lab.services import services_of
+from lab.services import named, services_of
 from lab.services.alliance import Alliance
+from lab.services.alliance_work import AllianceWork
 from lab.services.keystone import Keystone
 from lab.state import Lab
 from lab.words import Setting, Wish, keystone_releases, services
@@ -124,14 +125,71 @@ def test_a_cloud_has_the_keystone_that_was_named_when_it_was_made(lab):
     assert Lab(lab.folder).cloud("east").keystone_release == "22"
 
 
+@pytest.fixture
+def three(lab):
+    """A cloud of three nodes; each of its ports is another."""
+    west, _ = Wish("west", services=services("cinder"), ha=True).grant(lab)
+    names = [name for service in services_of(west) for name in service.ports]
+    west.ports = {name: 1000 + at for at, name in enumerate(names)}
+    west.choose_passwords(["alliance", "openstack", "rabbitmq"])
+    return west
+
+
+def test_a_cloud_has_the_nodes_with_which_it_was_made(lab, three):
+    names = [service.name for service in services_of(three)]
+    assert names[:6] == [
+        *("memcached", "mariadb", "rabbitmq"),
+        *("keystone-1", "keystone-2", "keystone-3"),
+    ]
+    assert {"haproxy", "alliance-1", "alliance-2", "alliance-3", "alliance-work"} < {*names}
+    lab.save()
+    again = Lab(lab.folder)
+    assert [one.name for one in services_of(again.cloud("west"))] == names
+    # Nothing said: as it was made.
+    assert Wish.parse("west").grant(again)[0].ha
+    Wish.parse("east").grant(again)
+    with pytest.raises(LabError, match="east was made with one node"):
+        Wish("east", ha=True).grant(again)
+    with pytest.raises(LabError, match="north: a stock cloud has one node"):
+        Wish("north", plain=True, ha=True).grant(again)
+
+
+def test_a_daemon_and_its_keystone_know_each_other_and_all_others_know_haproxy(three):
+    ports = three.ports
+    for node in (1, 2, 3):
+        daemon = Alliance(three, node)
+        text, keystone = daemon.text(), Keystone(three, node)._configuration()
+        assert f'auth_url = "http://127.0.0.1:{ports[f"keystone-{node}"]}/v3"' in text
+        assert f'instance = "alliance-{node}"\n' in text
+        assert f'listen = "127.0.0.1:{ports[f"alliance-peer-{node}"]}"' in text
+        assert f'url = "https://127.0.0.1:{ports["alliance-peer"]}"' in text
+        assert f"socket = {daemon.socket}\nsnapshot = {daemon.snapshot}\n" in keystone
+        assert f"public_endpoint = http://127.0.0.1:{ports['keystone']}\n" in keystone
+        assert f"key_repository = {three.folder}/keystone/fernet-keys\n" in keystone
+    sockets = {Alliance(three, node).socket for node in (1, 2, 3)}
+    assert len(sockets) == 3
+    assert three.auth_url.endswith(f":{ports['keystone']}/v3")
+
+
+def test_a_name_without_a_node_means_all_of_them_and_the_first_one_first(three):
+    found = [service.name for service in named(three, "keystone")]
+    assert found == ["keystone-1", "keystone-2", "keystone-3"]
+    assert [service.name for service in named(three, "alliance-2")] == ["alliance-2"]
+    assert Alliance(three).name == "alliance-1"
+    assert AllianceWork(three)._daemon.name == "alliance-1"
+    with pytest.raises(LabError, match=r"no service 'alliance-4' at west: it has .*alliance-3"):
+        named(three, "alliance-4")
+
+
 @pytest.mark.parametrize("word", ["", "21", "west", "west=", "=22", "west=21"])
 def test_a_keystone_that_the_lab_has_not_is_refused_with_those_that_it_has(word):
     with pytest.raises(LabError, match="RELEASE is one of 30, 22"):
         keystone_releases([word])
 
 
-def test_a_service_starts_after_those_that_it_needs(lab):
-    whole, _ = Wish.parse("whole").grant(lab)
+@pytest.mark.parametrize("ha", [False, True])
+def test_a_service_starts_after_those_that_it_needs(lab, ha):
+    whole, _ = Wish("whole", ha=ha).grant(lab)
     started = []
     for service in services_of(whole):
         assert {*service.after} <= {*started}, service.name

@@ -22,8 +22,11 @@ from pathlib import Path
 
 from lab import clients, orchestra, packages
 from lab.commands import base_settings
-from lab.services import services_of
+from lab.services import named, services_of
 from lab.services.alliance import Alliance
+from lab.services.mariadb import MariaDb
+from lab.services.node import NodeService
+from lab.services.service import Service
 from lab.state import Lab, write_secret
 from tests.kit import http, known_secrets, people
 from tests.kit.people import Domain, Person, Project
@@ -90,12 +93,23 @@ class Cloud:
         """The environment of a fresh shell after `lab/env`."""
         return {**base_settings(), **clients.variables(self._cloud, user, project)}
 
+    def operator(self, node: int) -> dict[str, str]:
+        """The same for the operator at the daemon of one node."""
+        return {**self.variables(), "ALLIANCE_SOCKET": str(Alliance(self._cloud, node).socket)}
+
     def ask(self, method: str, path: str, token: str | None = None, body=None, **headers):
         """A request to its Keystone."""
+        return self._ask(self.identity, method, path, token, body, **headers)
+
+    def ask_at(self, node: int, method: str, path: str, token: str | None = None, **headers):
+        """A request to the Keystone of one node."""
+        return self._ask(self.identity_at(node), method, path, token, None, **headers)
+
+    def _ask(self, identity: str, method: str, path: str, token: str | None, body, **headers):
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if token is not None:
             sent["X-Auth-Token"] = token
-        return http.send(method, self.identity + path, sent, body)
+        return http.send(method, identity + path, sent, body)
 
     def auth(self, methods: dict, scope=None) -> http.Answer:
         """`POST /v3/auth/tokens` with these methods and scope."""
@@ -288,9 +302,13 @@ class Cloud:
 
     def daemon_rows(self, query: str, *values) -> list[tuple]:
         """Reads its daemon's database."""
-        path = f"file:{self._daemon.folder / 'state' / 'alliance.db'}?mode=ro"
+        path = f"file:{self._daemon.state / 'alliance.db'}?mode=ro"
         with contextlib.closing(sqlite3.connect(path, uri=True, timeout=10)) as database:
             return database.execute(query, values).fetchall()
+
+    def asked(self, query: str) -> list[list[str]]:
+        """Reads its MariaDB, where Keystone and, of several nodes, the daemons have their data."""
+        return [line.split("\t") for line in MariaDb(self._cloud).ask(query).splitlines()]
 
     @property
     def _database(self) -> Path:
@@ -298,28 +316,30 @@ class Cloud:
 
     # Its operator
 
-    def alliance(self, *words: str, status: int | None = 0, stdin: str | None = None) -> Done:
+    def alliance(
+        self, *words: str, status: int | None = 0, stdin: str | None = None, node: int = 1
+    ) -> Done:
         """Runs an `alliance` command as the operator; `status` None: any."""
         done = subprocess.run(
-            [self._daemon.program, *words],
+            [self.program, *words],
             input=stdin or "",
             capture_output=True,
             text=True,
-            env=self.variables(),
+            env=self.operator(node),
             timeout=COMMAND,
         )
         ended = Done(done.returncode, done.stdout, done.stderr)
         assert status is None or ended.status == status, f"alliance {' '.join(words)}: {ended}"
         return ended
 
-    def told(self, *words: str):
+    def told(self, *words: str, node: int = 1):
         """The JSON of an `alliance` command."""
-        return self.alliance("--format", "json", *words).json()
+        return self.alliance("--format", "json", *words, node=node).json()
 
-    def judge(self, token: str, *options: str) -> dict:
+    def judge(self, token: str, *options: str, node: int = 1) -> dict:
         """What `alliance token validate` says of a token, whatever it is."""
         command = ("--format", "json", "token", "validate", "-", *options)
-        return self.alliance(*command, status=None, stdin=token).json()
+        return self.alliance(*command, status=None, stdin=token, node=node).json()
 
     def orders(self, *words: str):
         """The JSON of a command that changes who may come in, and is in force when this returns."""
@@ -384,8 +404,8 @@ region = "{self.name}\""""
 
     def metrics(self) -> str:
         """All that its daemon exposes."""
-        port = self._cloud.ports["alliance-metrics"]
-        return http.send("GET", f"http://127.0.0.1:{port}/metrics").body.decode()
+        url = f"http://127.0.0.1:{self._daemon.metrics_port}/metrics"
+        return http.send("GET", url).body.decode()
 
     # Its machine
 
@@ -404,29 +424,42 @@ region = "{self.name}\""""
     def log(self, service: str) -> Path:
         return self._service(service).log
 
-    def _service(self, name: str):
-        return next(each for each in services_of(self._cloud) if each.name == name)
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        return self._cloud.nodes
+
+    def identity_at(self, node: int) -> str:
+        """The Keystone of one node."""
+        return f"{self._cloud.keystone_at(node)}/v3"
+
+    def _services(self, *names: str) -> list[Service]:
+        """Those of all nodes where a name says no node."""
+        return [service for name in names for service in named(self._cloud, name)]
+
+    def _service(self, name: str) -> Service:
+        return self._services(name)[0]
 
     @contextlib.contextmanager
     def stopped(self, *services: str):
         """Ends services and starts them again afterwards."""
-        chosen = [self._service(name) for name in services]
-        orchestra.stop_all(chosen)
+        orchestra.stop_all(self._services(*services))
         try:
             yield
         finally:
             self.start(*services)
 
     def start(self, *services: str) -> None:
-        for name in services:
-            service = self._service(name)
+        chosen = self._services(*services)
+        for service in chosen:
             if not service.process():
                 service.start(threading.Event())
-        if self._cloud.alliance and {"alliance", "keystone"} & {*services}:
-            until(self._is_told, f"Keystone of {self} knows what its daemon knows", deadline=30)
+        if self._cloud.alliance:
+            for node in {each.node for each in chosen if isinstance(each, NodeService)}:
+                told = functools.partial(self._is_told, node)
+                until(told, f"Keystone of {self} knows what its daemon knows", deadline=30)
 
-    def _is_told(self) -> bool:
-        status = self.told("status")
+    def _is_told(self, node: int = 1) -> bool:
+        status = self.told("status", node=node)
         return status["keystone"]["ok"] and status["doorbell"]["ok"]
 
     def restart(self, *services: str) -> None:
@@ -528,9 +561,9 @@ region = "{self.name}\""""
 
     def kill(self, *services: str) -> None:
         """Kills all processes of services, as kill -9 does."""
-        chosen = [self._service(name) for name in services]
-        for service in services:
-            os.killpg(os.getpgid(self.pid(service)), signal.SIGKILL)
+        chosen = self._services(*services)
+        for service in chosen:
+            os.killpg(os.getpgid(self.pid(service.name)), signal.SIGKILL)
         until(lambda: not any(each.process() for each in chosen), f"{services} of {self} are dead")
 
     @contextlib.contextmanager

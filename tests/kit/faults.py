@@ -18,12 +18,15 @@ _ELSEWHERE = ["bash", "-c", 'exec env --ignore-signal=XFSZ "$@" > >(cat) 2>&1', 
 
 
 @contextlib.contextmanager
-def clock_off(cloud, seconds: int):
-    """Keystone and daemon of a cloud see another time than everybody else."""
+def clock_off(cloud, seconds: int, keystone="keystone", daemon="alliance"):
+    """Keystone and daemon of a cloud see another time than everybody else, or, if they are named,
+    these; None: not that one."""
     [library] = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
     faked = {"LD_PRELOAD": str(library), "FAKETIME": f"{seconds:+d}s"}
     # Rust's own waiting goes by the true monotonic clock, Python's by the one that it is shown.
-    for name, more in (("keystone", {}), ("alliance", {"FAKETIME_DONT_FAKE_MONOTONIC": "1"})):
+    restarted = {keystone: {}, daemon: {"FAKETIME_DONT_FAKE_MONOTONIC": "1"}}
+    restarted.pop(None, None)
+    for name, more in restarted.items():
         with pytest.MonkeyPatch.context() as patch:
             seen = {**base_settings(), **faked, **more}
             patch.setattr(service, "base_settings", lambda seen=seen: seen)
@@ -31,30 +34,30 @@ def clock_off(cloud, seconds: int):
     try:
         yield
     finally:
-        cloud.restart("keystone", "alliance")
+        cloud.restart(*restarted)
 
 
 @contextlib.contextmanager
-def small_disk(cloud):
+def small_disk(cloud, daemon="alliance"):
     """A daemon that can be told that its disk is full: see `full_disk`."""
     command = Alliance.command
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Alliance, "command", lambda self: [*_ELSEWHERE, *command(self)])
-        cloud.restart("alliance")
+        cloud.restart(daemon)
     try:
         yield
     finally:
-        cloud.restart("alliance")
+        cloud.restart(daemon)
 
 
 @contextlib.contextmanager
-def full_disk(cloud):
+def full_disk(cloud, daemon="alliance"):
     """Whatever the daemon writes to a file fails meanwhile."""
-    _limit(cloud.pid("alliance"), "1:unlimited")
+    _limit(cloud.pid(daemon), "1:unlimited")
     try:
         yield
     finally:
-        _limit(cloud.pid("alliance"), "unlimited:unlimited")
+        _limit(cloud.pid(daemon), "unlimited:unlimited")
 
 
 def _limit(pid: int, bounds: str) -> None:

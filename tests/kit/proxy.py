@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import socket
+import struct
 import threading
 import time
 from dataclasses import dataclass, field
@@ -59,6 +60,7 @@ class Proxy:
         self._gates = {True: threading.Event(), False: threading.Event()}
         for gate in self._gates.values():
             gate.set()
+        self._resets = False
         self._listener = self._listen()
 
     @property
@@ -96,6 +98,28 @@ class Proxy:
         finally:
             self._gates[sent].set()
 
+    def reset(self) -> None:
+        """Resets every connection that is there."""
+        with contextlib.suppress(IndexError):
+            while True:
+                # First those of clients: they would hear from the server that it is over.
+                stream = self._open.pop(0)
+                with contextlib.suppress(OSError):
+                    # Not by FIN, and not while somebody reads.
+                    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    stream.shutdown(socket.SHUT_RD)
+                stream.close()
+
+    @contextlib.contextmanager
+    def resetting(self):
+        """Resets every connection until the end of the block, those that come too."""
+        self._resets = True
+        self.reset()
+        try:
+            yield
+        finally:
+            self._resets = False
+
     def size(self, *, sent: bool) -> int:
         """Bytes that came from the client so far, or for it, those that are held included."""
         return sum(len(each.sent if sent else each.received) for each in self.connections)
@@ -114,6 +138,9 @@ class Proxy:
                 if client.family == socket.AF_INET:
                     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._open.append(client)
+                if self._resets:
+                    self.reset()
+                    continue
                 connection = Connection()
                 self.connections.append(connection)
                 try:

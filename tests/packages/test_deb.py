@@ -28,6 +28,7 @@ def running(installed):
         "delegate.group": "keystone",
         "services.memcached": '["127.0.0.1:11211"]',
         "work.amqp_url_file": "/etc/alliance/amqp-url",
+        "audit.file": "/var/log/alliance/audit.log",
     }
     words = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
     daemons = ("runuser", "-u", "alliance", "--", "alliance")
@@ -58,9 +59,10 @@ def test_nothing_starts_before_it_is_configured(installed, unit):
 
 
 def test_folders_are_the_daemons_and_keystone_finds_the_snapshot(installed):
-    assert _modes(installed, "/etc/alliance", "/var/lib/alliance") == [
+    assert _modes(installed, "/etc/alliance", "/var/lib/alliance", "/var/log/alliance") == [
         "alliance:alliance 750",
         "alliance:keystone 750",
+        "alliance:alliance 750",
     ]
     assert set(installed.run("id", "-Gn", "alliance").split()) == {"alliance", "keystone"}
 
@@ -127,6 +129,16 @@ def test_the_daemon_runs_in_its_unit(running):
     assert "cloud id" in running.run("alliance", "status")
     socket, snapshot = "/run/alliance/delegate.sock", "/var/lib/alliance/keystone.json"
     assert _modes(running, socket, snapshot) == ["alliance:keystone 660", "alliance:keystone 640"]
+
+
+def test_audit_events_are_in_a_file_that_may_be_rotated(running):
+    # It waits for an answer, which never comes.
+    running.try_run("timeout", "5", "alliance", "partner", "invite", "east", "--role", "host")
+    log = "/var/log/alliance/audit.log"
+    until(lambda: running.try_run("test", "-s", log).returncode == 0, "it is audited", 30)
+    assert _modes(running, log) == ["alliance:alliance 640"]
+    assert "alliance.partner.invited" in running.run("cat", log)
+    running.run("test", "-s", "/etc/logrotate.d/alliance")
 
 
 def test_an_upgrade_restarts_what_runs_and_starts_nothing_else(running, deb):

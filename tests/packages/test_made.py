@@ -23,7 +23,7 @@ def test_everything_has_its_checksum(made):
     listed = [line.split("  ")[1] for line in (made / "SHA256SUMS").read_text().splitlines()]
     assert sorted([*listed, "SHA256SUMS"]) == sorted(file.name for file in made.iterdir())
     kinds = sorted(name[name.rindex(".") :] for name in listed)
-    assert kinds == [".deb", ".gz", ".gz", ".json", ".whl", ".whl"]
+    assert kinds == [".deb", ".gz", ".gz", ".json", ".tar", ".whl", ".whl"]
 
 
 def test_the_same_program_gives_the_same_bytes(made, package, tmp_path):

@@ -194,7 +194,7 @@ def heard(west, receiver, tmp_path):
         stack.callback(listener.wait)
         stack.callback(listener.kill)
         until(lambda: said.read_text(), "somebody listens to west's message bus", deadline=60.0)
-        sections = {"alliance": {"notify": notify}, "alliance-work": {}}
+        sections = {"alliance": {"notify": notify, "audit": {"bus": True}}, "alliance-work": {}}
         stack.enter_context(west.configured(**sections))
         # The last line may not be there as a whole.
         yield lambda: [json.loads(line) for line in said.read_text().split("\n")[1:-1]]

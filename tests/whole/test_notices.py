@@ -3,6 +3,7 @@ webhook and its message bus."""
 
 import pytest
 
+from tests.kit import cadf
 from tests.kit.waiting import until
 from tests.whole.conftest import FLAVOR
 from tests.whole.listening import meters, of_server
@@ -76,3 +77,19 @@ def usage_was_said(west, east, ann, server: str, heard) -> None:
         "alliance.server.memory": FLAVOR["ram"],
         "alliance.server.disk": FLAVOR["disk"],
     }
+
+
+def test_what_is_decided_is_said_on_the_message_bus_as_keystone_says_it(west, east, ann, heard):
+    token = ann.login()
+    assert east.lets_in(token)
+
+    def issued() -> list[dict]:
+        said = [one for one in heard() if one["type"] == "alliance.passport.issued"]
+        return [one for one in said if one["payload"]["target"].get("user_id") == ann.id]
+
+    until(issued, "home says that it has issued a passport", deadline=LATEST)
+    [message] = issued()
+    [event] = cadf.valid([message["payload"]])
+    assert message["publisher"] == "alliance.west"
+    assert message["message_id"] == event["id"]
+    assert event["initiator"]["name"] == "east"

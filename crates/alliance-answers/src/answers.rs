@@ -189,7 +189,7 @@ impl<T: Send + Sync + 'static> Answers<T> {
     ) -> Flight<T> {
         let (memory, epoch) = (Arc::clone(&self.memory), self.memory.epoch());
         let flights = Arc::clone(&self.flights);
-        let task = tokio::spawn(async move {
+        let task = tokio::spawn(alliance_trace::carried(async move {
             let outcome = ask.await;
             memory.keep(key, &outcome, epoch, Instant::now());
             flights
@@ -197,7 +197,7 @@ impl<T: Send + Sync + 'static> Answers<T> {
                 .unwrap_or_else(PoisonError::into_inner)
                 .remove(&key);
             outcome
-        });
+        }));
         let flights = Arc::clone(&self.flights);
         async move {
             match task.await {

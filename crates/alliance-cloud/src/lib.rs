@@ -1,6 +1,7 @@
 //! The local OpenStack as a client: its Keystone, and its services' token caches.
 //!
 //! - [`bus`]: what its services announce.
+//! - [`collector`]: who is told of traces.
 //! - [`estate`]: what a partner's project has here, and how it is stopped and deleted.
 //! - [`keystone`]: what the daemon asks, as a user with role `service` on its project and role
 //!   `reader` on the system, and no more.
@@ -19,6 +20,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod bus;
+pub mod collector;
 pub mod estate;
 pub mod keystone;
 pub mod metering;

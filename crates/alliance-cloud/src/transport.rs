@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use std::{fmt, fs, io};
 
 use alliance_core::label::clean;
+use alliance_trace::within;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Client, Method, Response, StatusCode, redirect};
 use serde::Deserialize;
@@ -25,6 +26,28 @@ const IDLE: Duration = Duration::from_millis(1500);
 const IDLE_CONNECTIONS: usize = 32;
 /// Longest text of Keystone's that is shown, in characters.
 const SHOWN: usize = 200;
+
+/// What may stand in paths of Keystone's that is no data.
+const WORDS: [&str; 18] = [
+    "OS-FEDERATION",
+    "OS-REVOKE",
+    "auth",
+    "domains",
+    "endpoints",
+    "events",
+    "groups",
+    "identity_providers",
+    "inherited",
+    "projects",
+    "protocols",
+    "regions",
+    "role_assignments",
+    "roles",
+    "services",
+    "system",
+    "tokens",
+    "users",
+];
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
 
@@ -80,6 +103,19 @@ pub enum TransportError {
         /// What was found.
         found: String,
     },
+}
+
+impl TransportError {
+    /// What it is, in a word.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Setup { .. } => "setup",
+            Self::Unreachable { .. } => "unreachable",
+            Self::TimedOut { .. } => "timed_out",
+            Self::Failed { .. } => "failed",
+            Self::Unexpected { .. } => "unexpected",
+        }
+    }
 }
 
 /// By when a question must be answered, everything included.
@@ -155,6 +191,18 @@ impl<'a> Question<'a> {
     pub(crate) fn json(mut self, body: &serde_json::Value) -> Self {
         self.body = Some(body.to_string().into_bytes());
         self
+    }
+}
+
+impl Question<'_> {
+    /// The path, without what is data in it.
+    fn template(&self) -> String {
+        let parts = self.path.iter().map(|part| match WORDS.contains(part) {
+            true => part,
+            false => "{id}",
+        });
+        let parts = std::iter::once("/v3").chain(parts);
+        parts.collect::<Vec<_>>().join("/")
     }
 }
 
@@ -236,6 +284,31 @@ impl Http {
     /// Asks. A status below 500 other than 429 is an answer.
     pub(crate) async fn ask(
         &self,
+        mut question: Question<'_>,
+        deadline: Deadline,
+    ) -> Result<Answer, TransportError> {
+        let name = || format!("{} {}", question.method, question.template());
+        let span = alliance_trace::call(name);
+        if let Some(span) = &span {
+            span.note("http.request.method", question.method.to_string());
+            span.note("url.template", question.template());
+            if let Some(host) = self.base.host_str() {
+                span.note("server.address", host.to_owned());
+            }
+            span.write(&mut question.headers);
+        }
+        let asking = async {
+            let answer = self.ask_within(question, deadline).await;
+            if let Err(error) = &answer {
+                alliance_trace::fail(error.kind());
+            }
+            answer
+        };
+        within(span, asking).await
+    }
+
+    async fn ask_within(
+        &self,
         question: Question<'_>,
         deadline: Deadline,
     ) -> Result<Answer, TransportError> {
@@ -248,6 +321,8 @@ impl Http {
             trace = answer.trace,
             "Keystone answered"
         );
+        alliance_trace::note("http.response.status_code", answer.status.as_u16());
+        alliance_trace::note("openstack.request_id", answer.trace.clone());
         if answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS {
             return Err(TransportError::Failed {
                 request: answer.request,
@@ -483,6 +558,14 @@ pub(crate) fn causes(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_route_has_nothing_of_what_is_asked_about() {
+        let of = |path: &[&'static str]| Question::get(path.iter().copied()).template();
+        assert_eq!(of(&["auth", "tokens"]), "/v3/auth/tokens");
+        assert_eq!(of(&["users", "ann"]), "/v3/users/{id}");
+        assert_eq!(of(&[]), "/v3");
+    }
 
     #[test]
     fn any_usual_spelling_of_the_url_leads_to_v3() {

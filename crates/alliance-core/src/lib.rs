@@ -8,6 +8,7 @@
 pub mod admission;
 pub mod agreement;
 pub mod budget;
+pub mod cadf;
 pub mod cloud;
 pub mod contract;
 pub mod descriptor;
@@ -20,6 +21,7 @@ pub mod keystone_id;
 pub mod label;
 pub mod limits;
 pub mod notice;
+pub mod numbering;
 pub mod partner;
 pub mod provision;
 pub mod refusal;

@@ -10,7 +10,7 @@ use http::StatusCode;
 
 use crate::error::ApiError;
 use crate::service::PeerService;
-use crate::wire::{NOTICES, RETIREMENTS, SIGN_OUTS, STANDING, USAGE};
+use crate::wire::{GRANTS, INTROSPECT, NOTICES, RETIREMENTS, SIGN_OUTS, STANDING, USAGE};
 
 pub(crate) mod agreements;
 pub(crate) mod contract;
@@ -39,8 +39,8 @@ pub(crate) mod extract;
 pub(crate) fn router<S: PeerService>(service: Arc<S>) -> Router {
     let partners = Router::new()
         .route("/v1/descriptor", get(descriptor::descriptor::<S>))
-        .route("/v1/introspect", post(introspect::introspect::<S>))
-        .route("/v1/grants", post(grants::grants::<S>))
+        .route(INTROSPECT, post(introspect::introspect::<S>))
+        .route(GRANTS, post(grants::grants::<S>))
         .route("/v1/grants/batch", post(grants::batch::<S>))
         .route("/v1/projects", get(projects::projects::<S>))
         .route("/v1/agreements", get(agreements::agreements::<S>))

@@ -17,13 +17,13 @@ use crate::request_id::{self, RequestId};
 use crate::service::Report;
 use crate::tls;
 use crate::wire::{
-    AgreementsAnswer, ContractAnswer, ContractReply, DescriptorAnswer, GrantsAnswer, GrantsBatch,
-    GrantsBatchAnswer, GrantsQuestion, IntrospectQuestion, Introspection, MAX_WAIT, NOTICES,
-    NoticeAnswer, NoticePoll, PairingAcceptance, PairingView, PlanAnswer, PlanQuestion, Poke, Poll,
-    PollAnswer, ProjectQuery, ProjectsAnswer, ProvisionAnswer, ProvisionRequest, RETIREMENTS,
-    ReceiptAnswer, ReceiptPoll, RevocationsAnswer, RevocationsQuery, SIGN_OUTS, STANDING,
-    StacksAnswer, StacksQuery, StandingAnswer, StandingQuestion, TokenReport, Topic, USAGE,
-    UsageAnswer, UsagePoll, VersionsQuery,
+    AgreementsAnswer, ContractAnswer, ContractReply, DescriptorAnswer, GRANTS, GrantsAnswer,
+    GrantsBatch, GrantsBatchAnswer, GrantsQuestion, INTROSPECT, IntrospectQuestion, Introspection,
+    MAX_WAIT, NOTICES, NoticeAnswer, NoticePoll, PairingAcceptance, PairingView, PlanAnswer,
+    PlanQuestion, Poke, Poll, PollAnswer, ProjectQuery, ProjectsAnswer, ProvisionAnswer,
+    ProvisionRequest, RETIREMENTS, ReceiptAnswer, ReceiptPoll, RevocationsAnswer, RevocationsQuery,
+    SIGN_OUTS, STANDING, StacksAnswer, StacksQuery, StandingAnswer, StandingQuestion, TokenReport,
+    Topic, USAGE, UsageAnswer, UsagePoll, VersionsQuery,
 };
 use alliance_token::Token;
 
@@ -156,7 +156,7 @@ impl PeerClient {
     ) -> Result<(DescriptorNews, Contact), PeerError> {
         let request = self.get(id, "/v1/descriptor");
         let request = request.timeout(self.deadlines.errand);
-        let sending = transport::send_unless_known(request, known);
+        let sending = transport::send_unless_known(&self.partner, request, known);
         let (told, contact) = self.guard.watch(sending).await?;
         let news = match told {
             Some(Tagged { answer, etag }) => DescriptorNews::Told { answer, etag },
@@ -177,7 +177,7 @@ impl PeerClient {
         let question = IntrospectQuestion {
             token: token.expose().to_owned(),
         };
-        self.question(self.post(id, "/v1/introspect").json(&question))
+        self.question(self.post(id, INTROSPECT).json(&question))
             .await
     }
 
@@ -190,8 +190,7 @@ impl PeerClient {
         id: RequestId,
         question: &GrantsQuestion,
     ) -> Result<GrantsAnswer, PeerError> {
-        self.question(self.post(id, "/v1/grants").json(question))
-            .await
+        self.question(self.post(id, GRANTS).json(question)).await
     }
 
     /// The same, where nobody waits for the answer. The circuit breaker hears nothing of it: what
@@ -204,8 +203,8 @@ impl PeerClient {
         id: RequestId,
         question: &GrantsQuestion,
     ) -> Result<GrantsAnswer, PeerError> {
-        let request = self.post(id, "/v1/grants").json(question);
-        transport::send(request.timeout(self.deadlines.errand)).await
+        let request = self.post(id, GRANTS).json(question);
+        transport::send(&self.partner, request.timeout(self.deadlines.errand)).await
     }
 
     /// What several users of its may be, at most [`MAX_QUESTIONS`](crate::wire::MAX_QUESTIONS); an
@@ -222,7 +221,7 @@ impl PeerClient {
         let request = self.post(id, "/v1/grants/batch");
         let request = request.json(&GrantsBatch { questions });
         let GrantsBatchAnswer { answers } =
-            transport::send(request.timeout(self.deadlines.errand)).await?;
+            transport::send(&self.partner, request.timeout(self.deadlines.errand)).await?;
         if answers.len() != asked {
             let found = format!("{} answers to {asked} questions", answers.len());
             return Err(PeerError::Protocol(found));
@@ -259,7 +258,9 @@ impl PeerClient {
             .get(id, "/v1/revocations")
             .query(&RevocationsQuery { known })
             .timeout(self.deadlines.errand);
-        self.guard.watch(transport::send_for_list(request)).await
+        self.guard
+            .watch(transport::send_for_list(&self.partner, request))
+            .await
     }
 
     /// What has ended there, once something has, or after half a minute. The circuit breaker is not
@@ -272,7 +273,7 @@ impl PeerClient {
             .post(id, SIGN_OUTS)
             .json(poll)
             .timeout(MAX_WAIT + self.deadlines.errand);
-        transport::send_for_list(request).await
+        transport::send_for_list(&self.partner, request).await
     }
 
     /// What our projects have used there, after the record with this number: all up to it are
@@ -285,7 +286,7 @@ impl PeerClient {
             .post(id, USAGE)
             .json(&UsagePoll { after })
             .timeout(self.deadlines.errand);
-        transport::send_for_list(request).await
+        transport::send_for_list(&self.partner, request).await
     }
 
     /// What has happened there to our projects, after the notice with this number: all up to it are
@@ -298,7 +299,7 @@ impl PeerClient {
             .post(id, NOTICES)
             .json(&NoticePoll { after })
             .timeout(self.deadlines.errand);
-        transport::send_for_list(request).await
+        transport::send_for_list(&self.partner, request).await
     }
 
     /// How projects of its are there now.
@@ -326,7 +327,7 @@ impl PeerClient {
             .post(id, RETIREMENTS)
             .json(poll)
             .timeout(self.deadlines.errand);
-        transport::send_for_list(request).await
+        transport::send_for_list(&self.partner, request).await
     }
 
     /// What it grants us.
@@ -366,6 +367,7 @@ impl PeerClient {
         let request = self.post(id, &path).json(&ContractReply { reply });
         self.guard
             .watch(transport::send_for_nothing(
+                &self.partner,
                 request.timeout(self.deadlines.errand),
             ))
             .await
@@ -419,6 +421,7 @@ impl PeerClient {
         let request = self.post(id, "/v1/poke").json(&Poke { changed });
         self.guard
             .watch(transport::send_for_nothing(
+                &self.partner,
                 request.timeout(self.deadlines.errand),
             ))
             .await
@@ -437,6 +440,7 @@ impl PeerClient {
         let request = self.post(id, "/v1/reports").json(&body);
         self.guard
             .watch(transport::send_for_nothing(
+                &self.partner,
                 request.timeout(self.deadlines.errand),
             ))
             .await
@@ -460,7 +464,7 @@ impl PeerClient {
             .header(AUTHORIZATION, authorization(secret))
             .query(&[("wait", wait.as_secs())])
             .timeout(wait + self.deadlines.errand);
-        transport::send(request).await
+        transport::send(&self.partner, request).await
     }
 
     /// Accepts an invitation.
@@ -479,7 +483,7 @@ impl PeerClient {
             .header(AUTHORIZATION, authorization(secret))
             .json(&PairingAcceptance { descriptor })
             .timeout(self.deadlines.errand);
-        transport::send_for_nothing(request).await
+        transport::send_for_nothing(&self.partner, request).await
     }
 
     /// Takes back what [`PeerClient::pairing_accept`] said, before it is confirmed.
@@ -496,7 +500,7 @@ impl PeerClient {
             .post(id, &format!("/v1/pairings/{invitation}/withdraw"))
             .header(AUTHORIZATION, authorization(secret))
             .timeout(self.deadlines.errand);
-        transport::send_for_nothing(request).await
+        transport::send_for_nothing(&self.partner, request).await
     }
 
     async fn question<T: serde::de::DeserializeOwned>(
@@ -504,7 +508,9 @@ impl PeerClient {
         request: RequestBuilder,
     ) -> Result<T, PeerError> {
         let request = request.timeout(self.deadlines.question);
-        self.guard.watch(transport::send(request)).await
+        self.guard
+            .watch(transport::send(&self.partner, request))
+            .await
     }
 
     async fn errand<T: serde::de::DeserializeOwned>(
@@ -512,7 +518,9 @@ impl PeerClient {
         request: RequestBuilder,
     ) -> Result<T, PeerError> {
         let request = request.timeout(self.deadlines.errand);
-        self.guard.watch(transport::send(request)).await
+        self.guard
+            .watch(transport::send(&self.partner, request))
+            .await
     }
 
     fn get(&self, id: RequestId, path: &str) -> RequestBuilder {

@@ -151,6 +151,16 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).because(inner)
     }
 
+    /// Its stable code.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// Whether it is a no, and not that nobody can tell now.
+    pub fn is_definite(&self) -> bool {
+        !self.status.is_server_error()
+    }
+
     /// Any other answer. `code` is stable.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self {

@@ -12,7 +12,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::key::{BadKey, SigningKey};
 
+mod copy;
 mod key_file;
+
+pub use copy::KeyCopies;
 
 const IDENTITY_KEY: &str = "identity.key";
 const SIGNING_KEY: &str = "signing.key";
@@ -82,6 +85,19 @@ pub enum IdentityError {
     /// A new key could not be made.
     #[error("cannot make a key or its certificate: {0}")]
     Generate(String),
+    /// A backup has another key than the state directory.
+    #[error(
+        "{0} is another key than the backup's; move it away if the backup's is to take its place"
+    )]
+    Another(PathBuf),
+    /// A key in a backup is none.
+    #[error("the backup's {name} is damaged")]
+    DamagedCopy {
+        /// Which.
+        name: &'static str,
+        /// What is wrong.
+        source: BadKey,
+    },
     /// Reading or writing failed.
     #[error("cannot {what} {path}", path = path.display())]
     Io {

@@ -25,6 +25,11 @@ impl RequestId {
     pub fn random() -> Self {
         Self(Uuid::new_v4())
     }
+
+    /// What is unique in it.
+    pub fn uuid(&self) -> Uuid {
+        self.0
+    }
 }
 
 impl FromStr for RequestId {

@@ -8,6 +8,7 @@ use alliance_core::descriptor::Descriptor;
 use alliance_core::refusal::Reason;
 use alliance_core::statement::Project;
 use alliance_token::Token;
+use alliance_trace::Tracer;
 use http::StatusCode;
 use uuid::Uuid;
 
@@ -54,6 +55,13 @@ pub trait PeerService: Send + Sync + 'static {
     /// long it took. Must return at once.
     fn answered(&self, caller: &CloudId, route: &str, status: StatusCode, took: Duration) {
         let _ = (caller, route, status, took);
+    }
+
+    /// Who traces what is asked by `caller`, and what that is called in traces; `None` for strangers,
+    /// of whom nothing is traced. Must return at once.
+    fn tracer(&self, caller: &CloudId) -> Option<(&Tracer, String)> {
+        let _ = caller;
+        None
     }
 
     /// `GET /v1/descriptor`

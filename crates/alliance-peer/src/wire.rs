@@ -96,6 +96,10 @@ pub struct RevocationsAnswer {
 }
 
 /// Where partners poll for sign-outs.
+/// Where a host asks about a token.
+pub(crate) const INTROSPECT: &str = "/v1/introspect";
+/// Where a host asks about a user.
+pub(crate) const GRANTS: &str = "/v1/grants";
 pub(crate) const SIGN_OUTS: &str = "/v1/sign-outs/poll";
 /// How many sign-outs one answer carries at most.
 pub const MAX_SIGN_OUTS: usize = 500;

@@ -135,6 +135,10 @@ pub(crate) enum Verdict {
 
 /// What the plugin tells the daemon.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "few at a time, and nearly all are events"
+)]
 pub(crate) enum Poke {
     Revoked(RevocationEvent),
     Doubt(LookAgain),

@@ -107,15 +107,21 @@ impl Bulletins<'_> {
         .await
     }
 
-    /// The number of the last one; 0 if there was none.
+    /// The number before the first one that is still there: whoever begins heeds them all. If there is none,
+    /// that of the last one that there was; 0 if there was none.
     ///
     /// # Errors
     /// The database's.
-    pub async fn last(self) -> Result<u64> {
-        let row = sqlx::query("SELECT value FROM counters WHERE name = 'bulletins'")
-            .fetch_one(self.0.pool())
-            .await?;
-        Ok(row.int("value")?.unsigned_abs())
+    pub async fn beginning(self) -> Result<u64> {
+        let row = sqlx::query(
+            "SELECT value, (SELECT MIN(seq) FROM bulletins) AS oldest
+                FROM counters WHERE name = 'bulletins'",
+        )
+        .fetch_one(self.0.pool())
+        .await?;
+        let last = row.int("value")?;
+        let before = row.maybe_int("oldest")?.map_or(last, |oldest| oldest - 1);
+        Ok(before.unsigned_abs())
     }
 
     /// Some of those after this number, the earliest first. The first one is the next, unless what comes

@@ -26,6 +26,8 @@ pub enum Receiver {
     BusUsage,
     /// The message bus: what usage there was at each hour, numbered since 1970.
     BusHours,
+    /// The message bus: audit events, numbered as they were said.
+    BusAudit,
 }
 
 /// What comes from hosts.
@@ -60,6 +62,7 @@ impl Receiver {
             Self::Bus => "bus",
             Self::BusUsage => "bus_usage",
             Self::BusHours => "bus_hours",
+            Self::BusAudit => "bus_audit",
         }
     }
 
@@ -68,7 +71,7 @@ impl Receiver {
         match self {
             Self::Webhook | Self::Bus => Some(Log::Notices),
             Self::BusUsage => Some(Log::Usage),
-            Self::BusHours => None,
+            Self::BusHours | Self::BusAudit => None,
         }
     }
 }

@@ -102,6 +102,12 @@ pub enum OpenError {
         /// Which.
         database: String,
     },
+    /// A restore died in it.
+    #[error("a restore into {database} did not come to its end; run `alliance restore` again")]
+    HalfRestored {
+        /// Which.
+        database: String,
+    },
     /// Written by a later version.
     #[error(
         "{database} has schema {found}, this version knows schemas up to {known}; \

@@ -10,6 +10,8 @@
 
 mod agreements;
 mod audit;
+mod audit_events;
+mod backup;
 mod bulletins;
 mod contracts;
 mod database;
@@ -26,6 +28,7 @@ mod pairing;
 mod partners;
 mod project_limits;
 mod provisions;
+mod restart;
 mod retirements;
 mod seen_tokens;
 mod sign_outs;
@@ -39,6 +42,10 @@ use alliance_core::cloud::CloudId;
 
 pub use self::agreements::Agreements;
 pub use self::audit::{Audit, AuditEntry};
+pub use self::audit_events::{AuditEvent, AuditEvents};
+pub use self::backup::{
+    About, Backup, BackupError, BackupFile, BackupKeys, Mended, Mending, Restoration, Rows,
+};
 pub use self::bulletins::{Bulletin, Bulletins, Posted};
 pub use self::contracts::{AgreementVersion, Contracts, ReceivedAgreement, Side, StoredReply};
 pub use self::database::Look;
@@ -64,7 +71,7 @@ pub use self::project_limits::{ProjectLimits, ProjectsLimits};
 pub use self::provisions::{GivenOrder, Provisions, Stack, Step, StepState, Taken, TakenOrder};
 pub use self::retirements::{ItemState, Retirement, RetirementItem, Retirements, StoredReceipt};
 pub use self::seen_tokens::{SeenToken, SeenTokens};
-pub use self::sign_outs::{Behind, NewSignOut, NotedSignOut, SignOuts};
+pub use self::sign_outs::{Behind, NewSignOut, NotedSignOut, RecentSignOut, SignOuts};
 pub use self::token_keys::{OwnTokenKey, TokenKeys};
 pub use self::usage::received::{Received, ReceivedRecord};
 pub use self::usage::sums::{Span, Sum};
@@ -248,6 +255,11 @@ impl Store {
         Audit(&self.database)
     }
 
+    /// What of it waits to be said on the message bus.
+    pub fn audit_events(&self) -> AuditEvents<'_> {
+        AuditEvents(&self.database)
+    }
+
     /// Whether the database answers.
     ///
     /// # Errors
@@ -321,9 +333,13 @@ mod tests {
             require_send(store.deliveries().state(Receiver::Bus));
             require_send(store.provisions().unheard());
             require_send(store.provisions().stacks(None, None));
-            require_send(store.leases().take("", "", 0, 0));
+            require_send(store.leases().take("", "", 0));
+            require_send(store.bulletins().post(&[]));
+            require_send(store.instances().list());
             require_send(store.meta().next_generation());
             require_send(store.audit().list(1));
+            require_send(store.audit_events().append(&[]));
+            require_send(store.audit_events().forget(&[]));
         }
         let _ = calls;
     }

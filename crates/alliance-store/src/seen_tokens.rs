@@ -272,6 +272,18 @@ impl<'a> SeenTokens<'a> {
     }
 }
 
+fn seen(row: &AnyRow) -> Result<SeenToken> {
+    Ok(SeenToken {
+        token_sha256: row.text("token_sha256")?,
+        cloud_id: row.word("cloud_id")?,
+        user_id: row.text("user_id")?,
+        project_id: row.maybe_text("project_id")?,
+        expires_at: row.int("expires_at")?,
+        session: row.maybe_text("session")?,
+        origin: row.maybe_json("origin")?.map(Arc::new),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -297,16 +309,4 @@ mod tests {
         assert_eq!(waiting.first(), Some(&token(1)));
         assert_eq!(waiting.last(), Some(&token(WAITING)));
     }
-}
-
-fn seen(row: &AnyRow) -> Result<SeenToken> {
-    Ok(SeenToken {
-        token_sha256: row.text("token_sha256")?,
-        cloud_id: row.word("cloud_id")?,
-        user_id: row.text("user_id")?,
-        project_id: row.maybe_text("project_id")?,
-        expires_at: row.int("expires_at")?,
-        session: row.maybe_text("session")?,
-        origin: row.maybe_json("origin")?.map(Arc::new),
-    })
 }

@@ -12,6 +12,10 @@ use crate::database::row::{Columns, to_json};
 use crate::database::{Database, retrying};
 use crate::error::Result;
 
+mod recent;
+
+pub use self::recent::RecentSignOut;
+
 /// How many rows one statement carries at most.
 const ROWS: usize = 100;
 
@@ -178,6 +182,8 @@ impl SignOuts<'_> {
     async fn hears_once(self, host: &CloudId, seq: u64) -> Result<()> {
         let seq = i64::try_from(seq).unwrap_or(i64::MAX);
         let mut transaction = self.0.write().await?;
+        // Two may acknowledge at once, the one less than the other.
+        bulletins::lock(self.0, &mut transaction).await?;
         let row = sqlx::query("SELECT MAX(seq) AS newest FROM sign_outs")
             .fetch_one(&mut *transaction)
             .await?;

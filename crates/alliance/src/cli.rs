@@ -4,6 +4,7 @@ mod accept;
 mod add_keystone;
 mod agreement;
 mod ask;
+mod backup;
 mod cloud;
 mod configuration;
 mod doctor;
@@ -20,6 +21,7 @@ mod project;
 mod provision;
 mod reason;
 mod region;
+mod restore;
 mod retirement;
 mod serve;
 mod session;
@@ -127,6 +129,8 @@ enum Command {
     /// How the daemon is
     Status,
     Doctor(doctor::Doctor),
+    Backup(backup::BackupCommand),
+    Restore(restore::Restore),
     Completion(manual::Completion),
     #[command(hide = true)]
     Manual(manual::Manual),
@@ -189,6 +193,8 @@ impl Cli {
             Command::Explain(explain) => attend(explain.run(&daemon, out)),
             Command::Status => attend(status::run(&daemon, out)),
             Command::Doctor(doctor) => attend(doctor.run(&daemon, out)),
+            Command::Backup(backup) => attend(backup.run(out)),
+            Command::Restore(restore) => attend(restore.run(out)),
             Command::Completion(completion) => completion.run(out),
             Command::Manual(manual) => manual.run(),
         }

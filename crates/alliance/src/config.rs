@@ -20,6 +20,7 @@ use alliance_core::endpoint_url::{AddressRange, UrlRules, plain};
 use alliance_core::label::clean;
 use alliance_core::region_name::{RegionNames, RegionNaming};
 use alliance_core::snapshot::Showing;
+use alliance_trace::Share;
 use anyhow::Context;
 use secrecy::SecretString;
 use url::Url;
@@ -57,6 +58,12 @@ pub(crate) struct Config {
     pub work: Work,
     /// `[notify]`
     pub notify: Notify,
+    /// `[trace]`
+    pub trace: Trace,
+    /// `[audit]`
+    pub audit: Audit,
+    /// `[console]`
+    pub console: Console,
     /// `[log]`
     pub log: Log,
 }
@@ -308,6 +315,53 @@ section! {
 }
 
 section! {
+    /// Traces of requests, through this cloud and its partners: what was asked of whom, and how long it
+    /// took. They hold routes, partners' names here, reason codes and requests' ids.
+    struct Trace as "trace" {
+        /// Where a collector takes them: OTLP over HTTP, as JSON. Without it: nothing is traced.
+        otlp_url: Option<Url> = optional(value::otlp_url, r#""http://127.0.0.1:4318/v1/traces""#),
+        /// Which share of requests is traced though nobody asks for it, from 0 to 1. Whoever sends a
+        /// traceparent with the flag "sampled" asks for it, and is heeded up to 10 times a second.
+        sample: Share = default(value::share, "0.01"),
+    }
+}
+
+section! {
+    /// Events in the form of CADF, as Keystone's own: who was let in or not and why, what was issued,
+    /// what became of partners, agreements, sessions, orders and retirements.
+    struct Audit as "audit" {
+        /// A file to which each event is appended, one JSON object a line. It is made anew when it has
+        /// been moved away. Without it: none.
+        file: Option<PathBuf> = optional(value::absolute_path, r#""/var/log/alliance/audit.log""#),
+        /// Say each event on the message bus too: `alliance work` does, at [notify] exchange.
+        bus: bool = default(value::truth, "false"),
+        /// Write the names of users beside their ids, where they are known.
+        names: bool = default(value::truth, "false"),
+    }
+}
+
+section! {
+    /// Pages for operators, in a browser: what there is, and suspending, resuming, ending a session.
+    struct Console as "console" {
+        /// Address and port to listen on. Without it: no console. Beyond this machine only with a
+        /// certificate; without one it is for a proxy on this machine that speaks https to browsers,
+        /// since they keep its cookie over https only.
+        listen: Option<SocketAddr> = optional(value::listen, r#""127.0.0.1:8453""#),
+        /// The certificate that browsers see, with its chain, as PEM. Read when the daemon starts.
+        certificate: Option<PathBuf> = optional(value::absolute_path, r#""/etc/alliance/console.pem""#),
+        /// Its private key, as PEM.
+        key: Option<PathBuf> = optional(value::absolute_path, r#""/etc/alliance/console.key""#),
+        /// The role that somebody must hold to be let in, on the system or on the project below. Whoever
+        /// is let in may do all that the console can do.
+        role: String = default(value::word, r#""admin""#),
+        /// The project on which the role counts.
+        project_name: String = default(value::word, r#""admin""#),
+        /// The domain of that project.
+        project_domain_name: String = default(value::word, r#""Default""#),
+    }
+}
+
+section! {
     /// What is logged, on standard error.
     struct Log as "log" {
         /// "human", "json", or "auto": human on a terminal, json otherwise.
@@ -341,6 +395,21 @@ impl Delegate {
             .with_context(|| format!("looking up [delegate] group {name:?}"))?
             .with_context(|| format!("[delegate] group: there is no group {name:?} here"))?;
         Ok(Some(group.gid.as_raw()))
+    }
+}
+
+impl Console {
+    /// What does not fit together: the option, and why.
+    fn fault(&self) -> Option<(&'static str, &'static str)> {
+        match (self.listen, &self.certificate, &self.key) {
+            (_, Some(_), None) => Some(("key", "is missing beside certificate")),
+            (_, None, Some(_)) => Some(("certificate", "is missing beside key")),
+            (Some(listen), None, None) if !listen.ip().is_loopback() => Some((
+                "listen",
+                "is an address beyond this machine: passwords cross the network readable; name a certificate and its key, or listen at 127.0.0.1",
+            )),
+            _ => None,
+        }
     }
 }
 
@@ -380,7 +449,9 @@ impl Config {
         let (peer, metrics, keystone) = (file.section(), file.section(), file.section());
         let (tokens, signing, pairing) = (file.section(), file.section(), file.section());
         let (catalog, services) = (file.section(), file.section());
-        let (work, notify, log) = (file.section(), file.section(), file.section());
+        let (work, notify, audit) = (file.section(), file.section(), file.section());
+        let (trace, log) = (file.section(), file.section());
+        let console: Option<Console> = file.section();
         file.refuse_other_sections();
         match passwords {
             [true, true] => file.refuse(
@@ -390,6 +461,9 @@ impl Config {
             ),
             [false, false] => file.missing("keystone.password_file (or keystone.password)"),
             _ => {}
+        }
+        if let Some((key, why)) = console.as_ref().and_then(Console::fault) {
+            file.refuse(Console::NAME, key, why);
         }
         let config = (|| {
             Some(Self {
@@ -406,6 +480,9 @@ impl Config {
                 services: services?,
                 work: work?,
                 notify: notify?,
+                trace: trace?,
+                audit: audit?,
+                console: console?,
                 log: log?,
             })
         })();
@@ -465,12 +542,18 @@ impl Config {
                     .to_owned(),
             );
         }
+        if self.audit.bus && self.notify.exchange.is_none() {
+            warnings.push(
+                "[audit] bus is on, but [notify] exchange is not set: no audit event is said on the message bus"
+                    .to_owned(),
+            );
+        }
         warnings
     }
 }
 
 /// All sections, in the order of the sample.
-fn sections() -> [section::Outline; 14] {
+fn sections() -> [section::Outline; 17] {
     [
         section::Outline::of::<Cloud>(),
         section::Outline::of::<Database>(),
@@ -485,6 +568,9 @@ fn sections() -> [section::Outline; 14] {
         section::Outline::of::<Services>(),
         section::Outline::of::<Work>(),
         section::Outline::of::<Notify>(),
+        section::Outline::of::<Trace>(),
+        section::Outline::of::<Audit>(),
+        section::Outline::of::<Console>(),
         section::Outline::of::<Log>(),
     ]
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::Notice;
 use crate::Seconds;
 use crate::cloud::CloudId;
+use crate::numbering;
 use crate::statement::said_to_one;
 use crate::usage::CloudEvent;
 
@@ -132,9 +133,10 @@ impl NoticeBatch {
         self.last < known
     }
 
-    /// How many between `known` and the first one are not kept at the host any more.
+    /// How many between `known` and the first one are not kept at the host any more. Numbers that a host
+    /// passed over when it was restored were none.
     pub fn missed(&self, known: u64) -> u64 {
-        if self.is_set_back(known) {
+        if self.is_set_back(known) || numbering::is_restart(known, self.after) {
             0
         } else {
             self.after.saturating_sub(known)
@@ -229,6 +231,15 @@ mod tests {
         assert!(sent.is_set_back(7));
         assert_eq!(sent.missed(7), 0);
         assert_eq!(subjects(&sent, 7), [(1, Some("a".into()))]);
+    }
+
+    #[test]
+    fn nothing_is_missed_of_what_a_restored_host_passed_over() {
+        let restored = numbering::restart(1_764_400_000, 0);
+        let sent = batch(restored, &["a"]);
+        assert_eq!((sent.missed(7), sent.is_set_back(7)), (0, false));
+        assert_eq!(subjects(&sent, 7), [(restored + 1, Some("a".into()))]);
+        assert_eq!(batch(restored + 1, &["a"]).missed(restored), 1);
     }
 
     #[test]

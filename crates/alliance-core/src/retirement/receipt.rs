@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Cause;
 use crate::Seconds;
 use crate::cloud::CloudId;
+use crate::numbering;
 use crate::statement::said_to_one;
 use crate::word::words;
 
@@ -104,22 +105,24 @@ pub enum Unsound {
 }
 
 impl Receipts {
-    /// The receipt after number `known`, if there is one.
+    /// The receipt after number `known`, if there is one, and its number. A host that was restored from a
+    /// backup begins again at another number.
     ///
     /// # Errors
     /// See [`Unsound`]. A partner may say anything.
-    pub fn after(self, known: u64) -> Result<Option<Receipt>, Unsound> {
+    pub fn after(self, known: u64) -> Result<Option<(u64, Receipt)>, Unsound> {
         let Some(receipt) = self.receipt else {
             return Ok(None);
         };
-        if self.after != known {
+        let sent = self.after.saturating_add(1);
+        if !numbering::is_next(known, sent) {
             return Err(Unsound::Gap {
                 expected: known.saturating_add(1),
-                sent: self.after.saturating_add(1),
+                sent,
             });
         }
         receipt.require_sound()?;
-        Ok(Some(receipt))
+        Ok(Some((sent, receipt)))
     }
 }
 
@@ -212,7 +215,10 @@ mod tests {
 
     #[test]
     fn only_the_next_receipt_is_taken_in() {
-        assert_eq!(sent(3, receipt()).after(3), Ok(Some(receipt())));
+        assert_eq!(sent(3, receipt()).after(3), Ok(Some((4, receipt()))));
+        let restored = numbering::restart(1_764_400_000, 0);
+        let next = sent(restored, receipt()).after(3);
+        assert_eq!(next, Ok(Some((restored + 1, receipt()))));
         for (after, known) in [(4, 3), (2, 3)] {
             let error = sent(after, receipt()).after(known);
             assert!(matches!(error, Err(Unsound::Gap { .. })), "{error:?}");

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::record::{Record, Unsound};
 use crate::Seconds;
 use crate::cloud::CloudId;
+use crate::numbering;
 use crate::statement::said_to_one;
 
 /// How many records one statement carries at most.
@@ -58,7 +59,7 @@ pub struct UsageBatch {
     pub aud: CloudId,
     /// When it was said, seconds.
     pub iat: Seconds,
-    /// The number before the first event's.
+    /// The number before the first event's: what was asked for, or where the host began again.
     pub after: u64,
     /// The events, in order, none left out.
     pub events: Vec<CloudEvent>,
@@ -150,12 +151,13 @@ impl CloudEvent {
 
 impl UsageBatch {
     /// The records after number `known`, each with its number. What is known is left out; nothing is
-    /// skipped.
+    /// skipped. A host that was restored from a backup begins again at another number, with all that it
+    /// knows.
     ///
     /// # Errors
     /// See [`NotABatch`]: nothing of the batch may be counted then.
     pub fn after(&self, known: u64) -> Result<Vec<Numbered>, NotABatch> {
-        if self.after > known {
+        if self.after > known && !numbering::is_restart(known, self.after) {
             return Err(NotABatch::Gap {
                 sent: self.after.saturating_add(1),
                 known,
@@ -251,6 +253,22 @@ mod tests {
             sent.after(3),
             Err(NotABatch::Misplaced { expected: 5, .. })
         ));
+        Ok(())
+    }
+
+    #[test]
+    fn a_host_that_was_restored_begins_again() -> Result<(), serde_json::Error> {
+        let restored = numbering::restart(1_764_400_000, 0);
+        let sent = batch(restored, &["a", "b"])?;
+        let all = [
+            (restored + 1, Some("a".into())),
+            (restored + 2, Some("b".into())),
+        ];
+        assert_eq!(ids(sent.after(7)), all);
+        assert_eq!(ids(sent.after(restored + 1)), all[1..]);
+        // Even then nothing is left out.
+        let sent = batch(restored + 1, &["b"])?;
+        assert!(matches!(sent.after(7), Err(NotABatch::Gap { .. })));
         Ok(())
     }
 

@@ -4,10 +4,12 @@ use std::error::Error as StdError;
 use std::io;
 use std::time::{Duration, Instant};
 
+use alliance_core::cloud::CloudId;
 use alliance_core::label::clean;
 use alliance_core::revocation::RevocationList;
 use alliance_core::skew::Skew;
 use alliance_core::statement::Statement;
+use alliance_trace::{Span, within};
 use bytes::BytesMut;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
@@ -15,6 +17,7 @@ use reqwest::header::{DATE, ETAG, HeaderMap, HeaderName, IF_NONE_MATCH, SERVER};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use rustls::CertificateError;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 use super::error::PeerError;
 use crate::error::Problem;
@@ -61,15 +64,19 @@ impl Contact {
 }
 
 /// Sends a request and reads its answer.
-pub(super) async fn send<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, PeerError> {
-    understand(&exchange(request, MAX_ANSWER_LEN).await?)
+pub(super) async fn send<T: DeserializeOwned>(
+    partner: &CloudId,
+    request: RequestBuilder,
+) -> Result<T, PeerError> {
+    understand(&exchange(partner, request, MAX_ANSWER_LEN).await?)
 }
 
 /// The same for an answer that is long.
 pub(super) async fn send_for_list<T: DeserializeOwned>(
+    partner: &CloudId,
     request: RequestBuilder,
 ) -> Result<T, PeerError> {
-    understand(&exchange(request, MAX_LIST_LEN).await?)
+    understand(&exchange(partner, request, MAX_LIST_LEN).await?)
 }
 
 fn understand<T: DeserializeOwned>(body: &[u8]) -> Result<T, PeerError> {
@@ -86,6 +93,7 @@ pub(super) struct Tagged<T> {
 /// Sends a request for an answer that is known already, if `known` names one. `None`: it is still the
 /// same. Either way with what the answer shows.
 pub(super) async fn send_unless_known<T: DeserializeOwned>(
+    partner: &CloudId,
     request: RequestBuilder,
     known: Option<&str>,
 ) -> Result<(Option<Tagged<T>>, Contact), PeerError> {
@@ -93,10 +101,19 @@ pub(super) async fn send_unless_known<T: DeserializeOwned>(
         Some(known) => request.header(IF_NONE_MATCH, known),
         None => request,
     };
+    let (span, request) = traced(partner, request)?;
+    let sending = look(request, known.is_some());
+    within(span, telling(sending)).await
+}
+
+async fn look<T: DeserializeOwned>(
+    request: RequestBuilder,
+    is_known: bool,
+) -> Result<(Option<Tagged<T>>, Contact), PeerError> {
     let (sent, asked_at) = (Timestamp::now(), Instant::now());
-    let mut response = request.send().await.map_err(|e| classify(&e))?;
+    let mut response = answered(request).await?;
     let headers = std::mem::take(response.headers_mut());
-    if known.is_some() && response.status() == StatusCode::NOT_MODIFIED {
+    if is_known && response.status() == StatusCode::NOT_MODIFIED {
         return Ok((None, Contact::new(&headers, sent, asked_at.elapsed())));
     }
     let body = success(response, MAX_ANSWER_LEN).await?;
@@ -111,13 +128,67 @@ pub(super) async fn send_unless_known<T: DeserializeOwned>(
 }
 
 /// Sends a request whose answer is empty.
-pub(super) async fn send_for_nothing(request: RequestBuilder) -> Result<(), PeerError> {
-    exchange(request, MAX_ANSWER_LEN).await.map(|_| ())
+pub(super) async fn send_for_nothing(
+    partner: &CloudId,
+    request: RequestBuilder,
+) -> Result<(), PeerError> {
+    let answer = exchange(partner, request, MAX_ANSWER_LEN).await;
+    answer.map(|_| ())
 }
 
-async fn exchange(request: RequestBuilder, limit: usize) -> Result<BytesMut, PeerError> {
+async fn exchange(
+    partner: &CloudId,
+    request: RequestBuilder,
+    limit: usize,
+) -> Result<BytesMut, PeerError> {
+    let (span, request) = traced(partner, request)?;
+    let sending = async { success(answered(request).await?, limit).await };
+    within(span, telling(sending)).await
+}
+
+/// A request, with the span that it is sent in if it belongs to a trace.
+fn traced(
+    partner: &CloudId,
+    request: RequestBuilder,
+) -> Result<(Option<Span>, RequestBuilder), PeerError> {
+    let (client, request) = request.build_split();
+    let mut request = request.map_err(|e| classify(&e))?;
+    let route = template(request.url().path());
+    let span = alliance_trace::call(|| format!("{} {route}", request.method()));
+    if let Some(span) = &span {
+        span.note("http.request.method", request.method().to_string());
+        span.note("url.template", route);
+        span.note("alliance.partner.tag", partner.tag().to_string());
+        if let Some(host) = request.url().host_str() {
+            span.note("server.address", host.to_owned());
+        }
+        span.write(request.headers_mut());
+    }
+    Ok((span, RequestBuilder::from_parts(client, request)))
+}
+
+/// A path without what is data in it: the ids.
+fn template(path: &str) -> String {
+    let parts = path.split('/').map(|part| match Uuid::try_parse(part) {
+        Ok(_) => "{id}",
+        Err(_) => part,
+    });
+    parts.collect::<Vec<_>>().join("/")
+}
+
+/// The span under way says why it failed, by a code.
+async fn telling<T>(sending: impl Future<Output = Result<T, PeerError>>) -> Result<T, PeerError> {
+    let outcome = sending.await;
+    if let Err(error) = &outcome {
+        alliance_trace::fail(error.reason().code());
+    }
+    outcome
+}
+
+async fn answered(request: RequestBuilder) -> Result<Response, PeerError> {
     let response = request.send().await.map_err(|e| classify(&e))?;
-    success(response, limit).await
+    alliance_trace::note("http.response.status_code", response.status().as_u16());
+    Ok(response)
 }
 
 async fn success(response: Response, limit: usize) -> Result<BytesMut, PeerError> {
@@ -192,4 +263,19 @@ fn root(error: &(dyn StdError + 'static)) -> String {
         innermost = source;
     }
     innermost.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_has_no_ids() {
+        let id = "1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b";
+        assert_eq!(template("/v1/introspect"), "/v1/introspect");
+        assert_eq!(
+            template(&format!("/v1/agreements/{id}/replies")),
+            "/v1/agreements/{id}/replies"
+        );
+    }
 }

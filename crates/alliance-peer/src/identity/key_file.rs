@@ -38,8 +38,28 @@ pub(super) fn load_or_create(path: &Path) -> Result<SigningKey, IdentityError> {
     if let Some(key) = load(path)? {
         return Ok(key);
     }
-    create(path)?;
+    let key = SigningKey::generate().map_err(|e| IdentityError::Generate(e.to_string()))?;
+    create(path, &key)?;
     load(path)?.ok_or_else(|| IdentityError::Missing(path.into()))
+}
+
+/// Puts `key` there, if there is none.
+///
+/// # Errors
+/// [`IdentityError::Another`] if another one is there.
+pub(super) fn put(path: &Path, key: &SigningKey) -> Result<(), IdentityError> {
+    if load(path)?.is_none() {
+        create(path, key)?;
+    }
+    require(path, key)
+}
+
+/// Checks that no other key is there.
+pub(super) fn require(path: &Path, key: &SigningKey) -> Result<(), IdentityError> {
+    match load(path)? {
+        Some(found) if found.public() != key.public() => Err(IdentityError::Another(path.into())),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// The key at `path`, `None` if there is no such file.
@@ -92,8 +112,7 @@ fn directory_owner(path: &Path) -> Result<u32, IdentityError> {
 
 /// Writes a new key beside `path`, durably, then gives it its name, which fails if another process
 /// was faster; that is no error. At no time is there half a key under the name.
-fn create(path: &Path) -> Result<(), IdentityError> {
-    let key = SigningKey::generate().map_err(|e| IdentityError::Generate(e.to_string()))?;
+fn create(path: &Path, key: &SigningKey) -> Result<(), IdentityError> {
     let temporary = path.with_extension(format!("key.{}", Uuid::new_v4().simple()));
     let result = write_new(&temporary, key.to_pem().as_bytes(), directory_owner(path)?)
         .map_err(failed("write", &temporary))

@@ -176,3 +176,48 @@ fn a_key_of_somebody_else_is_refused() {
     let meta = fs::metadata(dir.path().join(SIGNING_KEY)).unwrap();
     assert_eq!(std::os::unix::fs::MetadataExt::uid(&meta), 4242);
 }
+
+#[test]
+fn keys_go_from_one_place_to_another_and_replace_none() {
+    let (here, there, taken) = (state_dir(), state_dir(), state_dir());
+    let identity = Identity::load_or_create(here.path()).unwrap();
+    let [own, signing] = identity.to_pem();
+    let copies = KeyCopies::read(&own, &signing).unwrap();
+    assert_eq!(copies.cloud_id(), *identity.cloud_id());
+    copies.put(there.path()).unwrap();
+    // Once more changes nothing.
+    copies.put(there.path()).unwrap();
+    let moved = Identity::load(there.path()).unwrap();
+    assert_eq!(moved.cloud_id(), identity.cloud_id());
+    assert_eq!(
+        moved.signing_key().public(),
+        identity.signing_key().public()
+    );
+    assert_eq!(mode(&there.path().join(SIGNING_KEY)), 0o600);
+
+    let other = Identity::load_or_create(taken.path()).unwrap();
+    for refused in [
+        copies.require_no_others(taken.path()),
+        copies.put(taken.path()),
+    ] {
+        assert!(
+            matches!(refused, Err(IdentityError::Another(_))),
+            "{refused:?}"
+        );
+    }
+    let kept = Identity::load(taken.path()).unwrap();
+    assert_eq!(kept.cloud_id(), other.cloud_id());
+    let swapped = KeyCopies::read(&own, &own).unwrap();
+    assert!(matches!(
+        swapped.require_no_others(here.path()),
+        Err(IdentityError::Another(path)) if path.ends_with(SIGNING_KEY)
+    ));
+    let junk = KeyCopies::read("junk", &signing);
+    assert!(matches!(
+        junk,
+        Err(IdentityError::DamagedCopy {
+            name: IDENTITY_KEY,
+            ..
+        })
+    ));
+}

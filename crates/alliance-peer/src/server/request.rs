@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alliance_core::cloud::CloudId;
+use alliance_trace::{Context, Span};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
@@ -17,11 +18,15 @@ use super::Limits;
 use crate::error::ApiError;
 use crate::request_id::{self, RequestId};
 use crate::service::{Call, PeerService};
-use crate::wire::{MAX_WAIT, SIGN_OUTS};
+use crate::wire::{GRANTS, INTROSPECT, MAX_WAIT, SIGN_OUTS};
 
 /// Whose connection a request came in. Each request carries it as an extension.
 #[derive(Debug, Clone)]
 pub(super) struct Caller(pub(super) CloudId);
+
+/// What somebody's request in the caller's Keystone waits for. Traced also where the caller says nothing
+/// of a trace; anything else, polls above all, is traced only as a part of one.
+const AWAITED: [&str; 2] = [INTROSPECT, GRANTS];
 
 /// Puts `router`, of `service`, behind the limits.
 pub(super) fn limited<S: PeerService>(router: Router, service: Arc<S>, limits: Limits) -> Router {
@@ -55,6 +60,11 @@ async fn identified<S: PeerService>(
         path = alliance_core::label::clean(request.uri().path(), 100),
     );
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route
+        .as_ref()
+        .map_or("other", MatchedPath::as_str)
+        .to_owned();
+    let traced = traced(&*service, &caller, &route, &request, request_id);
     let call = Call {
         caller: caller.clone(),
         request_id,
@@ -70,13 +80,34 @@ async fn identified<S: PeerService>(
             response.headers_mut().insert(request_id::HEADER, value);
         }
         let took = began.elapsed();
-        let route = route.as_ref().map_or("other", MatchedPath::as_str);
-        service.answered(&caller, route, response.status(), took);
+        service.answered(&caller, &route, response.status(), took);
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::debug!(status = response.status().as_u16(), took_ms, "answered");
         response
     };
-    answering.instrument(span).await
+    alliance_trace::answer(traced, answering.instrument(span)).await
+}
+
+fn traced<S: PeerService>(
+    service: &S,
+    caller: &CloudId,
+    route: &str,
+    request: &Request,
+    request_id: RequestId,
+) -> Option<Span> {
+    let upstream = Context::from_headers(request.headers());
+    if upstream.is_none() && !AWAITED.contains(&route) {
+        return None;
+    }
+    let (tracer, partner) = service.tracer(caller)?;
+    let method = request.method();
+    let name = || format!("{method} {route}");
+    let span = tracer.receive(&partner, upstream, request_id.uuid(), name)?;
+    span.note("http.request.method", method.to_string());
+    span.note("http.route", route.to_owned());
+    span.note("openstack.request_id", request_id.to_string());
+    span.note("alliance.partner", partner);
+    Some(span)
 }
 
 async fn within_deadline(

@@ -29,6 +29,7 @@ use alliance_peer::wire::{
     Topic, UsageAnswer, UsagePoll,
 };
 use alliance_token::Token;
+use alliance_trace::{Outbox, Share, Tracer};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -69,10 +70,21 @@ pub(crate) struct Daemon {
     pub(crate) said: Mutex<Option<String>>,
     /// How many seconds after the first descriptor the next one is signed.
     pub(crate) later: AtomicI64,
+    tracer: Tracer,
 }
 
 impl Daemon {
     pub(crate) fn new() -> Arc<Self> {
+        Self::with(Tracer::off())
+    }
+
+    /// One that keeps this share of all traces, and those that partners ask for.
+    pub(crate) fn tracing(ratio: f64) -> (Arc<Self>, Outbox) {
+        let (tracer, outbox) = Tracer::keeping(Share::new(ratio).unwrap());
+        (Self::with(tracer), outbox)
+    }
+
+    fn with(tracer: Tracer) -> Arc<Self> {
         Arc::new(Self {
             identity: Identity::ephemeral().unwrap(),
             partners: Mutex::default(),
@@ -83,6 +95,7 @@ impl Daemon {
             name: Mutex::new("test".into()),
             said: Mutex::default(),
             later: AtomicI64::new(0),
+            tracer,
         })
     }
 
@@ -176,6 +189,11 @@ pub(crate) fn science() -> Project {
 pub(crate) const SLOW_NEWS: Duration = Duration::from_secs(2);
 
 impl PeerService for Daemon {
+    fn tracer(&self, caller: &CloudId) -> Option<(&Tracer, String)> {
+        let is_partner = self.partners.lock().unwrap().contains(caller);
+        is_partner.then(|| (&self.tracer, "a partner".to_owned()))
+    }
+
     async fn admit(&self, caller: &CloudId) -> Result<(), ApiError> {
         if self.partners.lock().unwrap().contains(caller) {
             Ok(())

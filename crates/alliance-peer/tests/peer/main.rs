@@ -8,4 +8,5 @@ mod limits;
 mod logs;
 mod proxy;
 mod routes;
+mod traces;
 mod trust;

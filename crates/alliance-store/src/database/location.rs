@@ -15,7 +15,7 @@ use super::Dialect;
 use super::fault::Fault;
 use crate::error::OpenError;
 
-/// A database's place. Its `Display` holds no password.
+/// A database's place. Neither its `Display` nor its `Debug` holds a password.
 pub(crate) struct Location {
     url: String,
     at: At,
@@ -117,6 +117,12 @@ impl Location {
             },
             Fault::Unique | Fault::Other => OpenError::Other { database, source },
         }
+    }
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -30,10 +30,14 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0015_notices.sql"),
     include_str!("../../migrations/0016_usage_on_the_bus.sql"),
     include_str!("../../migrations/0017_instances.sql"),
+    include_str!("../../migrations/0018_audit_events.sql"),
 ];
 
 /// The schema of this version.
-const KNOWN: i64 = MIGRATIONS.len() as i64;
+pub(crate) const KNOWN: i64 = MIGRATIONS.len() as i64;
+
+/// What `meta` says of a database while a backup is restored into it.
+pub(crate) const RESTORING: &str = "restoring";
 
 /// The oldest version of a daemon, by the schema that it knows, that can work with this one. What such a
 /// version reads or writes is neither renamed nor taken away before it is out of use: while instances of a
@@ -61,12 +65,7 @@ pub(super) async fn bring_up_to_date(
             ("COMMIT", "ROLLBACK")
         }
         Dialect::MariaDb => {
-            let row = connection.fetch_one(LOCK).await.map_err(explain)?;
-            if row.try_get::<i64, _>(0).ok() != Some(1) {
-                return Err(OpenError::Busy {
-                    database: location.to_string(),
-                });
-            }
+            keep_others_out(connection, location).await?;
             (UNLOCK, UNLOCK)
         }
     };
@@ -76,37 +75,79 @@ pub(super) async fn bring_up_to_date(
     migrated.and(ended)
 }
 
+/// MariaDB: until the connection ends, or the lock is given back.
+pub(crate) async fn keep_others_out(
+    connection: &mut AnyConnection,
+    location: &Location,
+) -> Result<(), OpenError> {
+    let row = connection.fetch_one(LOCK).await;
+    let row = row.map_err(|error| location.explain(error))?;
+    if row.try_get::<i64, _>(0).ok() == Some(1) {
+        Ok(())
+    } else {
+        Err(OpenError::Busy {
+            database: location.to_string(),
+        })
+    }
+}
+
+/// Makes the table that says whose a database is.
+pub(crate) async fn make_meta(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    run(connection, META).await
+}
+
+/// Brings tables from one schema to another, which is not noted.
+pub(crate) async fn advance(
+    connection: &mut AnyConnection,
+    from: i64,
+    to: i64,
+) -> Result<(), sqlx::Error> {
+    let [from, to] = [from, to].map(|schema| usize::try_from(schema).unwrap_or_default());
+    for migration in MIGRATIONS.iter().take(to).skip(from) {
+        run(connection, migration).await?;
+    }
+    Ok(())
+}
+
+/// Notes something about the database.
+pub(crate) async fn note(
+    connection: &mut AnyConnection,
+    name: &str,
+    value: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("REPLACE INTO meta (name, value) VALUES (?, ?)")
+        .bind(name)
+        .bind(value)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Notes whose the database is, that it has the schema of this version, and which versions can work with it.
+pub(crate) async fn note_owner(
+    connection: &mut AnyConnection,
+    cloud: &CloudId,
+) -> Result<(), sqlx::Error> {
+    note(connection, "cloud_id", cloud.as_str()).await?;
+    note(connection, "least", &LEAST.to_string()).await?;
+    note(connection, "schema", &KNOWN.to_string()).await
+}
+
 async fn migrate(
     connection: &mut AnyConnection,
     location: &Location,
     cloud: &CloudId,
 ) -> Result<(), OpenError> {
     let explain = |error| location.explain(error);
-    run(connection, META).await.map_err(explain)?;
+    make_meta(connection).await.map_err(explain)?;
     let found = schema(connection, location, cloud).await?;
     if found >= KNOWN {
         // Better to learn now than at the first request that nothing can be written.
         let write = "UPDATE meta SET value = value WHERE name = 'schema'";
         return run(connection, write).await.map_err(explain);
     }
-    let missing = MIGRATIONS
-        .iter()
-        .skip(usize::try_from(found).unwrap_or_default());
-    for migration in missing {
-        run(connection, migration).await.map_err(explain)?;
-    }
-    for (name, value) in [
-        ("cloud_id", cloud.to_string()),
-        ("least", LEAST.to_string()),
-        ("schema", KNOWN.to_string()),
-    ] {
-        sqlx::query("REPLACE INTO meta (name, value) VALUES (?, ?)")
-            .bind(name)
-            .bind(value)
-            .execute(&mut *connection)
-            .await
-            .map_err(explain)?;
-    }
+    advance(connection, found, KNOWN).await.map_err(explain)?;
+    note_owner(connection, cloud).await.map_err(explain)?;
     tracing::info!(
         from = found,
         to = KNOWN,
@@ -122,6 +163,15 @@ async fn schema(
     cloud: &CloudId,
 ) -> Result<i64, OpenError> {
     let explain = |error| location.explain(error);
+    if meta(connection, RESTORING)
+        .await
+        .map_err(explain)?
+        .is_some()
+    {
+        return Err(OpenError::HalfRestored {
+            database: location.to_string(),
+        });
+    }
     let owner = meta(connection, "cloud_id").await.map_err(explain)?;
     if let Some(found) = owner.filter(|owner| owner != cloud.as_str()) {
         return Err(OpenError::ForeignCloud {
@@ -152,7 +202,7 @@ async fn schema(
 }
 
 /// How the database is, without changing anything.
-pub(super) async fn look(
+pub(crate) async fn look(
     connection: &mut AnyConnection,
     location: &Location,
     cloud: &CloudId,
@@ -178,12 +228,15 @@ pub(super) async fn owner(connection: &mut AnyConnection) -> Option<CloudId> {
     owner.and_then(|owner| owner.parse().ok())
 }
 
-async fn run(connection: &mut AnyConnection, sql: &str) -> Result<(), sqlx::Error> {
+pub(crate) async fn run(connection: &mut AnyConnection, sql: &str) -> Result<(), sqlx::Error> {
     connection.execute(sql).await?;
     Ok(())
 }
 
-async fn meta(connection: &mut AnyConnection, name: &str) -> Result<Option<String>, sqlx::Error> {
+pub(crate) async fn meta(
+    connection: &mut AnyConnection,
+    name: &str,
+) -> Result<Option<String>, sqlx::Error> {
     sqlx::query("SELECT value FROM meta WHERE name = ?")
         .bind(name)
         .fetch_optional(connection)

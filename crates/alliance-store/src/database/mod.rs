@@ -189,7 +189,9 @@ where
     attempt().await
 }
 
-async fn connect(location: &Location) -> std::result::Result<AnyConnection, sqlx::Error> {
+pub(crate) async fn connect(
+    location: &Location,
+) -> std::result::Result<AnyConnection, sqlx::Error> {
     let options = options(location)?;
     let mut connection = match tokio::time::timeout(PATIENCE, options.connect()).await {
         Ok(connected) => connected?,
@@ -264,6 +266,8 @@ async fn prepare(
             "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
             "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')",
             "SET SESSION innodb_lock_wait_timeout = 5",
+            // Of a process that was stopped in the middle; others wait for its locks.
+            "SET SESSION idle_transaction_timeout = 5",
         ],
     };
     for statement in statements {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::any::AnyRow;
+use sqlx::any::{AnyRow, AnyValueRef};
 use sqlx::{Any, Decode, Row, ValueRef};
 
 use crate::error::{Error, Result};
@@ -55,25 +55,26 @@ pub(crate) trait Columns {
 }
 
 impl Columns for AnyRow {
-    /// MariaDB's driver hands `TEXT` over as bytes.
     fn maybe_text(&self, column: &str) -> Result<Option<String>> {
         let value = self.try_get_raw(column)?;
         if value.is_null() {
             return Ok(None);
         }
-        if let Ok(text) = <String as Decode<Any>>::decode(value.clone()) {
-            return Ok(Some(text));
-        }
-        let bytes =
-            <Vec<u8> as Decode<Any>>::decode(value).map_err(|error| damaged(column, error))?;
-        String::from_utf8(bytes)
-            .map(Some)
-            .map_err(|error| damaged(column, error))
+        text(value, column).map(Some)
     }
 
     fn maybe_int(&self, column: &str) -> Result<Option<i64>> {
         Ok(self.try_get(column)?)
     }
+}
+
+/// A text that is not null. MariaDB's driver hands `TEXT` over as bytes.
+pub(crate) fn text(value: AnyValueRef<'_>, column: &str) -> Result<String> {
+    if let Ok(text) = <String as Decode<Any>>::decode(value.clone()) {
+        return Ok(text);
+    }
+    let bytes = <Vec<u8> as Decode<Any>>::decode(value).map_err(|error| damaged(column, error))?;
+    String::from_utf8(bytes).map_err(|error| damaged(column, error))
 }
 
 /// A value for a column that holds JSON.

@@ -14,6 +14,7 @@ use sqlx::AnyConnection;
 use crate::database::Database;
 use crate::database::row::Columns;
 use crate::error::Result;
+use crate::restart;
 
 pub(crate) use self::outbox::append;
 pub use self::received::{Filter, TakenIn};
@@ -112,11 +113,16 @@ async fn position(transaction: &mut AnyConnection, partner: &CloudId, which: &st
         .execute(&mut *transaction)
         .await?;
     if held.rows_affected() == 0 {
-        sqlx::query("INSERT INTO notice_positions (cloud_id) VALUES (?)")
-            .bind(partner.as_str())
-            .execute(&mut *transaction)
-            .await?;
-        return Ok(0);
+        let floor = restart::floor(&mut *transaction).await?;
+        sqlx::query(
+            "INSERT INTO notice_positions (cloud_id, noted, acknowledged) VALUES (?, ?, ?)",
+        )
+        .bind(partner.as_str())
+        .bind(floor)
+        .bind(floor)
+        .execute(&mut *transaction)
+        .await?;
+        return Ok(if which == "noted" { floor } else { 0 });
     }
     sqlx::query("SELECT noted, received FROM notice_positions WHERE cloud_id = ?")
         .bind(partner.as_str())

@@ -12,6 +12,7 @@ use crate::database::retrying;
 use crate::database::row::{Columns, to_json};
 use crate::error::Result;
 use crate::leases::{Lease, hold};
+use crate::restart;
 
 impl Notices<'_> {
     /// Takes in how conditions are, in any order and however often. Those that have begun to hold are
@@ -116,12 +117,14 @@ impl Notices<'_> {
         })
     }
 
-    /// `home` has heard all up to this number. One that it was never given changes nothing.
+    /// `home` has heard all up to this number. One that it was never given changes nothing; one that this
+    /// cloud gave before it was restored is none of those that it gives now.
     ///
     /// # Errors
     /// The database's.
     pub async fn acknowledge(self, home: &CloudId, seq: u64) -> Result<()> {
-        let seq = i64::try_from(seq).unwrap_or(i64::MAX);
+        let floor = restart::floor(&mut *self.0.pool().acquire().await?).await?;
+        let seq = i64::try_from(seq).unwrap_or(i64::MAX).max(floor);
         let known = sqlx::query(
             "SELECT noted FROM notice_positions
                 WHERE cloud_id = ? AND noted >= ? AND acknowledged <> ?",

@@ -1,6 +1,7 @@
 //! Receipts: numbered for each home, and taken in there by their numbers.
 
 use alliance_core::cloud::CloudId;
+use alliance_core::numbering;
 use alliance_core::retirement::Receipt;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
@@ -9,6 +10,7 @@ use super::{Retirement, Retirements, locked};
 use crate::database::retrying;
 use crate::database::row::{Columns, to_json};
 use crate::error::Result;
+use crate::restart;
 
 /// One page of a receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +43,7 @@ impl Retirements<'_> {
                 return Ok(false);
             }
             let (host, home) = (self.0.cloud(), &found.cloud_id);
-            let mut seq = last(&mut transaction, host, home).await?;
+            let mut seq = given(&mut transaction, host, home).await?;
             for page in pages {
                 seq += 1;
                 insert(&mut transaction, host, home, seq, page, None).await?;
@@ -57,21 +59,21 @@ impl Retirements<'_> {
         .await
     }
 
-    /// The receipt for `home` after number `after`, if there is one.
+    /// The receipt for `home` after number `after`, if there is one, with its number.
     ///
     /// # Errors
     /// The database's.
-    pub async fn outgoing(self, home: &CloudId, after: u64) -> Result<Option<Receipt>> {
+    pub async fn outgoing(self, home: &CloudId, after: u64) -> Result<Option<(u64, Receipt)>> {
         let row = sqlx::query(
-            "SELECT * FROM retirement_receipts WHERE host = ? AND home = ? AND seq = ?",
+            "SELECT * FROM retirement_receipts WHERE host = ? AND home = ? AND seq > ? ORDER BY seq LIMIT 1",
         )
         .bind(self.0.cloud().as_str())
         .bind(home.as_str())
-        .bind(i64::try_from(after).unwrap_or(i64::MAX).saturating_add(1))
+        .bind(i64::try_from(after).unwrap_or(i64::MAX))
         .fetch_optional(self.0.pool())
         .await?;
         let found = row.as_ref().map(receipt).transpose()?;
-        Ok(found.map(|found| found.receipt))
+        Ok(found.map(|found| (found.seq, found.receipt)))
     }
 
     /// `home` has taken in all up to this number, and refuses the next one if it says why.
@@ -81,7 +83,7 @@ impl Retirements<'_> {
     pub async fn acknowledge(self, home: &CloudId, seq: u64, refusal: Option<&str>) -> Result<()> {
         retrying(|| async {
             let mut transaction = self.0.write().await?;
-            let noted = last(&mut transaction, self.0.cloud(), home).await?;
+            let noted = given(&mut transaction, self.0.cloud(), home).await?;
             let Some(seq) = i64::try_from(seq).ok().filter(|seq| *seq <= noted) else {
                 return Ok(());
             };
@@ -143,19 +145,13 @@ impl Retirements<'_> {
         retrying(|| async {
             let mut transaction = self.0.write().await?;
             let known = last(&mut transaction, host, self.0.cloud()).await?;
-            if known.unsigned_abs().checked_add(1) != Some(seq) {
+            let number = i64::try_from(seq).ok();
+            let Some(number) = number.filter(|_| numbering::is_next(known.unsigned_abs(), seq))
+            else {
                 return Ok(false);
-            }
+            };
             let home = self.0.cloud();
-            insert(
-                &mut transaction,
-                host,
-                home,
-                known + 1,
-                received,
-                Some(signed),
-            )
-            .await?;
+            insert(&mut transaction, host, home, number, received, Some(signed)).await?;
             transaction.commit().await?;
             Ok(true)
         })
@@ -174,6 +170,12 @@ impl Retirements<'_> {
             .map(receipt)
             .collect()
     }
+}
+
+/// The number after which the next receipt for `home` comes.
+async fn given(connection: &mut AnyConnection, host: &CloudId, home: &CloudId) -> Result<i64> {
+    let last = last(&mut *connection, host, home).await?;
+    Ok(last.max(restart::floor(connection).await?))
 }
 
 async fn last(connection: &mut AnyConnection, host: &CloudId, home: &CloudId) -> Result<i64> {

@@ -9,6 +9,7 @@ use super::{Outgoing, ROWS, Usage};
 use crate::database::retrying;
 use crate::database::row::{Columns, to_json};
 use crate::error::Result;
+use crate::restart;
 
 impl Usage<'_> {
     /// The next records for `home` after number `after`, at most `limit`.
@@ -36,12 +37,14 @@ impl Usage<'_> {
     }
 
     /// `home` has counted all up to this number. One that it was never given changes nothing. A smaller
-    /// one than before is believed: its database may be an older one.
+    /// one than before is believed: its database may be an older one. Of numbers that this cloud gave
+    /// before it was restored none counts: those records have other numbers now.
     ///
     /// # Errors
     /// The database's.
     pub async fn acknowledge(self, home: &CloudId, seq: u64) -> Result<()> {
-        let seq = i64::try_from(seq).unwrap_or(i64::MAX);
+        let floor = restart::floor(&mut *self.0.pool().acquire().await?).await?;
+        let seq = i64::try_from(seq).unwrap_or(i64::MAX).max(floor);
         retrying(|| async {
             sqlx::query(
                 "UPDATE usage_positions SET acknowledged = ? WHERE cloud_id = ? AND noted >= ? AND acknowledged <> ?",
@@ -99,16 +102,24 @@ pub(super) async fn position(
     partner: &CloudId,
     which: &str,
 ) -> Result<i64> {
-    let row = sqlx::query("SELECT noted, received FROM usage_positions WHERE cloud_id = ?")
+    // Nobody else goes on from it before this ends.
+    let held = sqlx::query("UPDATE usage_positions SET noted = noted WHERE cloud_id = ?")
         .bind(partner.as_str())
-        .fetch_optional(&mut *transaction)
+        .execute(&mut *transaction)
         .await?;
-    if let Some(row) = row {
-        return row.int(which);
+    if held.rows_affected() == 0 {
+        let floor = restart::floor(&mut *transaction).await?;
+        sqlx::query("INSERT INTO usage_positions (cloud_id, noted, acknowledged) VALUES (?, ?, ?)")
+            .bind(partner.as_str())
+            .bind(floor)
+            .bind(floor)
+            .execute(transaction)
+            .await?;
+        return Ok(if which == "noted" { floor } else { 0 });
     }
-    sqlx::query("INSERT INTO usage_positions (cloud_id) VALUES (?)")
+    sqlx::query("SELECT noted, received FROM usage_positions WHERE cloud_id = ?")
         .bind(partner.as_str())
-        .execute(transaction)
-        .await?;
-    Ok(0)
+        .fetch_one(transaction)
+        .await?
+        .int(which)
 }

@@ -1,10 +1,12 @@
 //! At home: what hosts say that our projects use there, each record once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
-use alliance_core::usage::{Millis, Numbered, Record};
+use alliance_core::numbering;
+use alliance_core::usage::{Millis, Numbered, Record, Resource};
+use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use super::sums::{self, RECORDS};
@@ -49,7 +51,8 @@ impl Usage<'_> {
     }
 
     /// Takes in records of `host`, in order of their numbers. What is here already, or would leave a
-    /// gap, is left: it is sent again.
+    /// gap, is left: it is sent again. A host that was restored from a backup goes on with other numbers,
+    /// and may have forgotten parts of what it goes on with: those count nothing any more.
     ///
     /// # Errors
     /// The database's; nothing of it is stored then.
@@ -60,12 +63,17 @@ impl Usage<'_> {
             let mut last = known.unsigned_abs();
             let mut records: Vec<Record> = Vec::new();
             for (number, record) in sent {
-                if *number == last + 1 {
+                if numbering::is_next(last, *number) {
                     last = *number;
                     records.extend(record.clone());
                 }
             }
-            let latest = latest(&records);
+            let mut latest = latest(&records);
+            if numbering::was_restored(last) {
+                let home = self.0.cloud();
+                let forgotten = forgotten(&mut transaction, host, home, &latest).await?;
+                latest.extend(forgotten);
+            }
             if !latest.is_empty() {
                 let here = deliveries::last(&mut transaction, Log::Usage).await?;
                 let arrival = Some((here + 1, at));
@@ -135,6 +143,51 @@ fn received(row: &AnyRow) -> Result<ReceivedRecord> {
         host: row.word("host")?,
         record: sums::record(row)?,
     })
+}
+
+/// Parts that are here and contradict what the host says now: later ones that begin before these end. They
+/// come back as parts of no time.
+async fn forgotten(
+    transaction: &mut AnyConnection,
+    host: &CloudId,
+    home: &CloudId,
+    said: &[Record],
+) -> Result<Vec<Record>> {
+    let mut last: BTreeMap<&Resource, &Record> = BTreeMap::new();
+    for record in said {
+        let last = last.entry(&record.part.resource).or_insert(record);
+        if last.part.part < record.part.part {
+            *last = record;
+        }
+    }
+    let text = format!(
+        "{RECORDS} WHERE usage_records.host = ? AND usage_records.home = ? \
+         AND usage_records.kind = ? AND resource_id = ? AND part > ?"
+    );
+    let mut forgotten = Vec::new();
+    for (resource, last) in last {
+        let later = sqlx::query(&text)
+            .bind(host.as_str())
+            .bind(home.as_str())
+            .bind(resource.kind.as_str())
+            .bind(resource.id.as_str())
+            .bind(i64::from(last.part.part))
+            .fetch_all(&mut *transaction)
+            .await?;
+        for row in &later {
+            let found = sums::record(row)?;
+            let contradicts = last.to.is_none_or(|to| found.from < to);
+            if contradicts && found.to != Some(found.from) {
+                let end = last.to.unwrap_or(last.from);
+                forgotten.push(Record {
+                    from: end,
+                    to: Some(end),
+                    ..found
+                });
+            }
+        }
+    }
+    Ok(forgotten)
 }
 
 /// The last record of each part, in their order: one statement replaces each row once.

@@ -2,6 +2,7 @@
 
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
+use alliance_core::numbering;
 use alliance_core::usage::Kind;
 use sqlx::AnyConnection;
 
@@ -133,7 +134,7 @@ impl Usage<'_> {
                     partner: row.word("cloud_id")?,
                     unheard: row.int("unheard")?.unsigned_abs(),
                     unheard_since: row.maybe_int("since")?,
-                    counted: row.int("received")?.unsigned_abs(),
+                    counted: numbering::count(row.int("received")?.unsigned_abs()),
                 })
             })
             .collect()

@@ -6,6 +6,8 @@ mod acceptances;
 mod agreements;
 mod arrivals;
 mod audit;
+mod audit_events;
+mod backup;
 mod bed;
 mod bulletins;
 mod contracts;

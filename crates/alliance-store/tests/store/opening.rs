@@ -45,13 +45,13 @@ async fn the_database_of_another_cloud_is_refused_and_both_are_named(bed: &Bed) 
 
 async fn a_newer_schema_is_refused(bed: &Bed) -> Outcome {
     bed.open().await?.close().await;
-    bed.execute("UPDATE meta SET value = '18' WHERE name IN ('schema', 'least')")
+    bed.execute("UPDATE meta SET value = '19' WHERE name IN ('schema', 'least')")
         .await?;
     let error = match bed.open().await {
         Ok(_) => return Err("it was opened".into()),
         Err(error) => error.to_string(),
     };
-    assert!(error.contains("has schema 18"), "{error}");
+    assert!(error.contains("has schema 19"), "{error}");
     assert_eq!(bed.count("SELECT COUNT(*) FROM partners").await?, 0);
     Ok(())
 }
@@ -62,16 +62,16 @@ async fn a_newer_schema_that_works_with_this_version_is_not(bed: &Bed) -> Outcom
     store.close().await;
     bed.execute("ALTER TABLE partners ADD COLUMN moon TEXT")
         .await?;
-    bed.execute("UPDATE meta SET value = '18' WHERE name = 'schema'")
+    bed.execute("UPDATE meta SET value = '19' WHERE name = 'schema'")
         .await?;
-    bed.execute("UPDATE meta SET value = '17' WHERE name = 'least'")
+    bed.execute("UPDATE meta SET value = '18' WHERE name = 'least'")
         .await?;
     let look = Store::look(bed.url(), &this_cloud()).await?;
     assert_eq!(
         look,
         Look::Schema {
-            found: 18,
-            known: 17
+            found: 19,
+            known: 18
         }
     );
     let store = bed.open().await?;
@@ -79,7 +79,7 @@ async fn a_newer_schema_that_works_with_this_version_is_not(bed: &Bed) -> Outcom
     assert_eq!(store.partners().list().await?.len(), 2);
     store.close().await;
     // It stays as the later version left it.
-    let schema = "SELECT COUNT(*) FROM meta WHERE name = 'schema' AND value = '18'";
+    let schema = "SELECT COUNT(*) FROM meta WHERE name = 'schema' AND value = '19'";
     assert_eq!(bed.count(schema).await?, 1);
     Ok(())
 }
@@ -97,7 +97,7 @@ async fn a_look_changes_nothing(bed: &Bed) -> Outcome {
         .await?;
     assert_eq!(look().await?, Look::Schema { found: 3, known });
     assert_eq!(look().await?, Look::Schema { found: 3, known });
-    bed.execute("UPDATE meta SET value = '99' WHERE name = 'schema'")
+    bed.execute("UPDATE meta SET value = '99' WHERE name IN ('schema', 'least')")
         .await?;
     let error = look().await.err().ok_or("it is newer")?;
     assert!(matches!(error, OpenError::NewerSchema { .. }), "{error}");
@@ -116,7 +116,7 @@ async fn of_many_daemons_that_start_at_once_one_migrates(bed: &Bed) -> Outcome {
     for started in starts.join_all().await {
         started?;
     }
-    assert_eq!(bed.count("SELECT COUNT(*) FROM meta").await?, 2);
+    assert_eq!(bed.count("SELECT COUNT(*) FROM meta").await?, 3);
     Ok(())
 }
 
@@ -150,9 +150,11 @@ async fn first_schema(bed: &Bed) -> Outcome {
         bed.execute(&format!("ALTER TABLE {table} DROP COLUMN login"))
             .await?;
     }
-    bed.execute("DROP INDEX /*! IF EXISTS */ seen_tokens_of_session /*! ON seen_tokens */")
-        .await?;
-    for column in ["session", "origin"] {
+    for index in ["seen_tokens_of_session", "seen_tokens_by_note"] {
+        let drop = format!("DROP INDEX /*! IF EXISTS */ {index} /*! ON seen_tokens */");
+        bed.execute(&drop).await?;
+    }
+    for column in ["session", "origin", "noted_at"] {
         bed.execute(&format!("ALTER TABLE seen_tokens DROP COLUMN {column}"))
             .await?;
     }
@@ -199,7 +201,7 @@ async fn a_database_of_the_first_schema_keeps_what_it_holds(bed: &Bed) -> Outcom
     assert_eq!(kept, [(Some(1), terms())]);
     let (north, access) = keystone("north", &[TokenFormat::Uuid])?;
     store.partners().add_keystone(&north, &access).await?;
-    let newest = "SELECT COUNT(*) FROM meta WHERE name = 'schema' AND value = '17'";
+    let newest = "SELECT COUNT(*) FROM meta WHERE name = 'schema' AND value = '18'";
     assert_eq!(bed.count(newest).await?, 1);
     Ok(())
 }

@@ -271,7 +271,7 @@ async fn receipts_are_numbered_and_taken_in_in_order(bed: &Bed) -> Outcome {
     let done = found(&store).await?;
     assert!(retirements.report(&done, &[page(1, 2), page(2, 2)]).await?);
     let west = cloud("west");
-    assert_eq!(retirements.outgoing(&west, 1).await?, Some(page(2, 2)));
+    assert_eq!(retirements.outgoing(&west, 1).await?, Some((2, page(2, 2))));
     assert_eq!(retirements.outgoing(&west, 2).await?, None);
     for (seq, refusal, expected) in [
         (1, Some("no"), (1, Some("no".to_owned()))),

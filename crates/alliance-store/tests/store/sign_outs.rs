@@ -10,6 +10,7 @@ on_both!(
     what_was_said_twice_is_noted_once,
     a_host_is_not_told_what_was_before_it_came,
     numbers_go_on_when_old_ones_are_forgotten,
+    people_are_shown_the_newest_and_who_has_heard_them,
 );
 
 fn change(user: &str) -> Change {
@@ -128,5 +129,24 @@ async fn numbers_go_on_when_old_ones_are_forgotten(bed: &Bed) -> Outcome {
     let next = unheard(&store, "east", 10).await?;
     assert_eq!(next.len(), 1);
     assert!(next.iter().all(|seq| *seq > last));
+    Ok(())
+}
+
+async fn people_are_shown_the_newest_and_who_has_heard_them(bed: &Bed) -> Outcome {
+    let store = bed.open().await?;
+    let sign_outs = store.sign_outs();
+    assert_eq!(sign_outs.recent(2).await?, []);
+    for (at, user) in [(10, "ann"), (20, "bob"), (30, "eve")] {
+        sign_outs.append(&[new(user, None)], at).await?;
+    }
+    let shown = sign_outs.recent(2).await?;
+    let shown: Vec<_> = shown.iter().map(|one| (one.at, &one.change)).collect();
+    assert_eq!(shown, [(30, &change("eve")), (20, &change("bob"))]);
+    assert_eq!(sign_outs.heard_by().await?, []);
+    let first = unheard(&store, "east", 1).await?;
+    let first = first.first().copied().unwrap_or_default();
+    sign_outs.hears(&cloud("east"), first).await?;
+    assert_eq!(sign_outs.heard_by().await?, [(cloud("east"), first)]);
+    store.close().await;
     Ok(())
 }

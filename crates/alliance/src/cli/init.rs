@@ -103,7 +103,7 @@ fn write_new(path: &Path, sample: &Sample) -> anyhow::Result<bool> {
 }
 
 /// For its owner; Keystone's group passes through to the snapshot, the keys stay closed to it.
-fn make_state_dir(config: &Config) -> anyhow::Result<()> {
+pub(super) fn make_state_dir(config: &Config) -> anyhow::Result<()> {
     let path = &config.cloud.state_dir;
     if path.is_dir() {
         return Ok(());

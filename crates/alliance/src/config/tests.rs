@@ -157,6 +157,9 @@ negative_ttl = -1
 invalid_budget = { rate = 0, burst = 1 }
 [services]
 memcached = ["cache"]
+[trace]
+otlp_url = "grpc://127.0.0.1:4317"
+sample = 1.5
 [log]
 format = "xml"
 level = 3
@@ -181,6 +184,32 @@ fn a_password_stands_in_one_place() {
     insta::assert_snapshot!(
         mistakes(&format!("{MINIMAL}password_file = \"/etc/p\"")),
         @"alliance.toml: [keystone] password stands beside password_file: keep one of the two"
+    );
+}
+
+#[test]
+fn the_console_is_heard_beyond_this_machine_with_a_certificate_only() {
+    let said = |lines: &str| mistakes(&format!("{MINIMAL}[console]\n{lines}"));
+    let pair = "certificate = \"/c.pem\"\nkey = \"/c.key\"";
+    for fine in [
+        "",
+        "listen = \"127.0.0.1:8453\"",
+        "listen = \"[::1]:8453\"",
+        &format!("listen = \"0.0.0.0:8453\"\n{pair}"),
+    ] {
+        assert_eq!(said(fine), "accepted", "{fine}");
+    }
+    insta::assert_snapshot!(
+        said("listen = \"0.0.0.0:8453\""),
+        @"alliance.toml: [console] listen is an address beyond this machine: passwords cross the network readable; name a certificate and its key, or listen at 127.0.0.1"
+    );
+    insta::assert_snapshot!(
+        said("certificate = \"/c.pem\""),
+        @"alliance.toml: [console] key is missing beside certificate"
+    );
+    insta::assert_snapshot!(
+        said("key = \"/c.key\""),
+        @"alliance.toml: [console] certificate is missing beside key"
     );
 }
 
@@ -217,7 +246,7 @@ fn the_password_is_the_first_line_of_its_file() {
 fn what_is_allowed_but_unwise_is_a_warning() {
     let config = parse(&MINIMAL.replace("west.example", "127.0.0.1").replace(
         "[peer]",
-        "[catalog]\nallow_http = true\n[tokens]\nrevoke_too_powerful = false\n[peer]",
+        "[catalog]\nallow_http = true\n[audit]\nbus = true\n[tokens]\nrevoke_too_powerful = false\n[peer]",
     ));
     insta::assert_snapshot!(
         config

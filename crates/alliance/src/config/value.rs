@@ -8,6 +8,7 @@ use std::time::Duration;
 use alliance_core::endpoint_url::{AddressRange, NotARange};
 use alliance_core::label::is_alias;
 use alliance_core::region_name::RegionNaming;
+use alliance_trace::Share;
 use secrecy::SecretString;
 use toml::de::{DeFloat, DeInteger, DeValue};
 use url::Url;
@@ -166,6 +167,19 @@ pub(super) fn webhook_url(value: &DeValue<'_>) -> Result<Url, String> {
         "http" => Err("expected an https URL; http only on this machine".to_owned()),
         other => Err(format!("expected an https URL, found {other:?}")),
     }
+}
+
+pub(super) fn otlp_url(value: &DeValue<'_>) -> Result<Url, String> {
+    let url = url(value)?;
+    match url.scheme() {
+        "http" | "https" => Ok(url),
+        other => Err(format!("expected an http or https URL, found {other:?}")),
+    }
+}
+
+pub(super) fn share(value: &DeValue<'_>) -> Result<Share, String> {
+    let share = number(value).ok_or_else(|| expected("a number from 0 to 1", value))?;
+    Share::new(share).ok_or_else(|| format!("{share} is no share: expected a number from 0 to 1"))
 }
 
 pub(super) fn database_url(value: &DeValue<'_>) -> Result<SecretString, String> {

@@ -196,7 +196,8 @@ impl Daemon {
         Ok(views)
     }
 
-    async fn agreements_with(
+    /// Those with one partner.
+    pub(crate) async fn agreements_with(
         &self,
         known: &Known,
         shown: Shown,

@@ -71,25 +71,39 @@ impl Bed {
         Ok((bed, Served::on(listener, identity, service)?))
     }
 
-    async fn at(peer_url: &str) -> Result<Self, Failure> {
-        let folder = tempfile::tempdir()?;
-        Identity::load_or_create(folder.path())?;
-        Self::over(folder, peer_url, "").await
+    /// A cloud whose audit events are in a file.
+    pub(crate) async fn audited(file: &Path) -> Result<Self, Failure> {
+        Self::with("https://127.0.0.1:1", &format!("[audit]\nfile = {file:?}")).await
     }
 
-    /// With more lines in its configuration.
-    async fn over(folder: TempDir, peer_url: &str, more: &str) -> Result<Self, Failure> {
+    async fn at(peer_url: &str) -> Result<Self, Failure> {
+        Self::with(peer_url, "").await
+    }
+
+    async fn with(peer_url: &str, more: &str) -> Result<Self, Failure> {
+        let folder = tempfile::tempdir()?;
+        Identity::load_or_create(folder.path())?;
+        Self::over(folder, peer_url, ("", more)).await
+    }
+
+    /// With more lines about the cloud, and more sections, in its configuration.
+    async fn over(
+        folder: TempDir,
+        peer_url: &str,
+        (cloud, more): (&str, &str),
+    ) -> Result<Self, Failure> {
         let text = format!(
             r#"
             [cloud]
             name = "test"
             state_dir = {state:?}
-            {more}
+            {cloud}
             [peer]
             url = "{peer_url}"
             [keystone]
             auth_url = "http://127.0.0.1:1/v3"
             password = "none"
+            {more}
             "#,
             state = folder.path(),
         );
@@ -239,8 +253,9 @@ impl Shared {
             std::fs::copy(file.path(), folder.path().join(file.file_name()))?;
         }
         let url = self.url();
-        let more = format!("instance = {name:?}\n[database]\nurl = {url:?}");
-        Bed::over(folder, "https://127.0.0.1:1", &more).await
+        let cloud = format!("instance = {name:?}");
+        let more = format!("[database]\nurl = {url:?}");
+        Bed::over(folder, "https://127.0.0.1:1", (&cloud, &more)).await
     }
 
     /// Around the daemons.

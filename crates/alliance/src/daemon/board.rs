@@ -25,6 +25,8 @@ pub(crate) struct Board {
     pub(super) position: tokio::sync::Mutex<u64>,
     looked: Mutex<Looked>,
     untold: Mutex<Vec<Bulletin>>,
+    /// When what other instances have let in was last read.
+    sessions_read: Mutex<Instant>,
     pub(super) to_tell: Notify,
 }
 
@@ -49,14 +51,15 @@ impl Board {
             position: tokio::sync::Mutex::default(),
             looked: Mutex::default(),
             untold: Mutex::default(),
+            sessions_read: Mutex::new(Instant::now()),
             to_tell: Notify::new(),
         }
     }
 
-    /// What is read of the database from now on counts, and all bulletins after this one.
-    pub(crate) async fn begin(&self, position: u64) {
+    /// What was read of the database since `began` counts, and all bulletins after this one.
+    pub(crate) async fn begin(&self, began: Instant, position: u64) {
         *self.position.lock().await = position;
-        self.was_read(Instant::now());
+        self.was_read(began);
         self.tell(Bulletin::Joined);
     }
 
@@ -137,6 +140,21 @@ impl Board {
         }
         drop(untold);
         self.to_tell.notify_one();
+    }
+
+    /// How long ago what other instances have let in was last read.
+    pub(super) fn sessions_age(&self) -> Duration {
+        self.sessions_read().elapsed()
+    }
+
+    /// What they had let in before `began` is known.
+    pub(super) fn sessions_were_read(&self, began: Instant) {
+        *self.sessions_read() = began;
+    }
+
+    fn sessions_read(&self) -> MutexGuard<'_, Instant> {
+        let read = &self.sessions_read;
+        read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn take_untold(&self) -> Vec<Bulletin> {

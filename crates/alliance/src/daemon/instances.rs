@@ -33,8 +33,8 @@ const REMEMBERED: Seconds = 86_400;
 /// When an operator should look, in seconds: at an instance that says nothing, and at its clock.
 const SILENT: Seconds = 15;
 const SKEWED: Seconds = 5;
-/// How far back sessions that other instances have let in are looked for, in seconds: once a second, and at
-/// least twice each.
+/// How far before the last look sessions that other instances have let in are looked for, in seconds: such a
+/// note may have waited for its commit.
 const LATELY: Seconds = 5;
 /// How many changes are told in one bulletin.
 const CHANGES: usize = 500;
@@ -119,16 +119,18 @@ impl Daemon {
                 tracing::warn!(
                     "what other instances have told was forgotten before it was read here: starting from the database"
                 );
-                *position = self.start_over().await?;
+                *position = self.start_over(began).await?;
             }
         }
     }
 
-    /// As after a restart. Returns the number of the last bulletin that counts then.
-    async fn start_over(self: &Arc<Self>) -> anyhow::Result<u64> {
-        let last = self.store.bulletins().last().await?;
+    /// As after a restart: nothing counts that was asked before. Returns the number of the last bulletin that
+    /// counts then.
+    async fn start_over(self: &Arc<Self>, at: Instant) -> anyhow::Result<u64> {
+        let last = self.store.bulletins().beginning().await?;
         self.directory.reload().await?;
         self.host.forget_answers();
+        self.host.lists().forget_before(at);
         for known in self.directory.partners().all() {
             self.host.stops_listening(&known.partner.cloud_id);
         }
@@ -339,9 +341,18 @@ impl Daemon {
         }
     }
 
-    async fn take_in_sessions(&self) {
-        if let Err(error) = self.host.read_sessions_of_the_last(LATELY).await {
-            tracing::debug!(%error, "what other instances have let in is not known yet");
+    async fn take_in_sessions(self: &Arc<Self>) {
+        let began = Instant::now();
+        let age = self.board.sessions_age().as_secs().cast_signed();
+        match self.host.read_sessions_of_the_last(LATELY + age).await {
+            Ok(endings) => {
+                self.board.sessions_were_read(began);
+                let endings = endings.into_iter();
+                endings.for_each(|ending| self.tell_keystone(ending));
+            }
+            Err(error) => {
+                tracing::debug!(%error, "what other instances have let in is not known yet");
+            }
         }
     }
 

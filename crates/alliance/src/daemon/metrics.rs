@@ -1,8 +1,10 @@
 //! What the daemon counts, in OpenMetrics.
 
+mod audit;
 mod partners;
 mod process;
 mod requests;
+mod traffic;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -23,10 +25,13 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+pub(crate) use self::audit::AuditMetrics;
 pub(crate) use self::partners::PartnerMetrics;
 use self::partners::Partners;
 use self::process::Process;
 use self::requests::Requests;
+pub(crate) use self::traffic::Counts;
+use self::traffic::Traffic;
 use self::usage::Usage;
 pub(crate) use self::usage::UsageMetrics;
 use super::clock::now;
@@ -64,6 +69,13 @@ pub(crate) struct PartnerLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct RingLabels {
     /// `acknowledged` or `failed`.
+    pub result: &'static str,
+}
+
+/// Labels of [`Metrics::spans`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct SpanLabels {
+    /// `sent`, `failed` (the collector has not taken them) or `dropped` (too many were waiting).
     pub result: &'static str,
 }
 
@@ -155,8 +167,14 @@ pub(crate) struct Metrics {
     pub answers: Family<AnswerLabels, Counter>,
     /// Doorbells to our Keystone.
     pub rings: Family<RingLabels, Counter>,
+    /// Spans of traces.
+    pub spans: Family<SpanLabels, Counter>,
     /// What the two APIs are asked.
     pub requests: Requests,
+    /// Audit events.
+    pub audit: AuditMetrics,
+    /// The same by partner, for people who look at it.
+    pub traffic: Traffic,
     sessions_ended: Family<PartnerLabel, Counter>,
     sign_out_seconds: Times<PartnerLabel>,
     database: Gauge,
@@ -216,6 +234,12 @@ impl Metrics {
             answers.clone(),
         );
         registry.register("rings", "Doorbells to the own Keystone", rings.clone());
+        let spans = Family::<SpanLabels, Counter>::default();
+        registry.register(
+            "spans",
+            "Spans of traces, by what became of them",
+            spans.clone(),
+        );
         let requests = Requests::registered(registry);
         let sessions_ended = Family::<PartnerLabel, Counter>::default();
         registry.register(
@@ -308,6 +332,7 @@ impl Metrics {
             Unit::Seconds,
             oldest_usage.clone(),
         );
+        let audit = AuditMetrics::registered(registry);
         Self {
             registry: all,
             verdicts,
@@ -316,7 +341,10 @@ impl Metrics {
             question_seconds,
             answers,
             rings,
+            spans,
             requests,
+            audit,
+            traffic: Traffic::default(),
             sessions_ended,
             sign_out_seconds,
             database,
@@ -348,7 +376,7 @@ impl Metrics {
         let (to, waiting, oldest) = match receiver {
             Receiver::Webhook => ("webhook", &self.notices_waiting, &self.oldest_notice),
             Receiver::Bus => ("bus", &self.notices_waiting, &self.oldest_notice),
-            Receiver::BusUsage | Receiver::BusHours => {
+            Receiver::BusUsage | Receiver::BusHours | Receiver::BusAudit => {
                 ("bus", &self.usage_waiting, &self.oldest_usage)
             }
         };

@@ -2,13 +2,16 @@
 
 mod adding;
 mod agreeing;
+mod auditing;
 #[cfg(test)]
 pub(crate) mod bed;
 mod billing;
 mod board;
 mod border;
 mod budgets;
+mod chronicle;
 mod clock;
+mod console;
 mod contracts;
 mod delegate;
 mod directory;
@@ -40,12 +43,13 @@ mod rings;
 mod sign_outs;
 mod sync;
 mod tenancy;
+mod traces;
 mod trust;
 mod usage;
 mod wishes;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alliance_cloud::keystone::Keystone;
 use alliance_cloud::webhook::Webhook;
@@ -62,9 +66,12 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use self::auditing::Auditor;
 use self::board::{Board, process_of};
 use self::border::Border;
+use self::chronicle::Chronicle;
 pub(crate) use self::clock::now;
+use self::console::Door;
 use self::delegate::{AdminUids, Socket};
 use self::directory::Directory;
 use self::heard::Heard;
@@ -77,10 +84,14 @@ use self::publish::Publisher;
 pub(crate) use self::publish::SNAPSHOT;
 use self::retiring::Doubts;
 use self::sync::Pulls;
+use self::traces::Traces;
 use crate::config::Config;
 
 /// How long running requests may take to finish after a signal to stop.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// How long a collector of traces may keep a stop waiting.
+const TELL: Duration = Duration::from_secs(1);
 
 /// Everything that requests and background work share.
 pub(crate) struct Daemon {
@@ -97,6 +108,9 @@ pub(crate) struct Daemon {
     home: Home,
     token_keys: OwnTokenKeys,
     metrics: Arc<Metrics>,
+    traces: Traces,
+    auditor: Auditor,
+    chronicle: Chronicle,
     /// Counts changes of invitations and acceptances, for those who wait for one.
     pairings: watch::Sender<u64>,
     pulls: Pulls,
@@ -138,6 +152,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             )
         })?;
     let monitor = monitoring::bind(settings.metrics.listen).await?;
+    let door = Door::open(&settings.console).await?;
     tracing::info!(
         cloud = settings.cloud.name,
         cloud_id = %daemon.identity.cloud_id(),
@@ -168,6 +183,11 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         Arc::clone(&daemon),
         stopped(stopping.clone()),
     ));
+    let console = tokio::spawn(console::serve(
+        door,
+        Arc::clone(&daemon),
+        stopped(stopping.clone()),
+    ));
     let mut background = tokio::spawn(Arc::clone(&daemon).keep_going(pokes));
 
     tokio::select! {
@@ -179,7 +199,10 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     }
     tracing::info!("stopping: no new requests, running ones finish");
     daemon.stop.send_replace(true);
-    let drained = timeout(DRAIN, async { tokio::join!(delegate, peers, monitor) }).await;
+    let drained = timeout(DRAIN, async {
+        tokio::join!(delegate, peers, monitor, console)
+    })
+    .await;
     if drained.is_err() {
         tracing::warn!(
             seconds = DRAIN.as_secs(),
@@ -193,12 +216,16 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             "background work was still running and is cut off; it is taken up again at the next start"
         );
     }
+    if timeout(TELL, daemon.traces.tell_the_rest()).await.is_err() {
+        tracing::debug!("the collector takes no traces; the last ones are lost");
+    }
     if let Err(error) = daemon.host.write_projects().await {
         tracing::warn!(%error, "which projects of partners were here last is not in the database");
     }
     if let Err(error) = daemon.host.write_notes().await {
         tracing::error!(%error, "not all tokens that were let in are noted on disk; they may stay in the services' caches");
     }
+    daemon.auditor.finish().await;
     daemon.say_goodbye().await;
     daemon.store.close().await;
     tracing::info!("stopped");
@@ -215,11 +242,13 @@ impl Daemon {
         let store = Store::open(config.database_url().expose_secret(), identity.cloud_id()).await?;
         let store = store.shared_by(&process);
         let board = Arc::new(Board::new(instance, process, &store));
-        // What others change from here on is read after it.
-        let position = store.bulletins().last().await?;
+        // What others have told lately is heeded after all else was read.
+        let (began, position) = (Instant::now(), store.bulletins().beginning().await?);
         let keystone = Arc::new(Keystone::new(keystone_settings(&config))?);
         let directory = Arc::new(Directory::open(store.clone(), Arc::clone(&identity)).await?);
         let metrics = Arc::new(Metrics::new());
+        let traces = Traces::open(&config, Arc::clone(&metrics))?;
+        let auditor = Auditor::start(&config, identity.cloud_id(), &store, &metrics.audit);
         let catalog = Arc::new(OwnCatalog::open(
             state_dir.join(OWN_CATALOG),
             config.showing(),
@@ -248,7 +277,8 @@ impl Daemon {
             Arc::clone(&identity),
             Arc::clone(&board),
             &config.tokens,
-        );
+        )
+        .audited_by(auditor.clone());
         // Before anybody asks about them.
         let untold = host.read_sessions().await?;
         if !untold.is_empty() {
@@ -260,7 +290,8 @@ impl Daemon {
             Arc::clone(&keystone),
             Arc::clone(&metrics),
             &config.tokens,
-        );
+        )
+        .audited_by(auditor.clone());
         let token_keys = OwnTokenKeys::new(config.signing.clone(), store.clone());
         // Before anybody asks for our descriptor.
         if let Err(error) = token_keys.read(now()).await {
@@ -269,7 +300,7 @@ impl Daemon {
                 "the keys of [signing] were not read; partners ask about signed tokens"
             );
         }
-        board.begin(position).await;
+        board.begin(began, position).await;
         Ok(Arc::new(Self {
             config,
             identity,
@@ -284,6 +315,9 @@ impl Daemon {
             home,
             token_keys,
             metrics,
+            traces,
+            auditor,
+            chronicle: Chronicle::default(),
             pairings: watch::Sender::default(),
             pulls: Pulls::default(),
             heard: Heard::default(),
@@ -326,6 +360,7 @@ impl Daemon {
             Arc::clone(&self).follow_wishes(),
             Arc::clone(&self).follow_guests(),
             self.host.write_late_notes(),
+            self.traces.tell(),
             Arc::clone(&self).note_sign_outs(),
             Arc::clone(&self).heed_pokes(pokes),
         );

@@ -315,13 +315,13 @@ impl Daemon {
         for project in self.host.projects() {
             let key = (project.cloud_id, project.project_id);
             books.meet(&key);
-            if books.retired.get(&key) > Some(&project.last_seen) {
-                if self.host.note_next_visit(&key.0, &key.1) {
-                    self.board.tell(Bulletin::Retired {
-                        partner: key.0.clone(),
-                        project_id: key.1.clone(),
-                    });
-                }
+            if books.retired.get(&key) > Some(&project.last_seen)
+                && self.host.note_next_visit(&key.0, &key.1)
+            {
+                self.board.tell(Bulletin::Retired {
+                    partner: key.0.clone(),
+                    project_id: key.1.clone(),
+                });
             }
             books.seen.insert(key, project.last_seen);
         }

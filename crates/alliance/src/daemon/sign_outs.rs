@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use alliance_core::cadf::{Matter, Person};
 use alliance_core::cloud::CloudId;
 use alliance_core::session::Session;
 use alliance_core::sign_out::Change;
@@ -11,10 +12,11 @@ use alliance_peer::request_id::RequestId;
 use alliance_token::Token;
 
 use super::Daemon;
+use super::auditing::{Case, YES};
 use super::clock::now;
 use super::directory::Known;
 use super::host::Ending;
-use super::trust::SECOND_SWEEP;
+use super::trust::{OPERATOR, SECOND_SWEEP};
 use crate::wire::{Applied, SessionView};
 
 /// How long our Keystone may take before the services' caches are swept all the same.
@@ -56,6 +58,19 @@ impl Daemon {
             concerned = ending.concerned.len(),
             "sessions have ended at home"
         );
+        for session in &ending.ended {
+            self.auditor.decided(YES, || Case {
+                matter: Matter::Session,
+                partner: Some(known),
+                person: Person {
+                    token: Some(session.session.clone()),
+                    user_id: Some(session.user_id.clone()),
+                    ..Person::default()
+                },
+                via: None,
+                request_id: None,
+            });
+        }
         self.tell(known.partner.name.clone(), ending, heard_at);
         Ok(())
     }
@@ -75,10 +90,14 @@ impl Daemon {
     fn tell(self: &Arc<Self>, partner: String, ending: Ending, since: Instant) {
         self.metrics
             .count_ended_sessions(&partner, ending.ended.len());
+        let entry = self.chronicle.ended(&partner, ending.ended.len(), now());
         self.publisher.end_sessions(ending.ended, true);
         let daemon = Arc::clone(self);
         self.spawn(async move {
-            let told = || daemon.metrics.measure_sign_out(&partner, since.elapsed());
+            let told = || {
+                daemon.metrics.measure_sign_out(&partner, since.elapsed());
+                daemon.chronicle.told(entry, since.elapsed());
+            };
             daemon.forget_in_caches(&ending.concerned, told).await;
         });
     }
@@ -121,13 +140,18 @@ impl Daemon {
         Ok(views)
     }
 
-    /// Ends a session here, whatever its home says; `None` if there is none with this id.
-    pub(crate) async fn end_session(self: &Arc<Self>, id: &str) -> anyhow::Result<Option<Applied>> {
+    /// Ends a session here as `actor` wants it, whatever its home says; `None` if there is none with this
+    /// id.
+    pub(crate) async fn end_session(
+        self: &Arc<Self>,
+        id: &str,
+        actor: &str,
+    ) -> anyhow::Result<Option<Applied>> {
         let since = Instant::now();
         let Some(ending) = self.host.end_session(id).await? else {
             return Ok(None);
         };
-        self.audit("operator", "session.ended", id, "").await;
+        self.audit(actor, "session.ended", id, "").await;
         let concerned = ending.concerned.clone();
         let partner = ending.ended.first();
         let partner = partner.map_or_else(String::new, |ended| self.name_of(&ended.cloud_id));
@@ -158,7 +182,7 @@ impl Daemon {
         };
         if known.is_some() {
             return match self.host.session_of_token(token.digest()).await? {
-                Some(id) => self.end_session(&id).await,
+                Some(id) => self.end_session(&id, OPERATOR).await,
                 None => Ok(None),
             };
         }

@@ -241,9 +241,11 @@ impl Daemon {
         };
         if known.partner.role.is_host() {
             let (received, etag): (Vec<Received>, _) = if status == Status::Active {
+                // Before the host is asked: what came since is none that it leaves out.
+                let held = self.store.contracts().received(cloud_id).await?;
                 let answer = client.agreements(request_id).await?;
                 if let Some(states) = &answer.contracts {
-                    self.follow_contracts(known, client, states, request_id)
+                    self.follow_contracts(known, client, (states, &held), request_id)
                         .await?;
                 }
                 let ended = self.ended_here(known).await?;

@@ -18,12 +18,16 @@ use crate::wire::{Applied, PartnerChange};
 /// A service that had just asked Keystone may write its cache after the first deletion.
 pub(super) const SECOND_SWEEP: Duration = Duration::from_secs(2);
 
+/// Who gives orders on this machine, in the record of who did what.
+pub(super) const OPERATOR: &str = "operator";
+
 impl Daemon {
-    /// Sets a partner's status.
+    /// Sets a partner's status, as `actor` wants it.
     pub(crate) async fn set_status(
         self: &Arc<Self>,
         known: &Arc<Known>,
         status: Status,
+        actor: &str,
     ) -> anyhow::Result<Applied> {
         let partner = &known.partner;
         match status {
@@ -42,7 +46,7 @@ impl Daemon {
         }
         tracing::info!(partner = partner.name, cloud_id = %partner.cloud_id, %status, "an operator changed a partner's status");
         self.audit(
-            "operator",
+            actor,
             &format!("partner.{status}"),
             &partner.name,
             partner.cloud_id.as_str(),
@@ -86,7 +90,7 @@ impl Daemon {
             .change(&partner.cloud_id, &bounds)
             .await?;
         self.audit(
-            "operator",
+            OPERATOR,
             "partner.changed",
             &partner.name,
             &format!("{change:?}"),
@@ -191,7 +195,7 @@ impl Daemon {
         }
     }
 
-    /// Writes the record of what happened.
+    /// Writes the record of what happened, and its audit event.
     pub(crate) async fn audit(&self, actor: &str, action: &str, subject: &str, detail: &str) {
         let entry = AuditEntry {
             at: now(),
@@ -200,6 +204,7 @@ impl Daemon {
             subject: subject.to_owned(),
             detail: detail.to_owned(),
         };
+        self.auditor.recorded(&entry, &self.directory);
         if let Err(error) = self.store.audit().append(&entry).await {
             tracing::error!(?entry, %error, "the audit record was not stored");
         }

@@ -48,6 +48,8 @@ impl Daemon {
         found.truncate(BATCH);
         tracing::debug!(%request_id, partner = home.partner.name, count = found.len(), "usage is told");
         let own = self.identity.cloud_id();
+        // Another than what was asked for only if this cloud was restored from a backup.
+        let after = found.first().map_or(after, |one| one.seq - 1);
         let events = found.iter().map(|one| {
             let noted = Timestamp::from_second(one.at).unwrap_or_default();
             CloudEvent::about(&one.record, one.seq, own, noted)

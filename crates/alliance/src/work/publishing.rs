@@ -1,5 +1,7 @@
-//! At home: what hosts have told is said on this cloud's message bus, as its services say such things.
+//! At home: what hosts have told is said on this cloud's message bus, as its services say such things; and
+//! what this cloud has decided about partners and guests.
 
+mod audit;
 mod hours;
 mod notices;
 #[cfg(test)]
@@ -17,6 +19,7 @@ use alliance_core::cloud::CloudId;
 use alliance_store::{Receiver, Store};
 use tokio::time::sleep;
 
+use self::audit::Audit;
 use self::hours::Hours;
 use self::notices::Notices;
 use self::usage::Usage;
@@ -71,6 +74,7 @@ pub(super) async fn run(settings: Option<Settings>, store: &Store) -> Infallible
         publisher: None,
     };
     let mut hours = Hours::default();
+    let mut audit = Audit::default();
     let mut pause = FIRST_PAUSE;
     loop {
         let is_first = pause == FIRST_PAUSE;
@@ -79,6 +83,7 @@ pub(super) async fn run(settings: Option<Settings>, store: &Store) -> Infallible
             speaker.turn(&mut Notices, is_first).await,
             speaker.turn(&mut Usage, is_first).await,
             speaker.turn(&mut hours, is_first).await,
+            speaker.turn(&mut audit, is_first).await,
         ];
         if turns.contains(&Turn::Failed) {
             sleep(pause).await;

@@ -3,6 +3,7 @@
 mod accepting;
 mod adding;
 mod agreements;
+mod backups;
 mod daemon;
 mod explaining;
 mod failures;

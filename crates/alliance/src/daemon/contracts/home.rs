@@ -79,7 +79,7 @@ pub(super) enum Fault {
 
 impl Daemon {
     /// Reads what is new in the agreements that a partner gave, and replies. What is not believed is
-    /// kept beside the agreement, for operators to see.
+    /// kept beside the agreement, for operators to see. `held` is what was known before the partner was asked.
     ///
     /// # Errors
     /// Only the database's; a partner that does not answer is asked at the next pull.
@@ -87,12 +87,9 @@ impl Daemon {
         &self,
         known: &Known,
         client: &PeerClient,
-        states: &[ContractState],
+        (states, held): (&[ContractState], &[ReceivedAgreement]),
         request_id: RequestId,
     ) -> anyhow::Result<()> {
-        let partner = &known.partner.cloud_id;
-        let contracts = self.store.contracts();
-        let held = contracts.received(partner).await?;
         for state in states.iter().take(MAX_CONTRACTS) {
             let Ok(id) = state.id.parse::<Uuid>() else {
                 continue;
@@ -556,12 +553,19 @@ impl Visit<'_> {
     }
 
     async fn tell_ending(&self, held: &ReceivedAgreement) -> anyhow::Result<()> {
-        if held.heard {
+        // A host that knew of it and says otherwise was restored from a backup.
+        if held.heard && self.state.ended {
             return Ok(());
         }
-        let is_heard = match held.newest().filter(|_| !self.state.ended) {
-            Some(newest) => {
-                let named = (newest.number, newest.sha256.as_str());
+        // One that was set back knows only what it has.
+        let theirs = held
+            .versions
+            .iter()
+            .find(|one| one.number == self.state.newest);
+        let version = theirs.or(held.newest());
+        let is_heard = match version.filter(|_| !self.state.ended) {
+            Some(version) => {
+                let named = (version.number, version.sha256.as_str());
                 self.send(named, (Said::Ended, now())).await?
             }
             None => true,

@@ -638,6 +638,25 @@ async fn a_host_that_was_set_back_is_not_believed() -> Result<(), Failure> {
 }
 
 #[tokio::test]
+async fn a_host_that_was_set_back_is_told_again_what_has_ended() -> Result<(), Failure> {
+    let home = Home::new().await?;
+    let first = home.sign(&home.version(1, None, member())?)?;
+    let second = home.sign(&home.version(2, Some(&first), member())?)?;
+    home.is_told(&[&first, &second], 2, Some(2)).await?;
+    home.said()?;
+    let ended = home.west.daemon.end_received(&home.id, "root").await;
+    ended.map_err(|error| format!("{error:?}"))?;
+    assert_eq!(home.said()?.first(), Some(&(2, Said::Ended)));
+    let contracts = home.west.daemon.store.contracts();
+    let held = contracts.received(home.east.identity.cloud_id()).await?;
+    assert!(held.iter().all(|one| one.heard), "the host has taken it in");
+    // It holds an earlier version to be in force again, and knows no other.
+    home.is_told(&[&first], 1, Some(1)).await?;
+    assert_eq!(home.said()?, [(1, Said::Ended)]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_version_that_is_not_the_next_is_not_believed() -> Result<(), Failure> {
     let home = Home::new().await?;
     let first = home.sign(&home.version(1, None, member())?)?;

@@ -20,6 +20,7 @@ mod sessions;
 mod socket;
 mod status;
 mod tokens;
+mod traced;
 mod usage;
 
 use std::sync::Arc;
@@ -34,13 +35,14 @@ use super::Daemon;
 pub(crate) use self::guard::AdminUids;
 pub(crate) use self::problem::ApiError;
 pub(crate) use self::socket::{Socket, serve};
+pub(crate) use self::status::status;
 
 /// No request of the plugin or the command line is larger, in bytes.
 const BODY_LIMIT: usize = 64 * 1024;
 
 /// All routes. Those of operators are guarded by the caller's uid.
 pub(crate) fn router(daemon: Arc<Daemon>, admins: AdminUids) -> Router {
-    let metrics = Arc::clone(&daemon.metrics);
+    let (metrics, traces) = (Arc::clone(&daemon.metrics), Arc::clone(&daemon));
     let operators = Router::new()
         .route("/v1/status", get(status::show))
         .route("/v1/regions", get(regions::list))
@@ -110,6 +112,7 @@ pub(crate) fn router(daemon: Arc<Daemon>, admins: AdminUids) -> Router {
         .merge(operators)
         .fallback(problem::no_such_route)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(from_fn_with_state(traces, traced::traced))
         .layer(from_fn_with_state(metrics, measuring::measured))
         .with_state(daemon)
 }

@@ -14,6 +14,7 @@ use super::problem::ApiError;
 use crate::daemon::Daemon;
 use crate::daemon::clock::now;
 use crate::daemon::directory::Known;
+use crate::daemon::trust::OPERATOR;
 use crate::wire::{Applied, Health, KeyView, ListView, PartnerChange, PartnerView};
 
 type Answer<T> = Result<Json<T>, ApiError>;
@@ -70,7 +71,7 @@ pub(crate) async fn suspend(
     State(daemon): State<Arc<Daemon>>,
     Path(name): Path<String>,
 ) -> Answer<Applied> {
-    daemon.turn(&name, Status::Suspended).await
+    daemon.suspend(&name, OPERATOR).await.map(Json)
 }
 
 /// `POST /v1/partners/{name}/resume`
@@ -78,13 +79,7 @@ pub(crate) async fn resume(
     State(daemon): State<Arc<Daemon>>,
     Path(name): Path<String>,
 ) -> Answer<Applied> {
-    let known = daemon.partner(&name)?;
-    if known.partner.trust_till.is_some_and(|till| till <= now()) {
-        return Err(ApiError::conflict(format!(
-            "the trust in {name} has ended by its date; give it a new one first: alliance partner set {name} --trust-till DATE"
-        )));
-    }
-    daemon.turn(&name, Status::Active).await
+    daemon.resume(&name, OPERATOR).await.map(Json)
 }
 
 /// `POST /v1/partners/{name}/remove`: a partner, or a pairing under way.
@@ -98,7 +93,8 @@ pub(crate) async fn remove(
             detail: None,
         }));
     }
-    daemon.turn(&name, Status::Removed).await
+    let removed = daemon.turn(&name, Status::Removed, OPERATOR);
+    removed.await.map(Json)
 }
 
 /// `POST /v1/partners/{name}/refresh`: pulls from the partner now.
@@ -131,17 +127,47 @@ impl Daemon {
         })
     }
 
-    async fn turn(self: &Arc<Self>, name: &str, status: Status) -> Answer<Applied> {
+    /// Suspends a partner, as `actor` wants it.
+    pub(crate) async fn suspend(
+        self: &Arc<Self>,
+        name: &str,
+        actor: &str,
+    ) -> Result<Applied, ApiError> {
+        self.turn(name, Status::Suspended, actor).await
+    }
+
+    /// Resumes a partner, as `actor` wants it.
+    pub(crate) async fn resume(
+        self: &Arc<Self>,
+        name: &str,
+        actor: &str,
+    ) -> Result<Applied, ApiError> {
+        let known = self.partner(name)?;
+        if known.partner.trust_till.is_some_and(|till| till <= now()) {
+            return Err(ApiError::conflict(format!(
+                "the trust in {name} has ended by its date; give it a new one first: alliance partner set {name} --trust-till DATE"
+            )));
+        }
+        self.turn(name, Status::Active, actor).await
+    }
+
+    async fn turn(
+        self: &Arc<Self>,
+        name: &str,
+        status: Status,
+        actor: &str,
+    ) -> Result<Applied, ApiError> {
         let known = self.partner(name)?;
         known
             .partner
             .status_at(now())
             .may_become(status)
             .map_err(|error| ApiError::conflict(format!("{name}: {error}")))?;
-        Ok(Json(self.set_status(&known, status).await?))
+        Ok(self.set_status(&known, status, actor).await?)
     }
 
-    fn view(&self, known: &Known, keystone: Option<Health>) -> PartnerView {
+    /// A partner, with what both sides say of it.
+    pub(crate) fn view(&self, known: &Known, keystone: Option<Health>) -> PartnerView {
         let at = now();
         let mut partner = known.partner.clone();
         partner.status = partner.status_at(at);

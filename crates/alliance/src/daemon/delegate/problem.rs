@@ -25,6 +25,16 @@ impl ApiError {
         }
     }
 
+    /// As HTTP has it.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What to do next.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// 404
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", detail)

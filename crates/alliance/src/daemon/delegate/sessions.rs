@@ -9,6 +9,7 @@ use axum::extract::{Path, State};
 
 use super::problem::ApiError;
 use crate::daemon::Daemon;
+use crate::daemon::trust::OPERATOR;
 use crate::wire::{Applied, RevokeRequest, SessionView};
 
 /// `GET /v1/sessions`
@@ -23,7 +24,7 @@ pub(crate) async fn end(
     State(daemon): State<Arc<Daemon>>,
     Path(id): Path<String>,
 ) -> Result<Json<Applied>, ApiError> {
-    let applied = daemon.end_session(&id).await?;
+    let applied = daemon.end_session(&id, OPERATOR).await?;
     applied.map(Json).ok_or_else(|| {
         ApiError::not_found(format!(
             "no session has the id {id:?}; see alliance session list"

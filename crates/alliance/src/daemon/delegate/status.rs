@@ -39,6 +39,11 @@ async fn cache_warnings(addresses: &[String], own: &CloudId) -> Vec<String> {
 
 /// `GET /v1/status`
 pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> {
+    Json(status(&daemon).await)
+}
+
+/// How this daemon and what it needs is. Asks Keystone and the services' caches.
+pub(crate) async fn status(daemon: &Daemon) -> StatusView {
     let request_id = RequestId::random().to_string();
     let mut warnings = daemon.config.warnings();
     let keystone = match daemon.keystone.own_roles(&request_id).await {
@@ -94,7 +99,7 @@ pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> 
         }
     }
     warnings.extend(daemon.notice_warnings().await);
-    warnings.extend(backlog::warnings(&daemon).await);
+    warnings.extend(backlog::warnings(daemon).await);
     let instances = daemon.instances().await;
     warnings.extend(instances::warnings(&instances));
     let database = match daemon.store.ping().await {
@@ -107,7 +112,7 @@ pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> 
             detail: format!("{error}. What is known is in memory; changes fail until it answers"),
         },
     };
-    Json(StatusView {
+    StatusView {
         cloud_id: daemon.identity.cloud_id().clone(),
         name: daemon.config.cloud.name.clone(),
         peer_url: daemon.peer_url(),
@@ -117,5 +122,5 @@ pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> 
         database: Some(database),
         instances,
         warnings,
-    })
+    }
 }

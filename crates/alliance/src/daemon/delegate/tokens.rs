@@ -25,7 +25,7 @@ pub(crate) async fn validate(
 ) -> Result<Response, ApiError> {
     let Json(request) = request?;
     daemon.be_current().await;
-    let request_id = request_id(&headers);
+    let request_id = id_of(&headers);
     let verdict = daemon.host.validate(&request, request_id).await;
     Ok(answer(verdict))
 }
@@ -38,7 +38,7 @@ pub(crate) async fn confirm(
 ) -> Result<Response, ApiError> {
     let Json(request) = request?;
     daemon.be_current().await;
-    let verdict = daemon.host.confirm(&request, request_id(&headers)).await;
+    let verdict = daemon.host.confirm(&request, id_of(&headers)).await;
     Ok(answer(verdict))
 }
 
@@ -52,7 +52,7 @@ pub(crate) async fn issue_passport(
     let showing = daemon.catalog.showing();
     let issued = daemon
         .home
-        .login_passport(request, &showing, request_id(&headers));
+        .login_passport(request, &showing, id_of(&headers));
     let (status, answer) = match issued {
         Ok(passport) => (StatusCode::OK, PassportAnswer::Issued(passport)),
         Err(reason) if reason.is_definite() => (StatusCode::OK, PassportAnswer::Invalid { reason }),
@@ -72,7 +72,7 @@ pub(crate) async fn login(
 ) -> Result<Response, ApiError> {
     let Json(request) = request?;
     daemon.be_current().await;
-    let verdict = daemon.host.login(&request, request_id(&headers)).await;
+    let verdict = daemon.host.login(&request, id_of(&headers)).await;
     Ok(answer(verdict))
 }
 
@@ -122,12 +122,14 @@ pub(crate) async fn ping() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-fn request_id(headers: &HeaderMap) -> RequestId {
-    headers
-        .get(HEADER)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.parse().ok())
-        .unwrap_or_else(RequestId::random)
+fn id_of(headers: &HeaderMap) -> RequestId {
+    request_id(headers).unwrap_or_else(RequestId::random)
+}
+
+/// The id that a request has.
+pub(super) fn request_id(headers: &HeaderMap) -> Option<RequestId> {
+    let text = headers.get(HEADER)?.to_str().ok()?;
+    text.parse().ok()
 }
 
 fn answer(verdict: Verdict) -> Response {

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use alliance_cloud::keystone::{self, Keystone, UserGrants, Validation};
 use alliance_core::admission::may_leave;
+use alliance_core::cadf::{Matter, Person};
 use alliance_core::cloud::CloudId;
 use alliance_core::refusal::Reason;
 use alliance_core::statement::{GrantStatement, Passport, Project, TokenFacts};
@@ -27,6 +28,7 @@ use alliance_peer::identity::Identity;
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement;
 use alliance_peer::wire::ProjectQuery;
+use alliance_store::AuditEntry;
 use alliance_token::Token;
 use alliance_token::body::TokenView;
 use moka::sync::Cache;
@@ -35,6 +37,7 @@ use uuid::Uuid;
 use self::abroad::Abroad;
 use self::revocations::LastList;
 use self::shares::Shares;
+use super::auditing::{Auditor, Case, bearer};
 use super::budgets::Budgets;
 use super::clock::now;
 use super::directory::{Directory, Known};
@@ -62,6 +65,7 @@ pub(crate) struct Home {
     familiar: Cache<[u8; 32], ()>,
     admin_roles: BTreeSet<String>,
     revoke_too_powerful: bool,
+    auditor: Auditor,
 }
 
 /// An answer to a partner's question: a signed statement, or why not.
@@ -93,7 +97,13 @@ impl Home {
                 .build(),
             admin_roles: tokens.admin_roles.iter().cloned().collect(),
             revoke_too_powerful: tokens.revoke_too_powerful,
+            auditor: Auditor::default(),
         }
+    }
+
+    /// The same, and who writes down what is decided.
+    pub(crate) fn audited_by(self, auditor: Auditor) -> Self {
+        Self { auditor, ..self }
     }
 
     /// A passport for a token of ours that a partner was shown.
@@ -105,9 +115,10 @@ impl Home {
     ) -> Answer {
         let cloud_id = &host.partner.cloud_id;
         let _place = self.shares.place(cloud_id).await?;
+        let mut person = bearer(token);
         let answer = match self.budgets.may_ask(cloud_id) {
             Err(reason) if !self.familiar.contains_key(token.digest()) => Err(reason),
-            Ok(()) | Err(_) => self.passport(host, token, request_id).await,
+            Ok(()) | Err(_) => self.passport(host, token, request_id, &mut person).await,
         };
         match answer {
             Ok(_) => self.familiar.insert(*token.digest(), ()),
@@ -119,10 +130,18 @@ impl Home {
             Err(_) => {}
         }
         self.count(host, &answer);
+        self.audit(Matter::Passport, host, person, &answer, request_id);
         answer
     }
 
-    async fn passport(&self, host: &Known, token: &Token, request_id: RequestId) -> Answer {
+    /// `person` is who it is about, once that is known.
+    async fn passport(
+        &self,
+        host: &Known,
+        token: &Token,
+        request_id: RequestId,
+        person: &mut Person,
+    ) -> Answer {
         host.policy.login.require_bearer()?;
         if token.tag() != Some(&self.identity.cloud_id().tag()) {
             return Err(Reason::NotFound);
@@ -139,6 +158,7 @@ impl Home {
                 return Err(Reason::HomeError);
             }
         };
+        is_of(person, &view);
         if let Err(reason) = self.leave(host, &view) {
             tracing::warn!(%request_id, %token, host = host.partner.name, user = view.user.id, %reason, "a token of ours was shown abroad and may not be used there");
             if reason.is_too_powerful() {
@@ -193,6 +213,8 @@ impl Home {
             self.guesses.wrong(cloud_id);
         }
         self.count(host, &answer);
+        let person = user(user_id, project_id);
+        self.audit(Matter::Statement, host, person, &answer, request_id);
         answer
     }
 
@@ -253,14 +275,19 @@ impl Home {
                 tracing::error!(%request_id, host = host.partner.name, %error, "our Keystone did not say which roles users have");
                 Reason::HomeError
             })?;
-        let answers = found.into_iter().map(|found| {
-            let answer = self.vouch(host, found);
-            if matches!(answer, Err(Reason::NotFound)) {
-                self.guesses.wrong(cloud_id);
-            }
-            self.count(host, &answer);
-            answer
-        });
+        let answers = found
+            .into_iter()
+            .zip(asked)
+            .map(|(found, (user_id, project_id))| {
+                let answer = self.vouch(host, found);
+                if matches!(answer, Err(Reason::NotFound)) {
+                    self.guesses.wrong(cloud_id);
+                }
+                self.count(host, &answer);
+                let person = user(user_id, *project_id);
+                self.audit(Matter::Statement, host, person, &answer, request_id);
+                answer
+            });
         Ok(answers.collect())
     }
 
@@ -355,12 +382,21 @@ impl Home {
             return;
         }
         let (keystone, token) = (Arc::clone(&self.keystone), token.clone());
+        let (auditor, directory) = (self.auditor.clone(), Arc::clone(&self.directory));
         tokio::spawn(async move {
             match keystone
                 .revoke_with_itself(token.expose(), &request_id.to_string())
                 .await
             {
                 Ok(()) => {
+                    let entry = AuditEntry {
+                        at: now(),
+                        actor: "daemon".to_owned(),
+                        action: "token.revoked".to_owned(),
+                        subject: token.to_string(),
+                        detail: reason.to_string(),
+                    };
+                    auditor.recorded(&entry, &directory);
                     tracing::warn!(%request_id, %token, host, %reason, "a token too powerful to be shown to strangers was revoked")
                 }
                 Err(error) => {
@@ -390,16 +426,51 @@ impl Home {
         }
     }
 
+    fn audit(
+        &self,
+        matter: Matter,
+        host: &Known,
+        person: Person,
+        answer: &Answer,
+        request_id: RequestId,
+    ) {
+        self.auditor
+            .decided(answer.as_ref().err().copied(), || Case {
+                matter,
+                partner: Some(host),
+                person,
+                via: None,
+                request_id: Some(request_id),
+            });
+    }
+
     fn count(&self, host: &Known, answer: &Answer) {
         let result = match answer {
             Ok(_) => "active",
             Err(reason) => reason.code(),
         };
+        alliance_trace::note("alliance.answer", result);
         let labels = AnswerLabels {
             partner: host.partner.name.clone(),
             result,
         };
         self.metrics.answers.get_or_create(&labels).inc();
+        self.metrics.traffic.went(&host.partner.name);
+    }
+}
+
+/// Whose a token of ours is.
+fn is_of(person: &mut Person, view: &TokenView) {
+    person.user_id = Some(view.user.id.clone());
+    person.user_name = Some(view.user.name.clone());
+    person.project_id = view.project.as_ref().map(|project| project.id.clone());
+}
+
+fn user(user_id: &str, project_id: Option<&str>) -> Person {
+    Person {
+        user_id: Some(user_id.to_owned()),
+        project_id: project_id.map(str::to_owned),
+        ..Person::default()
     }
 }
 

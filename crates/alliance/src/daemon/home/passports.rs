@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use alliance_cloud::keystone::PUBLIC;
+use alliance_core::cadf::{Matter, Person};
 use alliance_core::cloud::CloudId;
 use alliance_core::endpoint_url::UrlRules;
 use alliance_core::keystone_id;
@@ -12,7 +13,8 @@ use alliance_core::statement::{Confirmation, LOGIN_LIFETIME, LoginPassport};
 use alliance_peer::request_id::RequestId;
 use uuid::Uuid;
 
-use super::Home;
+use super::{Home, is_of};
+use crate::daemon::auditing::Case;
 use crate::daemon::clock::now;
 use crate::daemon::directory::{Known, Partners};
 use crate::daemon::own_catalog::IDENTITY;
@@ -35,7 +37,17 @@ impl Home {
     ) -> Result<PassportView, Reason> {
         let partners = self.directory.partners();
         let host = find(&partners, showing, &request.cloud).ok_or(Reason::UnknownPartner)?;
+        let mut person = Person::default();
+        is_of(&mut person, &request.token);
         let issued = self.issue(host, request, showing, request_id);
+        self.auditor
+            .decided(issued.as_ref().err().copied(), || Case {
+                matter: Matter::LoginPassport,
+                partner: Some(host),
+                person,
+                via: None,
+                request_id: Some(request_id),
+            });
         match &issued {
             Ok(_) => self.count(host, &Ok(String::new())),
             Err(reason) => {

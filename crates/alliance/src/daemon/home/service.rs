@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alliance_core::cadf::{Ground, Matter, Person};
 use alliance_core::cloud::CloudId;
 use alliance_core::refusal::Reason;
 use alliance_core::statement::Project;
@@ -17,6 +18,7 @@ use alliance_peer::wire::{
     StacksAnswer, StacksQuery, StandingAnswer, StandingQuestion, Topic, UsageAnswer, UsagePoll,
 };
 use alliance_token::Token;
+use alliance_trace::Tracer;
 use data_encoding::HEXLOWER;
 use http::StatusCode;
 use sha2::{Digest, Sha256};
@@ -24,6 +26,7 @@ use uuid::Uuid;
 
 use super::Answer;
 use crate::daemon::Daemon;
+use crate::daemon::auditing::Case;
 use crate::daemon::clock::now;
 use crate::daemon::directory::Known;
 
@@ -70,11 +73,30 @@ impl PeerService for PeerSide {
         requests.count_peer(partner, route, status, took);
     }
 
+    fn tracer(&self, caller: &CloudId) -> Option<(&Tracer, String)> {
+        let partners = self.0.directory.partners();
+        let known = partners.by_cloud(caller)?;
+        let name = known.partner.name.clone();
+        Some((&self.0.traces.tracer, name))
+    }
+
     async fn admit(&self, caller: &CloudId) -> Result<(), ApiError> {
         self.0.be_current().await;
         let partners = self.0.directory.partners();
-        let known = partners.by_cloud(caller).ok_or(Reason::UnknownPartner)?;
-        Ok(known.partner.require_active(now())?)
+        let known = partners.by_cloud(caller);
+        let admitted = known
+            .ok_or(Reason::UnknownPartner)
+            .and_then(|known| known.partner.require_active(now()));
+        if let Err(reason) = admitted {
+            self.0.auditor.decided(Some(reason), || Case {
+                matter: Matter::Caller,
+                partner: known.map(Arc::as_ref),
+                person: Person::default(),
+                via: None,
+                request_id: None,
+            });
+        }
+        Ok(admitted?)
     }
 
     async fn descriptor(&self, call: &Call) -> Result<DescriptorAnswer, ApiError> {
@@ -226,9 +248,25 @@ impl PeerService for PeerSide {
 
     async fn provision(&self, call: &Call, order: String) -> Result<ProvisionAnswer, ApiError> {
         let known = self.guest(call)?;
-        let daemon = Arc::clone(&self.0);
+        let (daemon, request_id) = (Arc::clone(&self.0), call.request_id);
         // What was stored must be told, also if the caller goes away.
-        let taken = tokio::spawn(async move { daemon.take_order(&known, order).await });
+        let taken = tokio::spawn(async move {
+            let taken = daemon.take_order(&known, order).await;
+            if let Err(error) = &taken {
+                let ground = Ground {
+                    code: error.code(),
+                    is_definite: error.is_definite(),
+                };
+                daemon.auditor.decided(Some(ground), || Case {
+                    matter: Matter::Order,
+                    partner: Some(&known),
+                    person: Person::default(),
+                    via: None,
+                    request_id: Some(request_id),
+                });
+            }
+            taken
+        });
         taken.await.map_err(ApiError::internal)?
     }
 

@@ -44,6 +44,8 @@ const READ_ALL_EVERY: Duration = Duration::from_secs(300);
 const OVERLAP: Seconds = 2 * CLOCK_SKEW;
 /// How long a poll waits for news.
 const WAIT: Duration = Duration::from_secs(25);
+/// How often is looked whether a poll waits in vain.
+const CUT_OFF: Duration = Duration::from_secs(2);
 /// How many users and projects wait at most to be noted; more are all of them.
 const MOST_DOUBTS: usize = 1000;
 /// How many events wait at most to be noted; more are read.
@@ -244,12 +246,13 @@ impl Daemon {
         let found: Vec<_> = found.into_iter().collect();
         let changes = found.iter().map(|new| &new.change);
         self.home.abroad().apply(changes, now());
-        let mut pause = GATHER;
+        let (mut pause, began) = (GATHER, Instant::now());
         // Keystone's events could be read again; what was in a poke could not.
         loop {
             match self.store.sign_outs().append(&found, now()).await {
                 Ok(0) => return,
                 Ok(_) => {
+                    self.chronicle.noted(&found, began, now());
                     self.noticing.wake();
                     return;
                 }
@@ -327,6 +330,7 @@ impl Daemon {
                 .hears(&host.partner.cloud_id, heard)
                 .await
                 .map_err(ApiError::internal)?;
+            self.chronicle.heard(&host.partner.cloud_id, heard);
         }
         let most = poll.max_events.unwrap_or(MAX_SIGN_OUTS).min(MAX_SIGN_OUTS);
         let mut noted = self.noticing.noted.subscribe();
@@ -337,6 +341,7 @@ impl Daemon {
             let mut stop = self.stop.subscribe();
             tokio::select! {
                 _ = timeout(WAIT, noted.changed()) => {}
+                () = self.when_cut_off() => return Err(Reason::Overloaded.into()),
                 () = waiting.another.notified() => return Ok(PollAnswer::default()),
                 // An error means that the daemon is gone already.
                 _ = stop.wait_for(|stop| *stop) => {}
@@ -350,6 +355,7 @@ impl Daemon {
         }
         let more_available = found.len() > most;
         found.truncate(most);
+        self.chronicle.numbered(&found);
         tracing::debug!(%request_id, partner = host.partner.name, count = found.len(), "sign-outs are told");
         let sets = found.iter().map(|noted| {
             let set = self.home.sign_out(host, noted)?;
@@ -360,6 +366,16 @@ impl Daemon {
             more_available,
             now: Some(now()),
         })
+    }
+
+    /// When this instance does not learn of what others note: a host that waits here would wait in vain.
+    async fn when_cut_off(&self) {
+        loop {
+            sleep(CUT_OFF).await;
+            if !self.board.is_current() {
+                return;
+            }
+        }
     }
 
     /// One more than `most`, if there are so many.

@@ -90,7 +90,7 @@ pub(super) async fn about_guests(
 /// asked too, and a token with too much power was seen by a stranger. A plain Keystone cannot be
 /// told.
 pub(super) fn report(question: Question, token: Token, reason: Reason) {
-    tokio::spawn(async move {
+    tokio::spawn(alliance_trace::carried(async move {
         let Way::Peer(client) = &question.known.way else {
             return;
         };
@@ -99,7 +99,7 @@ pub(super) fn report(question: Question, token: Token, reason: Reason) {
         if let Err(error) = client.report(request_id, &report).await {
             tracing::warn!(%request_id, token = %report.token, partner = question.known.partner.name, %error, "the issuer was not told why its token was refused here");
         }
-    });
+    }));
 }
 
 impl Question {

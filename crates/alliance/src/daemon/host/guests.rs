@@ -6,6 +6,7 @@ use std::time::Duration;
 use alliance_answers::{Kept, Key, Outcome, Word};
 use alliance_core::admission::may_keep;
 use alliance_core::agreement::covering;
+use alliance_core::cadf::{Matter, Person};
 use alliance_core::cloud::CloudId;
 use alliance_core::refusal::Reason;
 use alliance_core::statement::Grants;
@@ -15,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::trace::Trace;
 use super::{Host, Subject, ask, seconds};
+use crate::daemon::auditing::Case;
 use crate::daemon::clock::now;
 use crate::daemon::directory::Known;
 use crate::wire::{ConfirmRequest, Verdict, Via};
@@ -28,6 +30,18 @@ impl Host {
             return self.refuse("unknown", Reason::UnknownPartner, Via::Local, trace);
         };
         let (decided, via) = self.confirm_with(known, request, request_id).await;
+        self.auditor
+            .decided(decided.as_ref().err().copied(), || Case {
+                matter: Matter::Guest,
+                partner: Some(known),
+                person: Person {
+                    user_id: Some(request.user_id.clone()),
+                    project_id: request.project_id.clone(),
+                    ..Person::default()
+                },
+                via: Some(via),
+                request_id: Some(request_id),
+            });
         match decided {
             Ok(word) => self.admit(known, word, Subject::Guest, via, trace),
             Err(reason) => {

@@ -49,30 +49,45 @@ impl ReadList {
 
 /// The lists of all partners. In memory only: after a restart they are read anew.
 #[derive(Debug, Default)]
-pub(crate) struct Lists(RwLock<HashMap<CloudId, Arc<ReadList>>>);
+pub(crate) struct Lists(RwLock<Read>);
+
+#[derive(Debug, Default)]
+struct Read {
+    lists: HashMap<CloudId, Arc<ReadList>>,
+    /// What was asked for before counts no more.
+    since: Option<Instant>,
+}
 
 impl Lists {
     /// A partner's list, however old.
     pub(crate) fn of(&self, partner: &CloudId) -> Option<Arc<ReadList>> {
-        let lists = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        lists.get(partner).cloned()
+        let read = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        read.lists.get(partner).cloned()
     }
 
     /// Replaces a partner's list, unless what is there was asked for later.
     pub(crate) fn put(&self, partner: &CloudId, list: ReadList) {
-        let mut lists = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if lists
-            .get(partner)
-            .is_none_or(|known| known.asked_at < list.asked_at)
+        let mut read = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let known = read.lists.get(partner);
+        if known.is_none_or(|known| known.asked_at < list.asked_at)
+            && read.since.is_none_or(|since| since <= list.asked_at)
         {
-            lists.insert(partner.clone(), Arc::new(list));
+            read.lists.insert(partner.clone(), Arc::new(list));
         }
+    }
+
+    /// Forgets what was asked for before, also what is under way.
+    pub(crate) fn forget_before(&self, at: Instant) {
+        let mut read = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        read.lists.retain(|_, list| list.asked_at >= at);
+        read.since = Some(at);
     }
 
     /// Forgets the lists of all but these.
     pub(crate) fn keep_only(&self, partners: &[&CloudId]) {
-        let mut lists = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        lists.retain(|cloud_id, _| partners.contains(&cloud_id));
+        let mut read = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        read.lists
+            .retain(|cloud_id, _| partners.contains(&cloud_id));
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use alliance_answers::{Key, Word};
 use alliance_core::Seconds;
 use alliance_core::admission::Entrant;
+use alliance_core::cadf::{Matter, Person};
 use alliance_core::keystone_id::is_foreign_id;
 use alliance_core::refusal::Reason;
 use alliance_core::session::Session;
@@ -15,6 +16,7 @@ use alliance_peer::statement::{self, StatementError};
 
 use super::trace::Trace;
 use super::{Host, Subject};
+use crate::daemon::auditing::Case;
 use crate::daemon::clock::now;
 use crate::daemon::directory::Known;
 use crate::wire::{LoginRequest, Verdict, Via};
@@ -31,11 +33,24 @@ impl Host {
         let known = match issuer.map(|issuer| partners.by_cloud(&issuer)) {
             Ok(Some(known)) => known,
             Ok(None) => {
+                self.audit_login(
+                    None,
+                    Person::default(),
+                    Some(Reason::UnknownPartner),
+                    request_id,
+                );
                 return self.refuse("unknown", Reason::UnknownPartner, Via::Local, trace);
             }
-            Err(_) => return self.refuse("unknown", Reason::Malformed, Via::Local, trace),
+            Err(_) => {
+                self.audit_login(None, Person::default(), Some(Reason::Malformed), request_id);
+                return self.refuse("unknown", Reason::Malformed, Via::Local, trace);
+            }
         };
-        match self.login_of(known, request, request_id).await {
+        let mut person = Person::default();
+        let decided = self.login_of(known, request, request_id, &mut person).await;
+        let reason = decided.as_ref().err().copied();
+        self.audit_login(Some(known), person, reason, request_id);
+        match decided {
             Ok(word) => self.admit(known, word, Subject::Token, Via::Local, trace),
             Err(reason) => {
                 tracing::info!(%request_id, partner = known.partner.name, %reason, "a login passport was refused");
@@ -44,16 +59,35 @@ impl Host {
         }
     }
 
+    fn audit_login(
+        &self,
+        known: Option<&Known>,
+        person: Person,
+        reason: Option<Reason>,
+        request_id: RequestId,
+    ) {
+        self.auditor.decided(reason, || Case {
+            matter: Matter::Login,
+            partner: known,
+            person,
+            via: Some(Via::Local),
+            request_id: Some(request_id),
+        });
+    }
+
+    /// `person` is who it is about, once that is known.
     async fn login_of(
         &self,
         known: &Arc<Known>,
         request: &LoginRequest,
         request_id: RequestId,
+        person: &mut Person,
     ) -> Result<Word, Reason> {
         let at = now();
         known.partner.require_guest(at)?;
         known.policy.login.require_passport()?;
         let passport = self.read(known, &request.passport, request_id)?;
+        *person = bearer_of(&passport);
         passport.require_usable(at)?;
         if let Some(bound) = &passport.cnf {
             let proof = request.proof.as_deref().ok_or(Reason::NoProof)?;
@@ -133,6 +167,17 @@ impl Host {
         }
         self.book.begin(cloud_id, facts, &entrant.roles);
         Ok((session.token, entrant))
+    }
+}
+
+fn bearer_of(passport: &LoginPassport) -> Person {
+    let LoginPassport { login, jti, .. } = passport;
+    Person {
+        token: Some(format!("passport {jti}")),
+        format: Some("login_passport"),
+        user_id: Some(login.sub.clone()),
+        user_name: Some(login.username.clone()),
+        project_id: login.project.as_ref().map(|project| project.id.clone()),
     }
 }
 

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use alliance_answers::{Answers, Key, Outcome, Word};
 use alliance_core::admission::{Entrant, may_enter};
+use alliance_core::cadf::{Matter, Person};
 use alliance_core::cloud::CloudId;
 use alliance_core::partner::Kind;
 use alliance_core::refusal::Reason;
@@ -43,6 +44,7 @@ use self::offline::{Attested, Offline};
 use self::role_sets::RoleSets;
 use self::sessions::Book;
 use self::trace::Trace;
+use super::auditing::{Auditor, Case, bearer};
 use super::board::Board;
 use super::budgets::Budgets;
 use super::clock::now;
@@ -84,6 +86,7 @@ pub(crate) struct Host {
     board: Arc<Board>,
     /// Apart, since nobody but a guest with a token of this cloud spends it.
     guest_budgets: Arc<Budgets>,
+    auditor: Auditor,
 }
 
 /// What is asked about a token.
@@ -130,7 +133,13 @@ impl Host {
             budgets: Arc::new(Budgets::new(&tokens.invalid_budget)),
             board,
             guest_budgets: Arc::new(Budgets::new(&tokens.invalid_budget)),
+            auditor: Auditor::default(),
         }
+    }
+
+    /// The same, and who writes down what is decided.
+    pub(crate) fn audited_by(self, auditor: Auditor) -> Self {
+        Self { auditor, ..self }
     }
 
     /// Forgets all answers of partners.
@@ -161,6 +170,14 @@ impl Host {
             Ok(token) => token,
             Err(why) => {
                 tracing::info!(%request_id, %why, "a malformed foreign token was refused");
+                self.audit(
+                    request,
+                    None,
+                    None,
+                    Some(Reason::Malformed),
+                    Via::Local,
+                    request_id,
+                );
                 return self.refuse("unknown", Reason::Malformed, Via::Local, trace);
             }
         };
@@ -172,6 +189,8 @@ impl Host {
         };
         let Some(known) = known else {
             tracing::info!(%request_id, %token, "a token of an unknown partner was refused");
+            let reason = Some(Reason::UnknownPartner);
+            self.audit(request, None, Some(&token), reason, Via::Local, request_id);
             return self.refuse("unknown", Reason::UnknownPartner, Via::Local, trace);
         };
         let mut asked = Validate {
@@ -188,6 +207,8 @@ impl Host {
         {
             decided = Err(Reason::Expired);
         }
+        let reason = decided.as_ref().err().copied();
+        self.audit(request, Some(known), Some(&token), reason, via, request_id);
         match decided {
             Ok((word, _)) => self.admit(known, word, Subject::Token, via, trace),
             Err(reason) => {
@@ -195,6 +216,37 @@ impl Host {
                 self.refuse(&known.partner.name, reason, via, trace)
             }
         }
+    }
+
+    /// What an operator only wants explained lets nobody in.
+    fn audit(
+        &self,
+        request: &ValidateRequest,
+        known: Option<&Known>,
+        token: Option<&Token>,
+        reason: Option<Reason>,
+        via: Via,
+        request_id: RequestId,
+    ) {
+        if request.explain {
+            return;
+        }
+        self.auditor.decided(reason, || {
+            let session = known
+                .zip(token)
+                .and_then(|(known, token)| self.book.of(&known.partner.cloud_id, token.digest()));
+            Case {
+                matter: Matter::Token,
+                partner: known,
+                person: Person {
+                    user_id: session.as_ref().map(|session| session.user_id.clone()),
+                    project_id: session.and_then(|session| session.project_id.clone()),
+                    ..token.map(bearer).unwrap_or_default()
+                },
+                via: Some(via),
+                request_id: Some(request_id),
+            }
+        });
     }
 
     /// The word about a token and when it expires, or why not.
@@ -442,13 +494,19 @@ impl Host {
     }
 
     fn count(&self, partner: &str, status: &'static str, reason: &'static str, via: Via) {
+        let via = via.as_str();
+        alliance_trace::note("alliance.partner", partner.to_owned());
+        alliance_trace::note("alliance.verdict", status);
+        alliance_trace::note("alliance.reason", reason);
+        alliance_trace::note("alliance.via", via);
         let labels = VerdictLabels {
             partner: partner.to_owned(),
             status,
             reason,
-            via: via.as_str(),
+            via,
         };
         self.metrics.verdicts.get_or_create(&labels).inc();
+        self.metrics.traffic.came(partner, status == "valid");
     }
 }
 

@@ -141,7 +141,8 @@ impl Book {
         }
     }
 
-    fn add(&self, cloud_id: &CloudId, session: Session) {
+    /// Takes one in. Returns whether a change that came lately has ended it.
+    fn add(&self, cloud_id: &CloudId, session: Session) -> bool {
         let mut here = self.here();
         let sessions = here.entry(cloud_id.clone()).or_default();
         let (id, until) = (session.id().to_owned(), session.expires_at);
@@ -150,6 +151,7 @@ impl Book {
         if has_ended {
             self.end(cloud_id, std::iter::once((id, until)), false);
         }
+        has_ended
     }
 
     /// Whether a user of the partner has a session here that has not ended.
@@ -209,7 +211,8 @@ impl Host {
     /// The database's.
     pub(crate) async fn read_sessions(&self) -> alliance_store::Result<Vec<EndedSession>> {
         let at = now();
-        self.take_in(self.store.seen_tokens().origins(at).await?);
+        // What has ended of them the database knows, or whoever heard of it writes it.
+        drop(self.take_in(self.store.seen_tokens().origins(at).await?));
         let projects = self.store.guest_projects().list().await?;
         self.book.projects.read(projects);
         let ended = self.store.ended_sessions().list(at).await?;
@@ -221,28 +224,44 @@ impl Host {
         Ok(untold.map(|(ended, _)| ended).collect())
     }
 
-    /// What other instances have let in during the last so many seconds.
+    /// What other instances have let in during the last so many seconds. Returns what of it had ended, though
+    /// whoever let it in may be gone since.
     ///
     /// # Errors
     /// The database's.
     pub(crate) async fn read_sessions_of_the_last(
         &self,
         age: Seconds,
-    ) -> alliance_store::Result<()> {
-        self.take_in(self.store.seen_tokens().origins_of_the_last(age).await?);
-        Ok(())
+    ) -> alliance_store::Result<Vec<Ending>> {
+        let seen = self.store.seen_tokens().origins_of_the_last(age).await?;
+        let mut endings = Vec::new();
+        for (cloud_id, ended) in self.take_in(seen) {
+            let ended: Vec<_> = ended
+                .into_iter()
+                .filter(|session| !self.book.has_long_ended(session.id()))
+                .collect();
+            endings.push(self.conclude(&cloud_id, &ended, &[]).await?);
+        }
+        Ok(endings)
     }
 
-    fn take_in(&self, seen: Vec<SeenToken>) {
+    /// Returns those that a change that came lately has ended.
+    fn take_in(&self, seen: Vec<SeenToken>) -> HashMap<CloudId, Vec<Arc<Session>>> {
+        let mut ended: HashMap<CloudId, Vec<Arc<Session>>> = HashMap::new();
         for (cloud_id, session) in seen.into_iter().filter_map(session_of) {
-            if self.book.of(&cloud_id, &session.token).is_some() {
+            let token = session.token;
+            if self.book.of(&cloud_id, &token).is_some() {
                 continue;
             }
             let project_id = session.project_id.as_deref();
             let standings = &self.book.standings;
             standings.note(&cloud_id, &session.user_id, project_id, None);
-            self.book.add(&cloud_id, session);
+            if self.book.add(&cloud_id, session) {
+                let session = self.book.of(&cloud_id, &token);
+                ended.entry(cloud_id).or_default().extend(session);
+            }
         }
+        ended
     }
 
     /// What the database knows of partners' projects.
@@ -353,6 +372,39 @@ impl Host {
                     .map(|one| (cloud_id.clone(), Arc::clone(one)))
             })
             .collect()
+    }
+
+    /// Of the live sessions that `is_wanted` picks the `most` that were issued last, the newest first; and
+    /// how many those are.
+    pub(crate) fn newest_sessions(
+        &self,
+        is_wanted: impl Fn(&CloudId, &Session) -> bool,
+        most: usize,
+    ) -> (Vec<(CloudId, Arc<Session>)>, usize) {
+        let at = now();
+        let here = self.book.here();
+        let all = here.iter().flat_map(|(cloud_id, sessions)| {
+            let sessions = sessions.iter();
+            sessions.map(move |session| (cloud_id, session))
+        });
+        let mut found: Vec<_> = all
+            .filter(|(cloud_id, session)| {
+                session.expires_at > at
+                    && is_wanted(cloud_id, session)
+                    && !self.book.has_ended(session.id())
+            })
+            .collect();
+        let (count, age) = (found.len(), |(_, session): &(_, &Arc<Session>)| {
+            std::cmp::Reverse(session.origin.issued_at)
+        });
+        if count > most {
+            found.select_nth_unstable_by_key(most, age);
+            found.truncate(most);
+        }
+        found.sort_unstable_by_key(age);
+        let found = found.into_iter();
+        let found = found.map(|(cloud_id, session)| (cloud_id.clone(), Arc::clone(session)));
+        (found.collect(), count)
     }
 
     /// How many are here of each partner, but for those that have ended.

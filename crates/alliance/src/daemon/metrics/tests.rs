@@ -1,5 +1,6 @@
 use std::error::Error;
 use std::path::Path;
+use std::time::Duration;
 
 use alliance_core::partner::Status;
 use alliance_core::skew::Skew;
@@ -171,6 +172,8 @@ fn full() -> Metrics {
         result: "acknowledged",
     };
     metrics.rings.get_or_create(&rung).inc();
+    let told = SpanLabels { result: "sent" };
+    metrics.spans.get_or_create(&told).inc();
     let second = Duration::from_secs(1);
     let requests = &metrics.requests;
     requests.count_peer("west", "/v1/poke", StatusCode::OK, second);
@@ -180,6 +183,7 @@ fn full() -> Metrics {
     metrics.count_notice(notice::Kind::ServerFailed);
     metrics.set_waiting(Receiver::Webhook, 1, 10);
     metrics.set_waiting(Receiver::BusUsage, 1, 10);
+    metrics.audit.works("file");
     metrics
 }
 
@@ -192,6 +196,8 @@ fn full_readings() -> Readings {
         usage: usage::tests::sample(),
         database: true,
         keystone_deaf_since: None,
+        leads: true,
+        board_age: None,
     }
 }
 

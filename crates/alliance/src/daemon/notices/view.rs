@@ -58,6 +58,7 @@ impl Daemon {
                 (Receiver::Bus, "notices"),
                 (Receiver::BusUsage, "usage records"),
                 (Receiver::BusHours, "what usage there was each hour"),
+                (Receiver::BusAudit, "audit events"),
             ] {
                 if let Some(delivery) = self.delivery(receiver).await {
                     warnings.extend(bus_warning(what, exchange, &delivery, now()));

@@ -74,13 +74,18 @@ impl Daemon {
         }
         let told = retirements.acknowledge(cloud_id, poll.after, refusal.as_deref());
         told.await.map_err(ApiError::internal)?;
-        let receipt = retirements.outgoing(cloud_id, poll.after);
+        let next = retirements.outgoing(cloud_id, poll.after).await;
+        let next = next.map_err(ApiError::internal)?;
+        let (after, receipt) = match next {
+            Some((number, receipt)) => (number - 1, Some(receipt)),
+            None => (poll.after, None),
+        };
         let said = Receipts {
             iss: self.identity.cloud_id().clone(),
             aud: cloud_id.clone(),
             iat: now(),
-            after: poll.after,
-            receipt: receipt.await.map_err(ApiError::internal)?,
+            after,
+            receipt,
         };
         let receipt = statement::sign(&said, self.identity.signing_key());
         Ok(ReceiptAnswer {
@@ -119,8 +124,7 @@ impl Daemon {
                 .and_then(|said| Ok(said.after(poll.after)?));
             match heard {
                 Ok(None) => return Ok(count),
-                Ok(Some(receipt)) => {
-                    let next = poll.after + 1;
+                Ok(Some((next, receipt))) => {
                     let taken = retirements.receive(host, next, &receipt, &answer.receipt);
                     if !taken.await? {
                         return Ok(count);

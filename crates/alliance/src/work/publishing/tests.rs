@@ -1,6 +1,7 @@
 use alliance_cloud::publishing::Settings;
 use alliance_core::cloud::CloudId;
 use alliance_core::usage::{Kind, Numbered, Owner, Part, Record, Resource, Size};
+use alliance_store::AuditEvent;
 
 use super::*;
 
@@ -119,5 +120,43 @@ async fn an_hour_that_failed_half_way_begins_anew() -> Outcome {
     assert_eq!(hours.record, 0);
     let reached = store.deliveries().reached(Receiver::BusHours).await?;
     assert_eq!(reached, Some(before));
+    Ok(())
+}
+
+fn event(id: &str, at: i64) -> AuditEvent {
+    AuditEvent {
+        id: id.into(),
+        at,
+        event: format!(
+            r#"{{"id": "{id}", "name": "alliance.token.refused", "observer": {{"name": "west"}}}}"#
+        ),
+    }
+}
+
+#[tokio::test]
+async fn an_audit_event_is_said_until_somebody_has_it() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let store = home(&folder, 0).await?;
+    let events = store.audit_events();
+    events.append(&[event("a", 1), event("b", 2)]).await?;
+    let mut audit = Audit::default();
+    assert!(speaker(&store).turn(&mut audit, true).await == Turn::Failed);
+    let state = store.deliveries().state(Receiver::BusAudit).await?;
+    assert!(state.is_some_and(|state| state.failing_since.is_some()));
+    let steps = audit.next(&store, 0, NOW).await?;
+    assert_eq!(seen(&steps), [(true, 1), (true, 2)]);
+    let said = steps[0].notification.as_ref().ok_or("nothing is said")?;
+    assert_eq!(
+        (said.id.as_str(), said.publisher.as_str()),
+        ("a", "alliance.west")
+    );
+    assert_eq!(said.event_type, "alliance.token.refused");
+    assert_eq!(said.payload["id"], "a");
+    // Another instance was late; what was said is not said again.
+    events.append(&[event("c", 0)]).await?;
+    let steps = audit.next(&store, 2, NOW).await?;
+    assert_eq!(seen(&steps), [(true, 3)]);
+    assert!(audit.next(&store, 3, NOW).await?.is_empty());
+    assert!(events.oldest(10).await?.is_empty());
     Ok(())
 }

@@ -1,0 +1,136 @@
+"""What the HAProxy of a cloud with several nodes does when one of them does not answer."""
+
+import http.server
+import socket
+import threading
+import time
+
+import pytest
+
+from lab.services import services_of
+from lab.services.haproxy import HaProxy
+from lab.state import Lab, free_port
+from tests.kit import http as client
+
+PEERS = "alliance-peer"
+
+
+class Server:
+    """Answers what health checks ask with 200 while `healthy`, everything else with `status`."""
+
+    def __init__(self, port: int):
+        self.status, self.healthy, self.asked = 200, True, []
+        server = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                is_check = self.command == "GET" and self.path in ("/v3", "/readyz")
+                if not is_check:
+                    server.asked.append(f"{self.command} {self.path}")
+                healthy = 200 if server.healthy else 503
+                self.send_response(healthy if is_check else server.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            do_POST = do_GET
+
+            def log_message(self, *_):
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        # Connections are cut off on purpose.
+        self._server.handle_error = lambda *_: None
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def end(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def wait_for(condition):
+    until = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < until, "not in time"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def haproxy(tmp_path):
+    cloud = Lab(tmp_path / "lab").add("west", services=["keystone"], ha=True)
+    for name in (name for service in services_of(cloud) for name in service.ports):
+        cloud.ports[name] = free_port({*cloud.ports.values()})
+    service = HaProxy(cloud)
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def servers(haproxy):
+    """Those that stand for the cloud's Keystones; HAProxy runs before them."""
+    made = [Server(keystone.port) for keystone in haproxy.keystones]
+    haproxy.start(threading.Event())
+    wait_for(lambda: len(haproxy.passing("keystone")) == 3)
+    yield made
+    for server in made:
+        server.end()
+
+
+def statuses(haproxy, method: str, path: str) -> set[int]:
+    url = f"http://127.0.0.1:{haproxy.port}{path}"
+    body = {} if method == "POST" else None
+    return {client.send(method, url, body=body).status for _ in range(6)}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/v3/auth/projects"), ("POST", "/v3/auth/tokens")]
+)
+def test_what_one_node_cannot_tell_another_one_is_asked(haproxy, servers, method, path):
+    servers[0].status = servers[1].status = 503
+    assert statuses(haproxy, method, path) == {200}
+    assert all(f"{method} {path}" in server.asked for server in servers), "a positive control"
+    servers[2].status = 503
+    assert statuses(haproxy, method, path) == {503}
+
+
+def test_what_changes_something_is_asked_once(haproxy, servers):
+    for server in servers:
+        server.status = 503
+    assert statuses(haproxy, "POST", "/v3/projects") == {503}
+    assert sum(len(server.asked) for server in servers) == 6
+
+
+def test_a_node_that_is_gone_costs_nobody_a_request(haproxy, servers):
+    servers[1].end()
+    assert statuses(haproxy, "POST", "/v3/projects") == {200}
+    wait_for(lambda: len(haproxy.passing("keystone")) == 2)
+
+
+def test_partners_are_passed_to_daemons_that_are_ready_and_cut_off_from_those_that_are_not(
+    haproxy, servers
+):
+    ports = haproxy.cloud.ports
+    peers = {node: Server(ports[f"{PEERS}-{node}"]) for node in haproxy.cloud.nodes}
+    metrics = {node: Server(ports[f"alliance-metrics-{node}"]) for node in peers}
+    wait_for(lambda: len(haproxy.passing(PEERS)) == 3)
+    streams = {}
+    for node, peer in peers.items():
+        peer.status = 200 + node
+    for _ in peers:
+        stream = socket.create_connection(("127.0.0.1", ports[PEERS]), timeout=20)
+        streams[asks(stream) - 200] = stream
+    assert {*streams} == {*peers}
+    metrics[1].healthy = False
+    wait_for(lambda: len(haproxy.passing(PEERS)) == 2)
+    assert streams[1].recv(1) == b""
+    assert [asks(streams[node]) for node in (2, 3)] == [202, 203]
+    for stream in streams.values():
+        stream.close()
+    for server in [*peers.values(), *metrics.values()]:
+        server.end()
+
+
+def asks(stream) -> int:
+    stream.sendall(b"GET /poll HTTP/1.1\r\n\r\n")
+    return int(stream.recv(1000).split()[1])
