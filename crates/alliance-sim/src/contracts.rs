@@ -225,8 +225,10 @@ impl Daemon {
 
 /// What the host's daemon answers.
 impl Daemon {
-    async fn contract_states(self: Rc<Self>, home: usize) -> Result<Vec<State>, Failed> {
-        read(&self.world, self.node(), |tables| {
+    /// `asker` is the cloud and the node that asks.
+    async fn contract_states(self: Rc<Self>, asker: (usize, usize)) -> Result<Vec<State>, Failed> {
+        let home = asker.0;
+        let states = read(&self.world, self.node(), |tables| {
             let given = tables.given.iter().filter(|(_, given)| given.home == home);
             given
                 .filter_map(|(id, given)| {
@@ -240,8 +242,11 @@ impl Daemon {
                     })
                 })
                 .collect()
-        })
-        .await
+        });
+        let states = states.await?;
+        self.world.last_asker.set(asker);
+        self.world.was_answered.happen(&self.world.executor);
+        Ok(states)
     }
 
     async fn contract(self: Rc<Self>, id: String, after: u32) -> Result<Vec<String>, Failed> {
@@ -355,8 +360,8 @@ impl Daemon {
     pub(crate) async fn pull(&self, host: usize) -> Result<(), Failed> {
         let world = &self.world;
         let before = read(world, self.node(), |tables| held_of(tables, host)).await?;
-        let home = self.cloud;
-        let states = self.ask(host, |there| there.contract_states(home)).await?;
+        let asker = (self.cloud, self.number);
+        let states = self.ask(host, |there| there.contract_states(asker)).await?;
         let held = if world.keeps(Guard::HeldBeforeAsked) {
             before
         } else {

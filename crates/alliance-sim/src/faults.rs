@@ -16,6 +16,8 @@ enum Fault {
     Pause,
     /// The same in the middle of a transaction on which others wait.
     PauseWithLock,
+    /// The same when a host has said how agreements stand, and nothing was made of that.
+    PauseWithAnswer,
     /// All of a machine dies.
     MachineCrash,
     /// All of a machine is stopped and goes on.
@@ -42,7 +44,7 @@ enum Fault {
     Gone,
 }
 
-const OFTEN: [Fault; 22] = [
+const OFTEN: [Fault; 24] = [
     Fault::Crash,
     Fault::Crash,
     Fault::Crash,
@@ -50,6 +52,7 @@ const OFTEN: [Fault; 22] = [
     Fault::Pause,
     Fault::Pause,
     Fault::PauseWithLock,
+    Fault::PauseWithAnswer,
     Fault::MachineCrash,
     Fault::MachinePause,
     Fault::KeystoneCrash,
@@ -57,6 +60,7 @@ const OFTEN: [Fault; 22] = [
     Fault::WorkPause,
     Fault::WorkCrash,
     Fault::DatabaseAway,
+    Fault::DatabaseCut,
     Fault::DatabaseCut,
     Fault::Partition,
     Fault::Partition,
@@ -139,6 +143,25 @@ async fn strike(
                 world.say("fault", || format!("the daemon of {} goes on", node.name()));
             }
         }
+        Fault::PauseWithAnswer => {
+            let seen = world.was_answered.count();
+            let answered = world.was_answered.after(&world.executor, seen);
+            if world
+                .executor
+                .timeout(10 * SECOND, answered)
+                .await
+                .is_some()
+            {
+                let (cloud, number) = world.last_asker.get();
+                let node = world.node(cloud, number);
+                world.say("fault", || {
+                    format!("the daemon of {} is stopped with an answer", node.name())
+                });
+                let lasts = lasts.max(world.within(5..40) * SECOND);
+                pause(world, &[node.daemon_process], lasts).await;
+                world.say("fault", || format!("the daemon of {} goes on", node.name()));
+            }
+        }
         Fault::MachineCrash => {
             say(&format!("{who} dies"));
             crash(world, node, &everything, lasts).await;
@@ -176,6 +199,7 @@ async fn strike(
             });
         }
         Fault::DatabaseCut => {
+            let lasts = lasts.max(world.within(0..60 * SECOND));
             say(&format!("{who} does not reach its database"));
             node.reaches_database.set(false);
             world.note_ability();

@@ -99,6 +99,9 @@ pub(crate) struct World {
     pub able_since: RefCell<BTreeMap<(usize, usize), Option<Micros>>>,
     /// By home and host: the sign-outs that were on the host's board.
     pub heard: RefCell<BTreeMap<(usize, usize), BTreeSet<u64>>>,
+    /// Whom a host told last how its agreements stand, by cloud and node.
+    pub last_asker: Cell<(usize, usize)>,
+    pub was_answered: Signal,
     violation: RefCell<Option<Violation>>,
     history: RefCell<String>,
     pub counts: Counts,
@@ -181,6 +184,8 @@ impl World {
             calm_since: Cell::new(0),
             able_since: RefCell::new(able),
             heard: RefCell::default(),
+            last_asker: Cell::default(),
+            was_answered: Signal::default(),
             violation: RefCell::new(None),
             history: RefCell::new(String::new()),
             counts: Counts::default(),
