@@ -157,7 +157,8 @@ def test_a_file_that_is_no_database_is_named(daemon):
 def test_a_database_of_a_newer_version_is_refused(daemon):
     daemon.start().stop()
     with contextlib.closing(sqlite3.connect(daemon.database)) as database, database:
-        database.execute("UPDATE meta SET value = value + 1000 WHERE name = 'schema'")
+        newer = "UPDATE meta SET value = value + 1000 WHERE name IN ('schema', 'least')"
+        database.execute(newer)
     refuses_to_start(daemon, "schema", "newer version")
 
 
