@@ -110,11 +110,12 @@ def ratio(
     )
 
 
-def figure(series: Series, target: Target | None = None, note: str = "") -> Row:
-    """A median on its own."""
+def figure(series: Series, target: Target | None = None, note: str = "", level: float = P50) -> Row:
+    """A median, or another quantile, on its own."""
     values = series.values
     spread = (min(values), max(values))
-    return Row(series.what, series.at(P50), series.unit, (series,), spread, target, note)
+    what = series.what if level == P50 else f"the same, {100 * level:.0f}th percentile"
+    return Row(what, series.at(level), series.unit, (series,), spread, target, note)
 
 
 def computed(what: str, value: float, target: Target | None = None, note: str = "") -> Row:

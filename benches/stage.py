@@ -89,24 +89,28 @@ class Stage:
         headers = {"X-Auth-Token": self.service, "X-Subject-Token": token}
         return to_cloud("GET", f"{self.east.identity}/auth/tokens", headers)
 
-    def asks_daemon(self, token: str, max_age: float, **headers: str) -> Request:
-        """The question of east's plugin to its daemon."""
+    def asks_daemon(
+        self, token: str, max_age: float, daemon: Alliance | None = None, **headers: str
+    ) -> Request:
+        """The question of a plugin to its daemon: east's, unless another is named."""
         headers["x-openstack-request-id"] = "req-00000000-0000-4000-8000-000000000000"
         body = {"token": token, "max_age": max_age}
-        return to_daemon(self.daemon.socket, "POST", "/v1/tokens/validate", headers, body)
+        socket = (daemon or self.daemon).socket
+        return to_daemon(socket, "POST", "/v1/tokens/validate", headers, body)
 
-    def told_by_daemon(self, token: str) -> dict:
-        """What east's daemon answers to that question."""
-        request = self.asks_daemon(token, 60, Connection="close")
+    def told_by_daemon(self, token: str, daemon: Alliance | None = None) -> dict:
+        """What it answers to that question."""
+        daemon = daemon or self.daemon
+        request = self.asks_daemon(token, 60, daemon, Connection="close")
         with socket.socket(socket.AF_UNIX) as stream:
             stream.settimeout(http.DEADLINE)
-            stream.connect(str(self.daemon.socket))
+            stream.connect(str(daemon.socket))
             stream.sendall(request.text.encode())
             received = bytearray()
             while chunk := stream.recv(65536):
                 received += chunk
         answer = http.parse(bytes(received))
-        assert answer.status == 200, f"east's daemon: {answer.status} {answer.body!r}"
+        assert answer.status == 200, f"{daemon.name}: {answer.status} {answer.body!r}"
         return answer.json()
 
     def lets_west_issue(self, provider: str) -> None:

@@ -89,7 +89,7 @@ def browser():
 def shows(browser, username: str, password: str) -> None:
     browser.type("#username", username)
     browser.type("#password", password)
-    browser.click("form.card:nth-of-type(1) button")
+    browser.follow("form.card:nth-of-type(1) button")
 
 
 def log_in(browser, console, person, *, then: str = "/") -> None:
@@ -138,18 +138,18 @@ def test_a_partner_is_suspended_and_resumed_by_somebody_with_a_name(
     console, west, operator, busy, browser
 ):
     log_in(browser, console, operator, then="/partners/east")
-    browser.click(".orders a")
+    browser.follow(".orders a")
     assert browser.reads("h1") == "Suspend east?"
     assert west.status_of("east") == "active", "it was only asked"
-    browser.click(".choice a")
+    browser.follow(".choice a")
     assert browser.url == f"{console}/partners/east"
     try:
-        browser.click(".orders a")
-        browser.click(".choice button")
+        browser.follow(".orders a")
+        browser.follow(".choice button")
         assert "east is suspended" in browser.reads(".said")
         assert west.status_of("east") == "suspended"
-        browser.click(".orders a")
-        browser.click(".choice button")
+        browser.follow(".orders a")
+        browser.follow(".choice button")
         assert "east is active again" in browser.reads(".said")
         assert west.status_of("east") == "active"
     finally:
@@ -168,10 +168,10 @@ def test_a_session_is_ended_and_its_token_refused(console, west, east, operator,
     until(lambda: west.images(other) == 200, "somebody else is let in")
     log_in(browser, console, operator, then="/sessions")
     browser.type("#user", person.id)
-    browser.click(".filter button")
-    browser.click("td a.button")
+    browser.follow(".filter button")
+    browser.follow("td a.button")
     assert person.id in browser.reads("main")
-    browser.click(".choice button")
+    browser.follow(".choice button")
     assert "has ended" in browser.reads(".said")
     assert west.images(other) == 401
     assert west.images(token) == 200
@@ -204,11 +204,11 @@ def test_all_but_liveness_works_without_scripts(console, west, operator, busy, b
     assert "Made at" in browser.reads("footer")
     browser.open(f"{console}/partners/east/suspend")
     try:
-        browser.click(".choice button")
+        browser.follow(".choice button")
         assert "east is suspended" in browser.reads(".said")
     finally:
         west.alliance("partner", "resume", "east")
-    browser.click(".who button")
+    browser.follow(".who button")
     assert browser.url == f"{console}/login"
     browser.open(console)
     assert "/login" in browser.url
@@ -222,10 +222,10 @@ def test_a_token_opens_it_and_neither_a_wrong_password_nor_a_guests_token_does(
     shows(browser, operator.name, known_secrets.note("not the password", "password"))
     assert "knows no such user" in browser.reads(".warning")
     browser.type("#subject", guests)
-    browser.click("form.card:nth-of-type(2) button")
+    browser.follow("form.card:nth-of-type(2) button")
     assert "That is a guest" in browser.reads(".warning")
     browser.type("#subject", operator.login())
-    browser.click("form.card:nth-of-type(2) button")
+    browser.follow("form.card:nth-of-type(2) button")
     assert browser.url == f"{console}/"
 
 
@@ -235,7 +235,7 @@ def test_whoever_lacks_the_role_is_not_let_in(console, west, browser):
     shows(browser, person.name, person.password)
     assert browser.find(".warning"), "an admin of another project"
     browser.type("#subject", person.login())
-    browser.click("form.card:nth-of-type(2) button")
+    browser.follow("form.card:nth-of-type(2) button")
     assert "That needs role admin" in browser.reads(".warning")
 
 
@@ -244,7 +244,7 @@ def test_whoever_loses_the_role_is_out_with_the_next_order(console, west, browse
     log_in(browser, console, person)
     browser.open(f"{console}/partners/east/suspend")
     west.revoke(person, "admin")
-    browser.click(".choice button")
+    browser.follow(".choice button")
     assert "not logged in any more" in browser.reads("main")
     assert west.status_of("east") == "active"
     browser.open(console)

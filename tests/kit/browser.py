@@ -131,6 +131,20 @@ class Browser:
     def click(self, css: str) -> None:
         self._send("POST", f"/element/{self._one(css)}/click")
 
+    def follow(self, css: str) -> None:
+        """Clicks what leads to another page, and waits until that is there."""
+        page = self._send("POST", "/element", {"using": "css selector", "value": "html"})[ELEMENT]
+        self.click(css)
+
+        def is_left() -> bool:
+            try:
+                self._send("GET", f"/element/{page}/name")
+            except Replaced:
+                return True
+            return False
+
+        until(is_left, f"{css} leads to another page", deadline=DEADLINE)
+
     def type(self, css: str, text: str) -> None:
         element = self._one(css)
         self._send("POST", f"/element/{element}/clear")

@@ -70,7 +70,7 @@ pub struct RevocationEvent {
 /// What an event is compared with. Tokens of trusts and of OAuth never cross a border, so that an
 /// event about one of those is never about a token here.
 #[derive(Debug, Clone, Copy)]
-pub struct Revocable<'a> {
+pub struct Revocable<'a, Id = String> {
     /// The user's id.
     pub user_id: &'a str,
     /// The user's domain, where the token or a statement tells.
@@ -82,7 +82,7 @@ pub struct Revocable<'a> {
     /// Ids of the roles in the token.
     pub role_ids: &'a BTreeSet<String>,
     /// Own audit id, and that of the chain's first token if it is another.
-    pub audit_ids: &'a [String],
+    pub audit_ids: &'a [Id],
     /// When it was issued.
     pub issued_at: Timestamp,
     /// When it expires.
@@ -102,7 +102,7 @@ impl RevocationEvent {
     }
 
     /// Whether it ends `token` (`keystone/models/revoke_model.py`, `matches`).
-    pub fn is_about(&self, token: &Revocable<'_>) -> bool {
+    pub fn is_about<Id: AsRef<str>>(&self, token: &Revocable<'_, Id>) -> bool {
         let is = |wanted: &Option<String>, found: Option<&str>| {
             wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
         };
@@ -120,11 +120,11 @@ impl RevocationEvent {
                 .is_none_or(|at| at.as_second() == token.expires_at.as_second())
             && is(&self.user_id, Some(token.user_id))
             && is(&self.project_id, token.project_id)
-            && is(&self.audit_id, token.audit_ids.first().map(String::as_str))
+            && is(&self.audit_id, token.audit_ids.first().map(Id::as_ref))
             && self
                 .audit_chain_id
                 .as_ref()
-                .is_none_or(|id| token.audit_ids.contains(id))
+                .is_none_or(|id| token.audit_ids.iter().any(|found| found.as_ref() == id))
             && self.domain_id.as_ref().is_none_or(in_a_domain)
             && self
                 .role_id

@@ -1,8 +1,11 @@
 //! Foreign tokens that are in use here, and which of them a change at home is about.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::borrow::Borrow;
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use compact_str::CompactString;
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -24,13 +27,13 @@ const REMEMBERED: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The session's id here: the audit id that our Keystone gives the token.
-    pub session: String,
+    pub session: CompactString,
     /// Audit ids at home: own, and that of the chain's first token if it is another.
-    pub audit_ids: Vec<String>,
+    pub audit_ids: Box<[CompactString]>,
     /// The user's domain at home.
-    pub user_domain_id: String,
+    pub user_domain_id: Arc<str>,
     /// The project's domain at home.
-    pub project_domain_id: Option<String>,
+    pub project_domain_id: Option<Arc<str>>,
     /// When it was issued, as exactly as home says.
     pub issued_at: Timestamp,
 }
@@ -40,25 +43,26 @@ impl Origin {
     pub fn of(facts: &TokenFacts, issuer: &CloudId) -> Self {
         // Keystones before Juno wrote no audit ids; such a token is ended by what else is known of it.
         let own = facts.audit_ids.first().unwrap_or(&facts.token_sha256);
+        let project = facts.project.as_ref();
         Self {
-            session: keystone_id::audit_id(issuer, own),
-            audit_ids: facts.audit_ids.clone(),
-            user_domain_id: facts.user_domain.id.clone(),
-            project_domain_id: facts.project.as_ref().map(|found| found.domain.id.clone()),
+            session: keystone_id::audit_id(issuer, own).into(),
+            audit_ids: facts.audit_ids.iter().map(CompactString::from).collect(),
+            user_domain_id: facts.user_domain.id.as_str().into(),
+            project_domain_id: project.map(|found| found.domain.id.as_str().into()),
             issued_at: facts.issued_at,
         }
     }
 }
 
-/// A partner's token that was let in. What was made from it here hangs on it.
+/// A partner's token that was let in. What was made from it here hangs on it. There may be a million.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     /// SHA-256 of the token.
     pub token: [u8; 32],
     /// The user's id at home.
-    pub user_id: String,
+    pub user_id: Arc<str>,
     /// The project's id at home.
-    pub project_id: Option<String>,
+    pub project_id: Option<Arc<str>>,
     /// When it expires.
     pub expires_at: Seconds,
     /// The rest.
@@ -78,8 +82,8 @@ impl Session {
         let token = HEXLOWER.decode(facts.token_sha256.as_bytes()).ok()?;
         Some(Self {
             token: token.try_into().ok()?,
-            user_id: facts.sub.clone(),
-            project_id: facts.project.as_ref().map(|project| project.id.clone()),
+            user_id: facts.sub.as_str().into(),
+            project_id: facts.project.as_ref().map(|found| found.id.as_str().into()),
             expires_at: facts.expires_at.as_second(),
             origin: Arc::new(Origin::of(facts, issuer)),
         })
@@ -103,7 +107,7 @@ impl Session {
             wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
         };
         let domains = [
-            Some(self.origin.user_domain_id.as_str()),
+            Some(&*self.origin.user_domain_id),
             self.origin.project_domain_id.as_deref(),
         ];
         is(&look.user_id, Some(&self.user_id))
@@ -112,6 +116,26 @@ impl Session {
                 .domain_id
                 .as_deref()
                 .is_none_or(|id| domains.contains(&Some(id)))
+    }
+
+    /// Keeps what another session of the user's says too only once.
+    fn share(&mut self, other: &Self) {
+        let share = |own: &mut Arc<str>, others: &Arc<str>| {
+            if *own == *others {
+                *own = Arc::clone(others);
+            }
+        };
+        share(&mut self.user_id, &other.user_id);
+        if let (Some(own), Some(others)) = (&mut self.project_id, &other.project_id) {
+            share(own, others);
+        }
+        let (origin, others) = (Arc::make_mut(&mut self.origin), &other.origin);
+        share(&mut origin.user_domain_id, &others.user_domain_id);
+        if let (Some(own), Some(others)) =
+            (&mut origin.project_domain_id, &others.project_domain_id)
+        {
+            share(own, others);
+        }
     }
 }
 
@@ -131,12 +155,136 @@ impl Effect {
     }
 }
 
+/// A session in a set of those that have different tokens.
+#[derive(Debug)]
+struct ByToken(Arc<Session>);
+
+impl Borrow<[u8; 32]> for ByToken {
+    fn borrow(&self) -> &[u8; 32] {
+        &self.0.token
+    }
+}
+
+impl Hash for ByToken {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.token.hash(state);
+    }
+}
+
+impl PartialEq for ByToken {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.token == other.0.token
+    }
+}
+
+impl Eq for ByToken {}
+
+/// One of the names that changes call a session by.
+#[derive(Debug, Clone, Copy)]
+enum Name {
+    User,
+    /// Which of its audit ids.
+    AuditId(usize),
+}
+
+impl Name {
+    fn of(self, session: &Session) -> &str {
+        match self {
+            Self::User => &session.user_id,
+            Self::AuditId(nth) => session.origin.audit_ids.get(nth).map_or("", |id| id),
+        }
+    }
+}
+
+/// A session in a set of those that are called differently.
+#[derive(Debug)]
+struct Called {
+    session: Arc<Session>,
+    name: Name,
+}
+
+impl Borrow<str> for Called {
+    fn borrow(&self) -> &str {
+        self.name.of(&self.session)
+    }
+}
+
+impl Hash for Called {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let name: &str = self.borrow();
+        name.hash(state);
+    }
+}
+
+impl PartialEq for Called {
+    fn eq(&self, other: &Self) -> bool {
+        let (name, others): (&str, &str) = (self.borrow(), other.borrow());
+        name == others
+    }
+}
+
+impl Eq for Called {}
+
+/// Sessions by what they are called. Most are called so alone, and take no room for a name of their own.
+#[derive(Debug, Default)]
+struct Index {
+    first: HashSet<Called>,
+    /// Others that are called like one of those.
+    more: HashMap<Box<str>, Vec<Arc<Session>>>,
+}
+
+impl Index {
+    fn add(&mut self, session: &Arc<Session>, name: Name) {
+        let called = name.of(session);
+        if !self.first.contains(called) {
+            let session = Arc::clone(session);
+            self.first.insert(Called { session, name });
+        } else if let Some(place) = self.more.get_mut(called) {
+            place.push(Arc::clone(session));
+        } else {
+            self.more.insert(called.into(), vec![Arc::clone(session)]);
+        }
+    }
+
+    fn get(&self, name: &str) -> impl Iterator<Item = &Arc<Session>> {
+        let first = self.first.get(name).map(|called| &called.session);
+        first
+            .into_iter()
+            .chain(self.more.get(name).into_iter().flatten())
+    }
+
+    fn remove(&mut self, session: &Session, name: &str) {
+        let is_it = |other: &Arc<Session>| other.token == session.token;
+        if self
+            .first
+            .get(name)
+            .is_some_and(|first| is_it(&first.session))
+        {
+            self.first.remove(name);
+        }
+        if let Some(place) = self.more.get_mut(name) {
+            place.retain(|other| !is_it(other));
+            if place.is_empty() {
+                self.more.remove(name);
+            }
+        }
+    }
+
+    fn retain(&mut self, is_wanted: impl Fn(&Session) -> bool) {
+        self.first.retain(|called| is_wanted(&called.session));
+        self.more.retain(|_, sessions| {
+            sessions.retain(|session| is_wanted(session));
+            !sessions.is_empty()
+        });
+    }
+}
+
 /// The sessions of one partner's users, found by what changes name.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    all: HashMap<[u8; 32], Arc<Session>>,
-    by_audit_id: HashMap<String, Vec<Arc<Session>>>,
-    by_user: HashMap<String, Vec<Arc<Session>>>,
+    all: HashSet<ByToken>,
+    by_audit_id: Index,
+    by_user: Index,
     recent: VecDeque<(Seconds, RevocationEvent)>,
     /// When the latest of the recent changes happened that there was no room for, by home's clock.
     forgotten: Option<Seconds>,
@@ -145,23 +293,25 @@ pub struct Sessions {
 impl Sessions {
     /// Takes one in. Returns whether a change that came lately has ended it: home may have been asked
     /// about it just before.
-    pub fn begin(&mut self, session: Session, now: Seconds) -> bool {
+    pub fn begin(&mut self, mut session: Session, now: Seconds) -> bool {
         self.forget_changes(now);
         let is_ended = self
             .recent
             .iter()
             .any(|(_, event)| session.is_ended_by(event));
-        if self.all.contains_key(&session.token) {
+        if self.all.contains(&session.token) {
             return is_ended;
         }
-        let session = Arc::new(session);
-        for id in &session.origin.audit_ids {
-            let place = self.by_audit_id.entry(id.clone()).or_default();
-            place.push(Arc::clone(&session));
+        let other = self.by_user.get(&session.user_id).next().cloned();
+        if let Some(other) = other {
+            session.share(&other);
         }
-        let place = self.by_user.entry(session.user_id.clone()).or_default();
-        place.push(Arc::clone(&session));
-        self.all.insert(session.token, session);
+        let session = Arc::new(session);
+        for nth in 0..session.origin.audit_ids.len() {
+            self.by_audit_id.add(&session, Name::AuditId(nth));
+        }
+        self.by_user.add(&session, Name::User);
+        self.all.insert(ByToken(session));
         is_ended
     }
 
@@ -201,51 +351,36 @@ impl Sessions {
 
     /// That of a token, by its SHA-256.
     pub fn get(&self, token: &[u8; 32]) -> Option<&Arc<Session>> {
-        self.all.get(token)
+        self.all.get(token).map(|found| &found.0)
     }
 
     /// Those of a user, by its id at home.
     pub fn of_user(&self, user_id: &str) -> impl Iterator<Item = &Arc<Session>> {
-        self.by_user.get(user_id).into_iter().flatten()
+        self.by_user.get(user_id)
     }
 
     /// All that are here.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Session>> {
-        self.all.values()
+        self.all.iter().map(|found| &found.0)
     }
 
     /// Forgets that of a token, by its SHA-256.
     pub fn forget(&mut self, token: &[u8; 32]) {
-        let Some(session) = self.all.remove(token) else {
+        let Some(ByToken(session)) = self.all.take(token) else {
             return;
         };
-        let is_other = |other: &Arc<Session>| other.token != *token;
         for id in &session.origin.audit_ids {
-            if let Some(place) = self.by_audit_id.get_mut(id) {
-                place.retain(is_other);
-                if place.is_empty() {
-                    self.by_audit_id.remove(id);
-                }
-            }
+            self.by_audit_id.remove(&session, id);
         }
-        if let Some(place) = self.by_user.get_mut(&session.user_id) {
-            place.retain(is_other);
-            if place.is_empty() {
-                self.by_user.remove(&session.user_id);
-            }
-        }
+        self.by_user.remove(&session, &session.user_id);
     }
 
     /// Forgets those that have expired.
     pub fn forget_expired(&mut self, now: Seconds) {
-        let is_live = |session: &Arc<Session>| session.expires_at > now;
-        self.all.retain(|_, session| is_live(session));
-        for index in [&mut self.by_audit_id, &mut self.by_user] {
-            index.retain(|_, sessions| {
-                sessions.retain(is_live);
-                !sessions.is_empty()
-            });
-        }
+        let is_live = |session: &Session| session.expires_at > now;
+        self.all.retain(|found| is_live(&found.0));
+        self.by_audit_id.retain(is_live);
+        self.by_user.retain(is_live);
     }
 
     /// Until when, by home's clock, something may have ended that is not remembered: there was no
@@ -270,8 +405,8 @@ impl Sessions {
             (None, None, Some(id)) => (&self.by_user, id),
             (None, None, None) => return self.all_that(|session| session.is_ended_by(event)),
         };
-        let found = index.get(key).into_iter().flatten();
-        found
+        index
+            .get(key)
             .filter(|session| session.is_ended_by(event))
             .cloned()
             .collect()
@@ -288,8 +423,10 @@ impl Sessions {
     }
 
     fn all_that(&self, is_meant: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
-        let all = self.all.values();
-        all.filter(|session| is_meant(session)).cloned().collect()
+        self.iter()
+            .filter(|session| is_meant(session))
+            .cloned()
+            .collect()
     }
 
     fn forget_changes(&mut self, now: Seconds) {
@@ -324,10 +461,7 @@ mod tests {
             expires_at: 3600,
             origin: Arc::new(Origin {
                 session: own.into(),
-                audit_ids: std::iter::once(own)
-                    .chain(chain)
-                    .map(str::to_owned)
-                    .collect(),
+                audit_ids: std::iter::once(own).chain(chain).map(Into::into).collect(),
                 user_domain_id: "people".into(),
                 project_domain_id: Some("labs".into()),
                 issued_at: at(issued_at),
@@ -354,6 +488,11 @@ mod tests {
         sessions
     }
 
+    fn has_no_index(sessions: &Sessions) -> bool {
+        let mut both = [&sessions.by_audit_id, &sessions.by_user].into_iter();
+        both.all(|index| index.first.is_empty() && index.more.is_empty())
+    }
+
     fn ids(sessions: &[Arc<Session>]) -> Vec<&str> {
         let mut ids: Vec<_> = sessions.iter().map(|session| session.id()).collect();
         ids.sort_unstable();
@@ -362,15 +501,44 @@ mod tests {
 
     #[test]
     fn what_is_forgotten_is_in_no_index() {
+        let about = |sessions: &Sessions, id: &str| {
+            let by_id = sessions.by_audit_id.get(id).cloned();
+            let by_id: Vec<_> = by_id.collect();
+            ids(&by_id)
+                .into_iter()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
         let mut sessions = three();
-        sessions.forget(&[2; 32]);
-        sessions.forget(&[2; 32]);
-        assert_eq!((sessions.len(), sessions.by_audit_id.len()), (2, 2));
-        assert_eq!(sessions.of_user("ann").count(), 2);
+        assert_eq!(about(&sessions, "one"), ["one", "two"]);
         sessions.forget(&[1; 32]);
-        sessions.forget(&[3; 32]);
-        assert!(sessions.is_empty() && sessions.by_audit_id.is_empty());
-        assert!(sessions.by_user.is_empty());
+        sessions.forget(&[1; 32]);
+        assert_eq!(sessions.len(), 2);
+        assert_eq!(about(&sessions, "one"), ["two"]);
+        assert_eq!(sessions.of_user("ann").count(), 2);
+        // Whoever comes next is found beside those that came later than what is gone.
+        sessions.begin(session(4, "four", Some("one"), 70), 70);
+        assert_eq!(about(&sessions, "one"), ["four", "two"]);
+        assert_eq!(sessions.of_user("ann").count(), 3);
+        for number in 2..=4 {
+            sessions.forget(&[number; 32]);
+        }
+        assert!(sessions.is_empty() && has_no_index(&sessions));
+    }
+
+    #[test]
+    fn what_sessions_of_a_user_have_in_common_is_kept_once() {
+        let sessions = three();
+        let all: Vec<_> = sessions.of_user("ann").collect();
+        assert_eq!(all.len(), 3);
+        for pair in all.windows(2) {
+            let (one, two) = (&pair[0], &pair[1]);
+            assert!(Arc::ptr_eq(&one.user_id, &two.user_id));
+            let domains = [&one.origin, &two.origin].map(|origin| &origin.user_domain_id);
+            assert!(Arc::ptr_eq(domains[0], domains[1]));
+            let projects = one.project_id.as_ref().zip(two.project_id.as_ref());
+            assert!(projects.is_some_and(|(one, two)| Arc::ptr_eq(one, two)));
+        }
     }
 
     #[test]
@@ -484,8 +652,6 @@ mod tests {
         sessions.forget_expired(3599);
         assert_eq!(sessions.len(), 3);
         sessions.forget_expired(3600);
-        assert!(
-            sessions.is_empty() && sessions.by_user.is_empty() && sessions.by_audit_id.is_empty()
-        );
+        assert!(sessions.is_empty() && has_no_index(&sessions));
     }
 }

@@ -68,8 +68,8 @@ fn boards_were_read(world: &World, cloud: usize) {
         let applied = daemon.applied.borrow();
         look(world, cloud, |tables| {
             for (number, posted) in &tables.board {
-                let at = posted.at;
-                let is_due = at > daemon.loaded_at.get() && at + SECOND < world.now();
+                let is_new = *number > daemon.began_after.get();
+                let is_due = is_new && posted.at + SECOND < world.now();
                 if is_due
                     && matches!(posted.what, Bulletin::Heard { .. })
                     && !applied.contains(number)
@@ -183,7 +183,10 @@ fn agreements_are_the_same(world: &World, home: usize, host: usize) {
                 None => there.is_ended,
                 Some(here) if here.is_ended || there.is_ended => here.is_ended == there.is_ended,
                 Some(here) => {
-                    here.in_force == there.in_force
+                    let newest = here.versions.last();
+                    // Home may have agreed meanwhile to something else, and asks its operator.
+                    let is_waiting = newest.is_some_and(|newest| newest.reply.is_none());
+                    (here.in_force == there.in_force || is_waiting)
                         && versions(&here.versions) == versions(&there.versions)
                 }
             };

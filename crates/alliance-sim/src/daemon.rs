@@ -66,9 +66,12 @@ pub(crate) struct Daemon {
     position: Cell<u64>,
     read_at: Cell<Micros>,
     is_reading: Cell<bool>,
+    /// When it looked last for sessions that began at other instances.
+    looked_at: Cell<Micros>,
     has_read: Signal,
-    /// Since when it applies what is new, and what it applied.
-    pub loaded_at: Cell<Micros>,
+    /// When it began, or began anew; after which bulletin; and which ones it applied since.
+    loaded_at: Cell<Micros>,
+    pub began_after: Cell<u64>,
     pub applied: RefCell<BTreeSet<u64>>,
     pub sessions: RefCell<BTreeMap<usize, Sessions>>,
     pub ended: RefCell<BTreeSet<String>>,
@@ -100,8 +103,10 @@ pub(crate) fn start(world: &Rc<World>, cloud: usize, number: usize) {
         position: Cell::new(0),
         read_at: Cell::new(0),
         is_reading: Cell::new(false),
+        looked_at: Cell::new(0),
         has_read: Signal::default(),
         loaded_at: Cell::new(0),
+        began_after: Cell::new(0),
         applied: RefCell::default(),
         sessions: RefCell::default(),
         ended: RefCell::default(),
@@ -177,9 +182,40 @@ impl Daemon {
         }
         self.applied.borrow_mut().clear();
         self.loaded_at.set(began);
+        self.began_after.set(newest);
+        self.looked_at.set(began);
         self.read_sessions().await?;
         self.position.set(newest);
         self.read_at.set(began);
+        Ok(())
+    }
+
+    /// As after a restart. What was let in here and could not be noted is no session that the database knows:
+    /// of what homes have said since, the board still has all.
+    async fn start_over(self: &Rc<Self>) -> Result<(), Failed> {
+        let before = self.position.get();
+        self.load().await?;
+        if self.world.keeps(Guard::LongMemory) {
+            let missed = self.heed_what_homes_said_after(before).await;
+            if missed.is_err() {
+                // All of it once more.
+                self.position.set(before);
+            }
+            missed?;
+        }
+        Ok(())
+    }
+
+    async fn heed_what_homes_said_after(self: &Rc<Self>, before: u64) -> Result<(), Failed> {
+        let said = read(&self.world, self.node(), |tables| {
+            let left = tables.board.range(before + 1..);
+            let said = left.filter(|(_, posted)| matches!(posted.what, Bulletin::Heard { .. }));
+            said.map(|(number, posted)| (*number, posted.clone()))
+                .collect::<Vec<_>>()
+        });
+        for (number, posted) in said.await? {
+            self.heed(number, posted).await?;
+        }
         Ok(())
     }
 
@@ -229,21 +265,20 @@ impl Daemon {
         }
         let (began, position) = (self.world.now(), self.position.get());
         let found = read(&self.world, self.node(), |tables| {
-            let oldest = tables.board.first_key_value().map(|(number, _)| *number);
             let next = tables.board.range(position + 1..);
-            let next: Vec<_> = next
-                .map(|(number, posted)| (*number, posted.clone()))
-                .collect();
-            (oldest, next)
+            let next = next.map(|(number, posted)| (*number, posted.clone()));
+            let next: Vec<_> = next.collect();
+            let is_whole = next.len() as u64 == tables.newest().saturating_sub(position);
+            (is_whole || !self.world.keeps(Guard::BoardOrder), next)
         });
         match found.await {
-            Ok((Some(oldest), _)) if oldest > position + 1 => {
-                self.say(|| format!("missed what was on the board before {oldest}"));
-                if let Err(why) = self.load().await {
-                    self.say(|| format!("cannot read the database: {why:?}"));
+            Ok((false, _)) => {
+                self.say(|| format!("missed something on the board after {position}"));
+                if let Err(why) = self.start_over().await {
+                    self.say(|| format!("cannot begin anew: {why:?}"));
                 }
             }
-            Ok((_, next)) => {
+            Ok((true, next)) => {
                 let mut is_heeded = true;
                 for (number, posted) in next {
                     is_heeded = is_heeded && self.heed(number, posted).await.is_ok();
@@ -265,6 +300,9 @@ impl Daemon {
     async fn heed(self: &Rc<Self>, number: u64, posted: Posted) -> Result<(), Failed> {
         self.applied.borrow_mut().insert(number);
         if *posted.author == *self.name {
+            if matches!(posted.what, Bulletin::Noted) && self.world.keeps(Guard::WakeAnyway) {
+                self.noted.happen(&self.world.executor);
+            }
             return Ok(());
         }
         match posted.what {
@@ -361,7 +399,7 @@ impl Daemon {
             }
             let tidied = transact(&self.world, self.node(), None, |tables, _| {
                 let now = self.world.now();
-                tables.tidy_board(now);
+                tables.tidy_board(now, self.world.keeps(Guard::LongMemory));
                 let untold = tables.ended.iter().filter(|(_, row)| !row.is_told);
                 Ok(untold.map(|(id, _)| id.clone()).collect::<Vec<_>>())
             });
@@ -380,13 +418,18 @@ impl Daemon {
         if !self.world.keeps(Guard::SessionsOfOthers) {
             return;
         }
+        let began = self.world.now();
+        let since = match self.world.keeps(Guard::LookBack) {
+            true => self.looked_at.get().min(began).saturating_sub(LATELY),
+            false => began.saturating_sub(LATELY),
+        };
         let found = read(&self.world, self.node(), |tables| {
-            let since = self.world.now().saturating_sub(LATELY);
             let from = tables.seen.partition_point(|seen| seen.at < since);
             tables.seen[from..].to_vec()
         });
         if let Ok(found) = found.await {
             self.take_in(found).await;
+            self.looked_at.set(began);
         }
     }
 

@@ -28,6 +28,8 @@ const UNANSWERED: Micros = 2 * SECOND;
 /// For how long the board keeps what is on it: much shorter than in a cloud, so that instances fall
 /// behind it.
 const KEPT: Micros = 25 * SECOND;
+/// For how long it keeps what homes have said: longer than an instance may be away.
+const HEARD_KEPT: Micros = 200 * SECOND;
 
 /// What is on the board.
 #[derive(Debug, Clone)]
@@ -207,10 +209,15 @@ impl Tables {
     }
 
     /// Rows that nobody needs who is not far behind; the newest stays.
-    pub(crate) fn tidy_board(&mut self, now: Micros) {
+    pub(crate) fn tidy_board(&mut self, now: Micros, remembers_long: bool) {
         let newest = self.newest();
-        self.board
-            .retain(|number, posted| *number == newest || posted.at + KEPT > now);
+        self.board.retain(|number, posted| {
+            let kept = match posted.what {
+                Bulletin::Heard { .. } if remembers_long => HEARD_KEPT,
+                _ => KEPT,
+            };
+            *number == newest || posted.at + kept > now
+        });
     }
 }
 

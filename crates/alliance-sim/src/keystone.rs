@@ -87,14 +87,14 @@ impl Token {
     pub(crate) fn session(&self, world: &World) -> Session {
         Session {
             token: self.key,
-            user_id: self.user.clone(),
-            project_id: Some(self.project.clone()),
+            user_id: self.user.as_str().into(),
+            project_id: Some(self.project.as_str().into()),
             expires_at: self.expires_at.as_second(),
             origin: Arc::new(Origin {
-                session: self.session_id(world),
-                audit_ids: self.audit_ids.clone(),
-                user_domain_id: "people".to_owned(),
-                project_domain_id: Some("labs".to_owned()),
+                session: self.session_id(world).into(),
+                audit_ids: self.audit_ids.iter().map(Into::into).collect(),
+                user_domain_id: "people".into(),
+                project_domain_id: Some("labs".into()),
                 issued_at: self.issued_at,
             }),
         }

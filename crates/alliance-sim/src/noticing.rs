@@ -167,6 +167,9 @@ impl Daemon {
         immediately: bool,
     ) -> Result<BTreeMap<String, String>, Failed> {
         let world = &self.world;
+        if world.keeps(Guard::FreshPolls) && !self.has_read_lately() {
+            return Err(Failed::Away);
+        }
         if let Some(number) = acknowledged {
             let heard = transact(world, self.node(), None, |tables, _| {
                 tables.hears(host, number);

@@ -24,8 +24,14 @@ pub enum Guard {
     /// An instance that has missed something on the board forgets all that it knew, and what it asked
     /// before.
     StartOver,
+    /// What homes have said is kept on the board for long, and applied by who has missed the rest.
+    LongMemory,
     /// Each instance learns of sessions that began at the others.
     SessionsOfOthers,
+    /// As far back as it has not looked, however long that was.
+    LookBack,
+    /// What was noted is told to polls though nobody said that it was noted.
+    WakeAnyway,
     /// The leader sees to it that Keystone is told of what the others have ended.
     Untold,
     /// Nobody waits for news at an instance that cannot read the board.
@@ -36,7 +42,7 @@ pub enum Guard {
 
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::BoardOrder,
         Self::AckAfterBoard,
         Self::Fence,
@@ -45,7 +51,10 @@ impl Guard {
         Self::AnswerAge,
         Self::IdleTransactions,
         Self::StartOver,
+        Self::LongMemory,
         Self::SessionsOfOthers,
+        Self::LookBack,
+        Self::WakeAnyway,
         Self::Untold,
         Self::FreshPolls,
         Self::HeldBeforeAsked,
@@ -62,6 +71,9 @@ impl Guard {
             Self::AnswerAge => "answer-age",
             Self::IdleTransactions => "idle-transactions",
             Self::StartOver => "start-over",
+            Self::LongMemory => "long-memory",
+            Self::LookBack => "look-back",
+            Self::WakeAnyway => "wake-anyway",
             Self::SessionsOfOthers => "sessions-of-others",
             Self::Untold => "untold",
             Self::FreshPolls => "fresh-polls",

@@ -368,15 +368,16 @@ impl World {
         self.faults.get() == 0 && at >= self.calm_since.get() + RECOVERY
     }
 
-    /// Whether one instance at least could do what a cloud does.
+    /// Whether one instance at least could do what a cloud does, and not more than one that runs is cut off
+    /// from the database: nobody who is balanced to an instance knows that it is.
     fn is_able(&self, cloud: usize) -> bool {
         let cloud = &self.clouds[cloud];
-        let running = |node: &Node| {
-            self.executor.state(node.daemon_process) == State::Running
-                && node.daemon.borrow().is_some()
-                && node.reaches_database.get()
-        };
-        cloud.database.is_up() && cloud.nodes.iter().any(running)
+        let running = cloud.nodes.iter().filter(|node| {
+            let state = self.executor.state(node.daemon_process);
+            state == State::Running && node.daemon.borrow().is_some()
+        });
+        let (able, cut): (Vec<_>, Vec<_>) = running.partition(|node| node.reaches_database.get());
+        cloud.database.is_up() && !able.is_empty() && cut.len() < 2
     }
 
     /// To be called whenever something broke or was mended.

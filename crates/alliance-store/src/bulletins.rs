@@ -16,6 +16,8 @@ use crate::error::Result;
 
 /// How many are read at once.
 const AT_ONCE: i64 = 500;
+/// What a [`Bulletin::Heard`] looks like in the database.
+const HEARD: &str = r#"what LIKE '{"kind":"heard",%'"#;
 
 /// What is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,16 +109,18 @@ impl Bulletins<'_> {
         .await
     }
 
-    /// The number before the first one that is still there: whoever begins heeds them all. If there is none,
-    /// that of the last one that there was; 0 if there was none.
+    /// The number before the first one that is not older than so many seconds: whoever begins heeds what comes
+    /// after it. If there is none, that of the last one that there was; 0 if there was none.
     ///
     /// # Errors
     /// The database's.
-    pub async fn beginning(self) -> Result<u64> {
-        let row = sqlx::query(
-            "SELECT value, (SELECT MIN(seq) FROM bulletins) AS oldest
-                FROM counters WHERE name = 'bulletins'",
-        )
+    pub async fn beginning(self, age: Seconds) -> Result<u64> {
+        let clock = self.0.clock();
+        let row = sqlx::query(&format!(
+            "SELECT value, (SELECT MIN(seq) FROM bulletins WHERE at >= {clock} - ?) AS oldest
+                FROM counters WHERE name = 'bulletins'"
+        ))
+        .bind(age)
         .fetch_one(self.0.pool())
         .await?;
         let last = row.int("value")?;
@@ -124,16 +128,28 @@ impl Bulletins<'_> {
         Ok(before.unsigned_abs())
     }
 
-    /// Some of those after this number, the earliest first. The first one is the next, unless what comes
-    /// before it was forgotten.
+    /// Some of those after this number, the earliest first. Their numbers have no gap, unless some were
+    /// forgotten.
     ///
     /// # Errors
     /// The database's.
     pub async fn after(self, number: u64) -> Result<Vec<Posted>> {
+        self.some_after(number, "TRUE").await
+    }
+
+    /// The same of those that say what a partner has said.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn heard_after(self, number: u64) -> Result<Vec<Posted>> {
+        self.some_after(number, HEARD).await
+    }
+
+    async fn some_after(self, number: u64, wanted: &str) -> Result<Vec<Posted>> {
         let number = i64::try_from(number).unwrap_or(i64::MAX);
-        let rows = sqlx::query(
-            "SELECT seq, author, what FROM bulletins WHERE seq > ? ORDER BY seq LIMIT ?",
-        )
+        let rows = sqlx::query(&format!(
+            "SELECT seq, author, what FROM bulletins WHERE seq > ? AND {wanted} ORDER BY seq LIMIT ?"
+        ))
         .bind(number)
         .bind(AT_ONCE)
         .fetch_all(self.0.pool())
@@ -149,15 +165,20 @@ impl Bulletins<'_> {
             .collect()
     }
 
-    /// Forgets those that are older than so many seconds. Returns how many.
+    /// Forgets those that are older than `age`, and those that say what a partner has said when they are older
+    /// than `heard`; seconds. Returns how many.
     ///
     /// # Errors
     /// The database's.
-    pub async fn forget_older(self, age: Seconds) -> Result<u64> {
-        let delete = format!("DELETE FROM bulletins WHERE at < {} - ?", self.0.clock());
+    pub async fn forget_older(self, age: Seconds, heard: Seconds) -> Result<u64> {
+        let clock = self.0.clock();
+        let delete = format!(
+            "DELETE FROM bulletins WHERE at < {clock} - ? AND (at < {clock} - ? OR NOT ({HEARD}))"
+        );
         retrying(|| async {
             let deleted = sqlx::query(&delete)
                 .bind(age)
+                .bind(heard)
                 .execute(self.0.pool())
                 .await?;
             Ok(deleted.rows_affected())

@@ -60,6 +60,7 @@ pub use self::meta::Meta;
 pub use self::notices::{
     Filter, NoticePosition, Notices, OutgoingNotices, ReceivedNotice, TakenIn,
 };
+pub use self::pairing::Paired;
 pub use self::pairing::acceptances::{Acceptance, Acceptances, NewAcceptance};
 pub use self::pairing::drafts::{Draft, DraftOf};
 pub use self::pairing::invitations::{Acceptor, Invitation, Invitations, NewInvitation};
@@ -312,7 +313,7 @@ mod tests {
             require_send(store.acceptances().pair("", descriptor, 0));
             require_send(store.acceptances().cancel("", 0));
             require_send(store.seen_tokens().forget_expired(0));
-            require_send(store.seen_tokens().origins(0));
+            require_send(store.seen_tokens().origins_after("", 0, 1));
             require_send(store.seen_tokens().write_waiting());
             require_send(store.guest_projects().note(&[]));
             require_send(store.guest_standings().note(&[]));

@@ -193,15 +193,23 @@ impl<'a> SeenTokens<'a> {
             .collect()
     }
 
-    /// Those of partners that have not expired at `now` and say what changes are compared with.
+    /// Those of partners that have not expired at `now` and say what changes are compared with, by
+    /// `token_sha256`: at most so many of those behind `last`.
     ///
     /// # Errors
     /// The database's.
-    pub async fn origins(self, now: Seconds) -> Result<Vec<SeenToken>> {
+    pub async fn origins_after(
+        self,
+        last: &str,
+        now: Seconds,
+        most: u32,
+    ) -> Result<Vec<SeenToken>> {
         let rows = sqlx::query(&format!(
-            "{ORIGINS} WHERE expires_at > ? AND origin IS NOT NULL"
+            "{ORIGINS} WHERE token_sha256 > ? AND expires_at > ? AND origin IS NOT NULL ORDER BY token_sha256 LIMIT ?"
         ))
+        .bind(last)
         .bind(now)
+        .bind(i64::from(most))
         .fetch_all(self.database.pool())
         .await?;
         rows.iter().map(seen).collect()

@@ -123,14 +123,14 @@ fn sessions(count: usize) -> Sessions {
         token[..8].copy_from_slice(&(number as u64).to_be_bytes());
         let session = Session {
             token,
-            user_id: id(number),
-            project_id: Some(id(number)),
+            user_id: id(number).into(),
+            project_id: Some(id(number).into()),
             expires_at: now.as_second() + 3600,
             origin: Arc::new(Origin {
-                session: audit_id(number),
-                audit_ids: vec![audit_id(number)],
-                user_domain_id: domain.clone(),
-                project_domain_id: Some(domain.clone()),
+                session: audit_id(number).into(),
+                audit_ids: [audit_id(number).into()].into(),
+                user_domain_id: domain.as_str().into(),
+                project_domain_id: Some(domain.as_str().into()),
                 issued_at: now,
             }),
         };

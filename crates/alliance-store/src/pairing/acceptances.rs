@@ -11,7 +11,7 @@ use alliance_core::token::Login;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use super::crossing;
+use super::{Paired, crossing};
 use crate::bulletins::{self, Bulletin};
 use crate::database::row::{Columns, to_json};
 use crate::database::{Database, retrying};
@@ -148,8 +148,7 @@ impl Acceptances<'_> {
     }
 
     /// The inviter said yes: in one transaction the pairing is done, the inviter an active
-    /// partner and the secret wiped. Saying it again returns the same partner. `descriptor` is
-    /// the inviter's newest.
+    /// partner and the secret wiped. `descriptor` is the inviter's newest.
     ///
     /// # Errors
     /// [`Error::AcceptanceIs`] over, [`Error::NotExpected`] for another cloud's descriptor,
@@ -159,7 +158,7 @@ impl Acceptances<'_> {
         id: &str,
         descriptor: &StoredDescriptor,
         now: Seconds,
-    ) -> Result<Partner> {
+    ) -> Result<Paired> {
         retrying(|| self.pair_once(id, descriptor, now)).await
     }
 
@@ -260,7 +259,7 @@ impl Acceptances<'_> {
         id: &str,
         descriptor: &StoredDescriptor,
         now: Seconds,
-    ) -> Result<Partner> {
+    ) -> Result<Paired> {
         let mut transaction = self.0.write().await?;
         let found = require(&mut transaction, id).await?;
         if descriptor.claims.iss != found.inviter {
@@ -274,7 +273,7 @@ impl Acceptances<'_> {
             AcceptanceState::Paired => {
                 let (_, record) =
                     crate::partners::require(&mut transaction, &found.inviter).await?;
-                return Ok(record.partner);
+                return Ok(Paired::before(record.partner));
             }
             state => return Err(Error::AcceptanceIs(state)),
         }
@@ -295,7 +294,7 @@ impl Acceptances<'_> {
         insertion::insert(&mut transaction, &partner, descriptor, found.login).await?;
         bulletins::post(self.0, &mut transaction, &Bulletin::Trust).await?;
         transaction.commit().await?;
-        Ok(partner)
+        Ok(Paired::now(partner))
     }
 
     async fn give_up(self, id: &str, state: AcceptanceState, now: Seconds) -> Result<()> {

@@ -8,7 +8,7 @@ use alliance_core::token::Login;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use super::crossing;
+use super::{Paired, crossing};
 use crate::bulletins::{self, Bulletin};
 use crate::database::row::{Columns, to_json};
 use crate::database::{Database, retrying};
@@ -138,12 +138,12 @@ impl Invitations<'_> {
     }
 
     /// The operator says yes: in one transaction the invitation is confirmed and its acceptor an
-    /// active partner. Saying it again returns the same partner.
+    /// active partner.
     ///
     /// # Errors
     /// [`Error::InvitationIs`] if it is not accepted, [`Error::CloudTaken`],
     /// [`Error::TagCollision`], [`Error::NoSuchInvitation`].
-    pub async fn confirm(self, id: &str, now: Seconds) -> Result<Partner> {
+    pub async fn confirm(self, id: &str, now: Seconds) -> Result<Paired> {
         retrying(|| self.confirm_once(id, now)).await
     }
 
@@ -270,7 +270,7 @@ impl Invitations<'_> {
         Ok(accepted)
     }
 
-    async fn confirm_once(self, id: &str, now: Seconds) -> Result<Partner> {
+    async fn confirm_once(self, id: &str, now: Seconds) -> Result<Paired> {
         let mut transaction = self.0.write().await?;
         let found = require(&mut transaction, id).await?;
         let state = found.state_at(now);
@@ -280,7 +280,7 @@ impl Invitations<'_> {
         if state == InvitationState::Confirmed {
             let (_, record) =
                 crate::partners::require(&mut transaction, &acceptor.cloud_id).await?;
-            return Ok(record.partner);
+            return Ok(Paired::before(record.partner));
         }
         if state != InvitationState::Accepted {
             return Err(Error::InvitationIs(state));
@@ -308,7 +308,7 @@ impl Invitations<'_> {
         .await?;
         bulletins::post(self.0, &mut transaction, &Bulletin::Trust).await?;
         transaction.commit().await?;
-        Ok(partner)
+        Ok(Paired::now(partner))
     }
 }
 

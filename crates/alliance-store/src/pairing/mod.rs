@@ -5,3 +5,30 @@ pub(crate) mod acceptances;
 pub(crate) mod crossing;
 pub(crate) mod drafts;
 pub(crate) mod invitations;
+
+use alliance_core::partner::Partner;
+
+/// A pairing that is done. Two instances may have finished it, and say so twice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Paired {
+    /// The partner, as it was stored by whoever was first.
+    pub partner: Partner,
+    /// Whether that was this call.
+    pub is_new: bool,
+}
+
+impl Paired {
+    fn now(partner: Partner) -> Self {
+        Self {
+            partner,
+            is_new: true,
+        }
+    }
+
+    fn before(partner: Partner) -> Self {
+        Self {
+            partner,
+            is_new: false,
+        }
+    }
+}

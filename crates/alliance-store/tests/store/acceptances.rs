@@ -41,6 +41,8 @@ async fn a_pairing_that_the_inviter_confirmed_is_a_partner_and_has_no_secret(bed
         .acceptances()
         .pair(&new.id, &descriptor("west"), 50)
         .await?;
+    assert!(partner.is_new);
+    let partner = partner.partner;
     assert_eq!(
         (
             partner.role,
@@ -59,7 +61,7 @@ async fn a_pairing_that_the_inviter_confirmed_is_a_partner_and_has_no_secret(bed
         .acceptances()
         .pair(&new.id, &descriptor("west"), 60)
         .await?;
-    assert_eq!(again, partner);
+    assert_eq!((again.partner, again.is_new), (partner, false));
     require_wiped(bed, &store, &new.id, AcceptanceState::Paired).await
 }
 

@@ -217,5 +217,5 @@ pub(crate) async fn pair_until(
         .invitations()
         .accept(&new.id, &descriptor(name), 10)
         .await?;
-    Ok(store.invitations().confirm(&new.id, 10).await?)
+    Ok(store.invitations().confirm(&new.id, 10).await?.partner)
 }

@@ -15,6 +15,7 @@ on_both!(
     numbers_become_visible_in_their_order,
     no_host_misses_what_two_instances_note_at_once,
     what_is_old_is_forgotten_and_leaves_a_gap,
+    what_partners_have_said_is_kept_for_longer,
     what_a_later_version_says_is_something_unknown,
 );
 
@@ -96,7 +97,7 @@ async fn what_one_changes_the_others_are_told(bed: &Bed) -> Outcome {
     );
     let numbers: Vec<_> = posted.iter().map(|one| one.number).collect();
     assert_eq!(numbers, (1..=9).collect::<Vec<_>>());
-    assert_eq!(one.bulletins().beginning().await?, 0);
+    assert_eq!(one.bulletins().beginning(60).await?, 0);
     assert_eq!(one.bulletins().after(7).await?, posted[7..]);
     Ok(())
 }
@@ -172,18 +173,44 @@ async fn what_is_old_is_forgotten_and_leaves_a_gap(bed: &Bed) -> Outcome {
     let (one, two) = instances(bed).await?;
     let three = [Bulletin::Look, Bulletin::Catalog, Bulletin::Joined];
     one.bulletins().post(&three).await?;
-    assert_eq!(one.bulletins().forget_older(60).await?, 0);
+    assert_eq!(one.bulletins().forget_older(60, 120).await?, 0);
     if !one.is_shared() {
         return Ok(());
     }
     bed.execute("UPDATE bulletins SET at = at - 61 WHERE seq < 3")
         .await?;
-    assert_eq!(one.bulletins().forget_older(60).await?, 2);
+    assert_eq!(one.bulletins().forget_older(60, 120).await?, 2);
     let left = two.bulletins().after(0).await?;
     assert_eq!(left.first().map(|one| one.number), Some(3));
-    assert_eq!(two.bulletins().beginning().await?, 2);
+    assert_eq!(two.bulletins().beginning(60).await?, 2);
+    assert_eq!(two.bulletins().heard_after(0).await?, []);
     bed.execute("DELETE FROM bulletins").await?;
-    assert_eq!(two.bulletins().beginning().await?, 3);
+    assert_eq!(two.bulletins().beginning(60).await?, 3);
+    Ok(())
+}
+
+async fn what_partners_have_said_is_kept_for_longer(bed: &Bed) -> Outcome {
+    let (one, two) = instances(bed).await?;
+    if !one.is_shared() {
+        return Ok(());
+    }
+    let heard = Bulletin::Heard {
+        partner: cloud("west"),
+        changes: vec![doubt("ann").change],
+    };
+    let told = [Bulletin::Look, heard.clone(), Bulletin::Catalog, heard];
+    one.bulletins().post(&told).await?;
+    bed.execute("UPDATE bulletins SET at = at - 61 WHERE seq < 4")
+        .await?;
+    assert_eq!(one.bulletins().forget_older(60, 120).await?, 2);
+    let numbers = |posted: Vec<Posted>| posted.iter().map(|one| one.number).collect::<Vec<_>>();
+    assert_eq!(numbers(two.bulletins().after(0).await?), [2, 4]);
+    assert_eq!(numbers(two.bulletins().heard_after(0).await?), [2, 4]);
+    assert_eq!(numbers(two.bulletins().heard_after(2).await?), [4]);
+    assert_eq!(two.bulletins().beginning(60).await?, 3, "not the kept one");
+    bed.execute("UPDATE bulletins SET at = at - 61").await?;
+    assert_eq!(one.bulletins().forget_older(60, 120).await?, 1);
+    assert_eq!(numbers(two.bulletins().after(0).await?), [4]);
     Ok(())
 }
 

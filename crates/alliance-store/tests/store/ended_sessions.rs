@@ -57,7 +57,7 @@ async fn a_sessions_tokens_are_known_with_what_was_made_from_them(bed: &Bed) -> 
     let store = bed.open().await?;
     let origin = Arc::new(Origin {
         session: "one".into(),
-        audit_ids: vec!["own".into(), "root".into()],
+        audit_ids: ["own".into(), "root".into()].into(),
         user_domain_id: "people".into(),
         project_domain_id: None,
         issued_at: Timestamp::from_microsecond(1_700_000_000_123_456)?,
@@ -72,7 +72,9 @@ async fn a_sessions_tokens_are_known_with_what_was_made_from_them(bed: &Bed) -> 
         origin: origin.map(Arc::clone),
     };
     let first = token("a", Some("one"), Some(&origin));
+    let last = token("e", Some("one"), Some(&origin));
     for seen in [
+        last.clone(),
         first.clone(),
         token("b", Some("one"), None),
         token("c", Some("two"), None),
@@ -81,12 +83,18 @@ async fn a_sessions_tokens_are_known_with_what_was_made_from_them(bed: &Bed) -> 
         store.seen_tokens().note(seen).await?;
     }
     let tokens = store.seen_tokens();
-    assert_eq!(tokens.origins(99).await?, [first]);
-    assert!(tokens.origins(100).await?.is_empty());
+    assert_eq!(
+        tokens.origins_after("", 99, 9).await?,
+        [first.clone(), last.clone()]
+    );
+    assert_eq!(tokens.origins_after("", 99, 1).await?, [first]);
+    assert_eq!(tokens.origins_after("a", 99, 9).await?, [last]);
+    assert!(tokens.origins_after("e", 99, 9).await?.is_empty());
+    assert!(tokens.origins_after("", 100, 9).await?.is_empty());
     let counted = tokens.count_by_session(99).await?;
     assert_eq!(
         counted,
-        [("one".to_owned(), 2), ("two".to_owned(), 1)].into()
+        [("one".to_owned(), 3), ("two".to_owned(), 1)].into()
     );
     assert!(tokens.count_by_session(100).await?.is_empty());
     let of = |ids: &[&str]| {

@@ -54,7 +54,7 @@ async fn a_confirmed_invitation_is_a_partner(bed: &Bed) -> Outcome {
     );
     assert!(store.partners().list().await?.is_empty());
 
-    let partner = store.invitations().confirm(&new.id, 300).await?;
+    let partner = store.invitations().confirm(&new.id, 300).await?.partner;
     assert_eq!(partner.status, Status::Active);
     assert_eq!(partner.trust_since, Some(300));
     assert_eq!(partner.trust_till, Some(5000));
@@ -218,15 +218,18 @@ async fn confirming_many_times_at_once_makes_one_partner(bed: &Bed) -> Outcome {
         let (store, id) = (store.clone(), new.id.clone());
         racers.spawn(async move { store.invitations().confirm(&id, now).await });
     }
-    let mut since = None;
+    let (mut since, mut new) = (None, 0);
     for confirmed in racers.join_all().await {
-        let partner = confirmed?;
+        let confirmed = confirmed?;
+        let partner = confirmed.partner;
+        new += u32::from(confirmed.is_new);
         assert_eq!(
             *since.get_or_insert(partner.trust_since),
             partner.trust_since
         );
     }
     assert_eq!(bed.count("SELECT COUNT(*) FROM partners").await?, 1);
+    assert_eq!(new, 1, "one of them has made it");
     Ok(())
 }
 

@@ -108,8 +108,10 @@ impl Bed {
             state = folder.path(),
         );
         let config = Config::parse(&text, Path::new("alliance.toml"))?;
+        let daemon = Daemon::open(config, None).await?;
+        daemon.host.read_live_sessions().await?;
         Ok(Self {
-            daemon: Daemon::open(config, None).await?,
+            daemon,
             _folder: folder,
         })
     }
@@ -183,8 +185,8 @@ impl Bed {
                 expires_at: now() + 3600,
                 session: Some(session.clone()),
                 origin: Some(Arc::new(Origin {
-                    session,
-                    audit_ids: vec![own],
+                    session: session.into(),
+                    audit_ids: [own.into()].into(),
                     user_domain_id: "people".into(),
                     project_domain_id: None,
                     issued_at,

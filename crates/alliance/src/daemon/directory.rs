@@ -22,8 +22,9 @@ use super::clock::now;
 use super::plain::PlainKeystone;
 use super::rings;
 
-/// A statement is made when it is asked for: it is not older than the clocks' skew.
-const JUST_MADE: Seconds = 0;
+/// A statement is made when it is asked for, says the whole second in which that was, and takes its time to
+/// come: it is so old at most, beside the clocks' skew. Seconds.
+const JUST_MADE: Seconds = 10;
 
 /// One partner: who it is, what it said, what both sides grant, and the way to it.
 pub(crate) struct Known {
@@ -358,6 +359,7 @@ pub(crate) mod tests {
     use std::time::Duration;
 
     use alliance_core::partner::{Kind, Role, Status};
+    use alliance_core::revocation::RevocationList;
     use alliance_core::token::Login;
     use alliance_store::NewInvitation;
     use tempfile::TempDir;
@@ -433,6 +435,29 @@ pub(crate) mod tests {
             created_at: 10,
         };
         Ok((partner, access))
+    }
+
+    #[tokio::test]
+    async fn what_was_just_made_is_heard_though_the_clocks_differ_and_it_took_its_time() -> Outcome
+    {
+        let west = Identity::ephemeral()?;
+        let (directory, _store, _folder) = knows(&west, Role::Guest).await?;
+        let (partners, own) = (directory.partners(), directory.cloud_id());
+        let known = partners.by_cloud(west.cloud_id()).ok_or("west is gone")?;
+        for (age, is_heard) in [(-70, false), (-55, true), (65, true), (75, false)] {
+            let list = RevocationList {
+                iss: west.cloud_id().clone(),
+                aud: own.clone(),
+                iat: now() - age,
+                digest: "none".into(),
+                listed: None,
+            };
+            let said = statement::sign(&list, west.signing_key())?;
+            let heard = known.hear::<RevocationList>(&said, own);
+            let is_dated = matches!(heard, Err(Unheard::Dated));
+            assert_eq!((heard.is_ok(), is_dated), (is_heard, !is_heard), "{age} s");
+        }
+        Ok(())
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -27,7 +27,10 @@ const BEAT: Duration = Duration::from_secs(1);
 /// Every so many beats an instance says that it is there, and looks for what others have left undone.
 const BEATS: u32 = 5;
 /// How long bulletins are kept, in seconds: an instance that was away for longer starts from the database.
-const KEPT: Seconds = 600;
+pub(super) const KEPT: Seconds = 600;
+/// How long those are that say what a partner has said, in seconds: an instance that was away may have let in
+/// whom that is about, and was not able to note it in the database.
+const HEARD_KEPT: Seconds = 86_400;
 /// How long an instance is known that says nothing more, in seconds.
 const REMEMBERED: Seconds = 86_400;
 /// When an operator should look, in seconds: at an instance that says nothing, and at its clock.
@@ -113,22 +116,23 @@ impl Daemon {
                 self.board.was_read(began);
                 return Ok(());
             };
-            if posted.first().map(|one| one.number) == Some(*position + 1) {
+            if last - *position == posted.len() as u64 {
                 self.heed(posted).await?;
                 *position = last;
             } else {
                 tracing::warn!(
                     "what other instances have told was forgotten before it was read here: starting from the database"
                 );
-                *position = self.start_over(began).await?;
+                *position = self.start_over(began, *position).await?;
             }
         }
     }
 
-    /// As after a restart: nothing counts that was asked before. Returns the number of the last bulletin that
-    /// counts then.
-    async fn start_over(self: &Arc<Self>, at: Instant) -> anyhow::Result<u64> {
-        let last = self.store.bulletins().beginning().await?;
+    /// As after a restart: nothing counts that was asked before. What was let in here and could not be noted is
+    /// no session that the database knows; what partners have said after bulletin `before`, it has all of.
+    /// Returns the number of the last bulletin that counts then.
+    async fn start_over(self: &Arc<Self>, at: Instant, before: u64) -> anyhow::Result<u64> {
+        let last = self.store.bulletins().beginning(KEPT).await?;
         self.directory.reload().await?;
         self.host.forget_answers();
         self.host.lists().forget_before(at);
@@ -137,6 +141,15 @@ impl Daemon {
         }
         let untold = self.host.read_sessions().await?;
         self.publisher.end_sessions(untold, true);
+        let mut heard = before;
+        loop {
+            let posted = self.store.bulletins().heard_after(heard).await?;
+            let Some(latest) = posted.last().map(|one| one.number) else {
+                break;
+            };
+            self.heed(posted).await?;
+            heard = latest;
+        }
         self.publish_soon();
         self.board.tell(Bulletin::Joined);
         Ok(last)
@@ -144,9 +157,17 @@ impl Daemon {
 
     /// What these say counts here, if this returns no error. To heed one again changes nothing.
     async fn heed(self: &Arc<Self>, posted: Vec<Posted>) -> anyhow::Result<()> {
+        let is_own = |one: &Posted| one.author == self.board.process();
+        if posted
+            .iter()
+            .any(|one| is_own(one) && one.what == Bulletin::SignOuts)
+        {
+            // The answer to whoever noted it here may have been lost.
+            self.noticing.wake();
+        }
         let others = posted
             .into_iter()
-            .filter(|one| one.author != self.board.process())
+            .filter(|one| !is_own(one))
             .map(|one| one.what);
         let others: Vec<_> = others.collect();
         let says = |what: &Bulletin| others.contains(what);
@@ -417,7 +438,10 @@ impl Daemon {
 
     /// Forgets what instances no longer need to know.
     pub(super) async fn forget_old_bulletins(&self) -> alliance_store::Result<()> {
-        self.store.bulletins().forget_older(KEPT).await?;
+        self.store
+            .bulletins()
+            .forget_older(KEPT, HEARD_KEPT)
+            .await?;
         self.store.instances().forget_silent(REMEMBERED).await?;
         Ok(())
     }

@@ -243,7 +243,10 @@ impl Daemon {
         let store = store.shared_by(&process);
         let board = Arc::new(Board::new(instance, process, &store));
         // What others have told lately is heeded after all else was read.
-        let (began, position) = (Instant::now(), store.bulletins().beginning().await?);
+        let (began, position) = (
+            Instant::now(),
+            store.bulletins().beginning(instances::KEPT).await?,
+        );
         let keystone = Arc::new(Keystone::new(keystone_settings(&config))?);
         let directory = Arc::new(Directory::open(store.clone(), Arc::clone(&identity)).await?);
         let metrics = Arc::new(Metrics::new());
@@ -279,8 +282,9 @@ impl Daemon {
             &config.tokens,
         )
         .audited_by(auditor.clone());
-        // Before anybody asks about them.
-        let untold = host.read_sessions().await?;
+        // Before anybody asks about them. Those that have not ended only changes at home are about.
+        let untold = host.read_ended_sessions().await?;
+        host.has_yet_to_read();
         if !untold.is_empty() {
             publisher.end_sessions(untold, true);
         }
@@ -347,6 +351,7 @@ impl Daemon {
         }
         let refresh = self.config.catalog.refresh;
         self.spawn(Arc::clone(&self).forget_what_had_ended());
+        self.spawn_until_stopped(Arc::clone(&self).read_live_sessions());
         tokio::join!(
             self.publisher.ring_when_needed(),
             Arc::clone(&self).follow_board(),

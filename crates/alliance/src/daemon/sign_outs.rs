@@ -22,6 +22,9 @@ use crate::wire::{Applied, SessionView};
 /// How long our Keystone may take before the services' caches are swept all the same.
 const KEYSTONE_WAIT: Duration = Duration::from_secs(2);
 
+/// Pause before what could not be read is read again.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
 impl Daemon {
     /// What has changed at a partner counts here when this returns, and soon at all instances.
     ///
@@ -115,8 +118,8 @@ impl Daemon {
             partner: partners
                 .by_cloud(cloud_id)
                 .map_or_else(|| cloud_id.to_string(), |known| known.partner.name.clone()),
-            user_id: session.user_id.clone(),
-            project_id: session.project_id.clone(),
+            user_id: session.user_id.to_string(),
+            project_id: session.project_id.as_deref().map(str::to_owned),
             issued_at: session.origin.issued_at.as_second(),
             expires_at: session.expires_at,
             tokens: 1,
@@ -200,6 +203,22 @@ impl Daemon {
             keystone_told: true,
             detail: None,
         }))
+    }
+
+    /// Reads the sessions that were here before this daemon was started: what has changed at partners counts
+    /// after that.
+    pub(crate) async fn read_live_sessions(self: Arc<Self>) {
+        let began = Instant::now();
+        while let Err(error) = self.host.read_live_sessions().await {
+            tracing::error!(%error, "the sessions that were here before the start cannot be read; until they are, signed tokens are asked about");
+            self.pause(READ_AGAIN).await;
+        }
+        let sessions = self.host.count_sessions();
+        tracing::info!(
+            sessions = sessions.values().sum::<usize>(),
+            seconds = began.elapsed().as_secs_f64(),
+            "the sessions that were here before the start are known"
+        );
     }
 
     /// Takes out of the services' caches what has ended before this daemon was started: the last one

@@ -24,7 +24,7 @@ use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, timeout, timeout_at};
 
 use crate::daemon::Daemon;
 use crate::daemon::clock::now;
@@ -313,6 +313,10 @@ impl Daemon {
         poll: &Poll,
         request_id: RequestId,
     ) -> Result<PollAnswer, ApiError> {
+        if !self.board.is_current() {
+            // What others have noted would wake nobody here.
+            return Err(Reason::Overloaded.into());
+        }
         if let Some((jti, why)) = poll.set_errs.first_key_value() {
             tracing::warn!(
                 %request_id,
@@ -337,21 +341,28 @@ impl Daemon {
         noted.mark_unchanged();
         let mut found = self.unheard(host, most).await?;
         if found.is_empty() && most > 0 && !poll.return_immediately {
-            let waiting = self.noticing.wait(&host.partner.cloud_id);
+            let (waiting, end) = (
+                self.noticing.wait(&host.partner.cloud_id),
+                Instant::now() + WAIT,
+            );
             let mut stop = self.stop.subscribe();
-            tokio::select! {
-                _ = timeout(WAIT, noted.changed()) => {}
-                () = self.when_cut_off() => return Err(Reason::Overloaded.into()),
-                () = waiting.another.notified() => return Ok(PollAnswer::default()),
-                // An error means that the daemon is gone already.
-                _ = stop.wait_for(|stop| *stop) => {}
+            let mut is_over = false;
+            // What wakes it may have been told before it came.
+            while found.is_empty() && !is_over {
+                is_over = tokio::select! {
+                    changed = timeout_at(end.into(), noted.changed()) => changed.is_err(),
+                    () = self.when_cut_off() => return Err(Reason::Overloaded.into()),
+                    () = waiting.another.notified() => return Ok(PollAnswer::default()),
+                    // An error means that the daemon is gone already.
+                    _ = stop.wait_for(|stop| *stop) => true,
+                };
+                // It may have been suspended meanwhile.
+                let partners = self.directory.partners();
+                let known = partners.by_cloud(&host.partner.cloud_id);
+                let known = known.ok_or(Reason::UnknownPartner)?;
+                known.partner.require_host(now())?;
+                found = self.unheard(known, most).await?;
             }
-            // It may have been suspended meanwhile.
-            let partners = self.directory.partners();
-            let known = partners.by_cloud(&host.partner.cloud_id);
-            let known = known.ok_or(Reason::UnknownPartner)?;
-            known.partner.require_host(now())?;
-            found = self.unheard(known, most).await?;
         }
         let more_available = found.len() > most;
         found.truncate(most);

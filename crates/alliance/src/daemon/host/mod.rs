@@ -239,8 +239,9 @@ impl Host {
                 matter: Matter::Token,
                 partner: known,
                 person: Person {
-                    user_id: session.as_ref().map(|session| session.user_id.clone()),
-                    project_id: session.and_then(|session| session.project_id.clone()),
+                    user_id: session.as_ref().map(|session| session.user_id.to_string()),
+                    project_id: session
+                        .and_then(|session| session.project_id.as_deref().map(str::to_owned)),
                     ..token.map(bearer).unwrap_or_default()
                 },
                 via: Some(via),

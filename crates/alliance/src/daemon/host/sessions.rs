@@ -1,6 +1,6 @@
 //! Partners' sessions that are here, and those that have ended before their time.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use alliance_core::Seconds;
@@ -10,6 +10,7 @@ use alliance_core::sign_out::Change;
 use alliance_core::statement::{Project, TokenFacts};
 use alliance_store::{EndedSession, GuestProject, SeenToken};
 use data_encoding::HEXLOWER;
+use tokio::sync::watch;
 
 use super::Host;
 use super::guests::guest_key;
@@ -17,6 +18,9 @@ use super::projects::Projects;
 use super::standings::Standings;
 use crate::daemon::clock::now;
 use crate::daemon::directory::Known;
+
+/// How many of the database's are read at once.
+const PAGE: u32 = 1000;
 
 /// In memory, as the database has it.
 #[derive(Debug, Default)]
@@ -26,6 +30,8 @@ pub(super) struct Book {
     ended: RwLock<HashMap<String, Ended>>,
     /// Since when, by the partner's clock, all that has ended there is known here.
     heard_since: Mutex<HashMap<CloudId, Seconds>>,
+    /// Whether those of the database are being read: what it has of a million is not here at once.
+    is_reading: watch::Sender<bool>,
     /// What was last known of the users who are here.
     pub(super) standings: Standings,
     /// Their projects.
@@ -36,6 +42,8 @@ pub(super) struct Book {
 struct Ended {
     /// Whose user's it was.
     cloud_id: CloudId,
+    /// That user's id at home.
+    user_id: String,
     /// Until when it would have counted.
     until: Seconds,
     /// Whether the database has it.
@@ -55,17 +63,14 @@ impl Book {
         ended.get(session).is_some_and(|ended| ended.stored)
     }
 
-    fn end(
-        &self,
-        cloud_id: &CloudId,
-        sessions: impl Iterator<Item = (String, Seconds)>,
-        stored: bool,
-    ) {
+    fn end<'a>(&self, sessions: impl IntoIterator<Item = &'a EndedSession>, stored: bool) {
         let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
-        for (session, until) in sessions {
-            let ended = ended.entry(session).or_insert_with(|| Ended {
-                cloud_id: cloud_id.clone(),
-                until,
+        for session in sessions {
+            let entry = ended.entry(session.session.clone());
+            let ended = entry.or_insert_with(|| Ended {
+                cloud_id: session.cloud_id.clone(),
+                user_id: session.user_id.clone(),
+                until: session.expires_at,
                 stored,
             });
             ended.stored |= stored;
@@ -74,18 +79,25 @@ impl Book {
 
     /// How many of each partner are here that have not ended.
     fn count(&self) -> HashMap<CloudId, usize> {
-        let mut counts: HashMap<_, _> = self
-            .here()
-            .iter()
-            .map(|(cloud_id, sessions)| (cloud_id.clone(), sessions.len()))
-            .collect();
+        let here = self.here();
         let ended = self.ended.read().unwrap_or_else(PoisonError::into_inner);
-        for ended in ended.values() {
-            if let Some(count) = counts.get_mut(&ended.cloud_id) {
-                *count = count.saturating_sub(1);
-            }
+        // What has ended may never have been in this daemon's memory.
+        let users = ended
+            .values()
+            .map(|ended| (&ended.cloud_id, &ended.user_id));
+        let mut gone: HashMap<&CloudId, usize> = HashMap::new();
+        for (cloud_id, user_id) in users.collect::<HashSet<_>>() {
+            let sessions = here.get(cloud_id).into_iter();
+            let sessions = sessions.flat_map(|sessions| sessions.of_user(user_id));
+            let count = sessions.filter(|session| ended.contains_key(session.id()));
+            *gone.entry(cloud_id).or_default() += count.count();
         }
-        counts
+        here.iter()
+            .map(|(cloud_id, sessions)| {
+                let gone = gone.get(cloud_id).copied().unwrap_or_default();
+                (cloud_id.clone(), sessions.len() - gone)
+            })
+            .collect()
     }
 
     /// A partner has said all that had ended when its clock showed `at`, and goes on saying. Returns whether
@@ -145,11 +157,11 @@ impl Book {
     fn add(&self, cloud_id: &CloudId, session: Session) -> bool {
         let mut here = self.here();
         let sessions = here.entry(cloud_id.clone()).or_default();
-        let (id, until) = (session.id().to_owned(), session.expires_at);
+        let ended = ended(cloud_id, &session);
         let has_ended = sessions.begin(session, now());
         drop(here);
         if has_ended {
-            self.end(cloud_id, std::iter::once((id, until)), false);
+            self.end([&ended], false);
         }
         has_ended
     }
@@ -210,18 +222,53 @@ impl Host {
     /// # Errors
     /// The database's.
     pub(crate) async fn read_sessions(&self) -> alliance_store::Result<Vec<EndedSession>> {
-        let at = now();
-        // What has ended of them the database knows, or whoever heard of it writes it.
-        drop(self.take_in(self.store.seen_tokens().origins(at).await?));
-        let projects = self.store.guest_projects().list().await?;
-        self.book.projects.read(projects);
-        let ended = self.store.ended_sessions().list(at).await?;
-        for (ended, _) in &ended {
-            let session = std::iter::once((ended.session.clone(), ended.expires_at));
-            self.book.end(&ended.cloud_id, session, true);
-        }
+        self.read_live_sessions().await?;
+        self.read_ended_sessions().await
+    }
+
+    /// Of those the ones that have ended, without which nobody may be let in. Returns those of which our
+    /// Keystone does not know yet.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn read_ended_sessions(&self) -> alliance_store::Result<Vec<EndedSession>> {
+        self.read_projects().await?;
+        let ended = self.store.ended_sessions().list(now()).await?;
+        self.book.end(ended.iter().map(|(ended, _)| ended), true);
         let untold = ended.into_iter().filter(|(_, told)| !told);
         Ok(untold.map(|(ended, _)| ended).collect())
+    }
+
+    /// Of those the ones that changes at home may still end. What changes meanwhile counts afterwards.
+    ///
+    /// # Errors
+    /// The database's; what was read stays.
+    pub(crate) async fn read_live_sessions(&self) -> alliance_store::Result<()> {
+        let (at, mut last) = (now(), String::new());
+        loop {
+            let tokens = self.store.seen_tokens();
+            let page = tokens.origins_after(&last, at, PAGE).await?;
+            let Some(token) = page.last() else {
+                break;
+            };
+            last.clone_from(&token.token_sha256);
+            // What has ended of them the database knows, or whoever heard of it writes it.
+            drop(self.take_in(page));
+        }
+        self.book.is_reading.send_replace(false);
+        Ok(())
+    }
+
+    /// The live ones of the database are not here yet.
+    pub(crate) fn has_yet_to_read(&self) {
+        self.book.is_reading.send_replace(true);
+    }
+
+    /// When this returns, they are.
+    async fn when_read(&self) {
+        let mut is_reading = self.book.is_reading.subscribe();
+        // The sender is as old as we are.
+        let _ = is_reading.wait_for(|is_reading| !is_reading).await;
     }
 
     /// What other instances have let in during the last so many seconds. Returns what of it had ended, though
@@ -280,8 +327,7 @@ impl Host {
             .into_iter()
             .filter(|ended| !self.book.has_long_ended(&ended.session))
             .map(|ended| {
-                let one = std::iter::once((ended.session.clone(), ended.expires_at));
-                self.book.end(&ended.cloud_id, one, true);
+                self.book.end([&ended], true);
                 let here = self.book.here();
                 let sessions = here.get(&ended.cloud_id).into_iter();
                 let mut tokens = sessions.flat_map(|sessions| sessions.of_user(&ended.user_id));
@@ -316,6 +362,7 @@ impl Host {
         known: &Known,
         changes: &[Change],
     ) -> alliance_store::Result<Ending> {
+        self.when_read().await;
         let cloud_id = &known.partner.cloud_id;
         let Effect {
             mut ended,
@@ -335,6 +382,7 @@ impl Host {
     /// # Errors
     /// As for [`Host::apply_changes`].
     pub(crate) async fn end_session(&self, id: &str) -> alliance_store::Result<Option<Ending>> {
+        self.when_read().await;
         let mut found = self.book.called(id);
         if found.is_none() && self.board.is_shared() {
             self.read_sessions().await?;
@@ -354,6 +402,7 @@ impl Host {
         &self,
         token: &[u8; 32],
     ) -> alliance_store::Result<Option<String>> {
+        self.when_read().await;
         let mut found = self.book.id_of(token);
         if found.is_none() && self.board.is_shared() {
             self.read_sessions().await?;
@@ -456,24 +505,17 @@ impl Host {
         ended: &[Arc<Session>],
         doubtful: &[Arc<Session>],
     ) -> alliance_store::Result<Ending> {
-        let until = |session: &Arc<Session>| (session.id().to_owned(), session.expires_at);
-        self.book.end(cloud_id, ended.iter().map(until), false);
+        let rows = ended.iter().map(|session| self::ended(cloud_id, session));
+        let mut rows: Vec<_> = rows.collect();
+        self.book.end(&rows, false);
         for session in ended.iter().chain(doubtful) {
             self.forget_what_was_said_of(cloud_id, session);
         }
-        let mut rows: Vec<_> = ended
-            .iter()
-            .map(|session| EndedSession {
-                session: session.id().to_owned(),
-                cloud_id: cloud_id.clone(),
-                user_id: session.user_id.clone(),
-                expires_at: session.expires_at,
-            })
-            .collect();
         if !rows.is_empty() {
             // Of those that another instance has ended it tells our Keystone.
-            rows = self.store.ended_sessions().add(&rows).await?;
-            self.book.end(cloud_id, ended.iter().map(until), true);
+            let new = self.store.ended_sessions().add(&rows).await?;
+            self.book.end(&rows, true);
+            rows = new;
         }
         Ok(Ending {
             ended: rows,
@@ -518,13 +560,23 @@ impl Host {
     }
 }
 
+/// A session, as one that has ended.
+fn ended(cloud_id: &CloudId, session: &Session) -> EndedSession {
+    EndedSession {
+        session: session.id().to_owned(),
+        cloud_id: cloud_id.clone(),
+        user_id: session.user_id.to_string(),
+        expires_at: session.expires_at,
+    }
+}
+
 /// A token that the database knows as a session.
 fn session_of(seen: SeenToken) -> Option<(CloudId, Session)> {
     let token = HEXLOWER.decode(seen.token_sha256.as_bytes()).ok()?;
     let session = Session {
         token: token.try_into().ok()?,
-        user_id: seen.user_id,
-        project_id: seen.project_id,
+        user_id: seen.user_id.into(),
+        project_id: seen.project_id.map(Into::into),
         expires_at: seen.expires_at,
         origin: seen.origin?,
     };
@@ -553,8 +605,8 @@ mod tests {
             project_id: Some("p".into()),
             expires_at: issued_at.as_second() + 3600,
             origin: Arc::new(Origin {
-                session: format!("here-{own}"),
-                audit_ids: vec![own.to_owned()],
+                session: format!("here-{own}").into(),
+                audit_ids: [own.into()].into(),
                 user_domain_id: "people".into(),
                 project_domain_id: Some("labs".into()),
                 issued_at,
@@ -619,6 +671,9 @@ mod tests {
         assert_eq!(ending.concerned, ["here-one".to_owned()].into());
         assert_eq!(judged(&before, 1), Err(Reason::Revoked));
         assert_eq!(judged(&before, 2), Ok(()));
+        assert_eq!(before.count_sessions(), [(west.clone(), 1)].into());
+        // Another instance may have let it in.
+        before.take_ended(vec![ended(&west, &session(3, "three"))]);
         assert_eq!(before.count_sessions(), [(west.clone(), 1)].into());
 
         let after = host();

@@ -74,6 +74,14 @@ async fn two() -> Result<Option<(Shared, Bed, Bed, Identity)>, Failure> {
     Ok(Some((shared, one, other, west)))
 }
 
+fn logout(own: &str) -> Change {
+    Change::Revoked(RevocationEvent {
+        audit_id: Some(own.to_owned()),
+        issued_before: Timestamp::now(),
+        ..RevocationEvent::default()
+    })
+}
+
 fn status(bed: &Bed, west: &Identity) -> Option<Status> {
     let partners = bed.daemon.directory.partners();
     let known = partners.by_cloud(west.cloud_id());
@@ -118,16 +126,9 @@ async fn what_ends_at_home_ends_at_each_instance_and_is_told_once() -> Outcome {
     let _running = [Running::of(&one.daemon), Running::of(&other.daemon)];
     // The other one has let in nobody, and learns of them by the database.
     until(async || other.daemon.host.sessions().len() == 3).await?;
-    let ends = |own: &str| {
-        Change::Revoked(RevocationEvent {
-            audit_id: Some(own.to_owned()),
-            issued_before: Timestamp::now(),
-            ..RevocationEvent::default()
-        })
-    };
     other
         .daemon
-        .apply_sign_outs(&known, vec![ends("a")])
+        .apply_sign_outs(&known, vec![logout("a")])
         .await?;
     for bed in [&one, &other] {
         until(async || bed.ended() == ["here-a"]).await?;
@@ -229,6 +230,31 @@ async fn one_that_was_away_for_too_long_starts_from_the_database() -> Outcome {
     let _running = Running::of(&other.daemon);
     until(async || status(&other, &west) == Some(Status::Suspended)).await?;
     until(async || other.ended() == ["here-a"]).await?;
+    shared.drop_database().await
+}
+
+/// An instance that reaches homes and not its database lets somebody in whom it notes later.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_noted_late_is_not_kept_though_home_said_long_ago_that_it_ended() -> Outcome {
+    let Some((shared, one, other, west)) = two().await? else {
+        return Ok(());
+    };
+    other.daemon.directory.reload().await?;
+    let partners = one.daemon.directory.partners();
+    let known = partners.by_cloud(west.cloud_id()).ok_or("no west")?;
+    one.daemon
+        .apply_sign_outs(known, vec![logout("late")])
+        .await?;
+    let count = one.store().bulletins().heard_after(0).await?.len();
+    assert_eq!(count, 1);
+    one.daemon.tell_and_wait().await?;
+    shared.execute("UPDATE bulletins SET at = at - 601").await?;
+    one.store().bulletins().forget_older(600, 86_400).await?;
+    one.daemon.tell_and_wait().await?;
+    other.receives(west.cloud_id(), ["late".to_owned()]).await?;
+    assert_eq!(other.ended(), [""; 0], "a positive control");
+    let _running = Running::of(&other.daemon);
+    until(async || other.ended() == ["here-late"]).await?;
     shared.drop_database().await
 }
 

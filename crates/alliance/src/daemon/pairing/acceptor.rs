@@ -282,7 +282,7 @@ impl Daemon {
                 };
                 let acceptances = self.store.acceptances();
                 match acceptances.pair(&acceptance.id, &descriptor, now()).await {
-                    Ok(partner) => self.paired(&partner).await?,
+                    Ok(paired) => self.paired(&paired).await?,
                     // Another pairing of the two clouds was quicker: this one leads nowhere.
                     Err(error @ (Error::CloudTaken { .. } | Error::TagCollision { .. })) => {
                         tracing::warn!(invitation = acceptance.id, %error, "a pairing was confirmed that cannot be any more");

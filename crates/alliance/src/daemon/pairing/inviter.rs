@@ -96,8 +96,8 @@ impl Daemon {
         self: &Arc<Self>,
         id: &str,
     ) -> Result<InvitationView, ApiError> {
-        let partner = match self.store.invitations().confirm(id, now()).await {
-            Ok(partner) => partner,
+        let paired = match self.store.invitations().confirm(id, now()).await {
+            Ok(paired) => paired,
             // It has become a partner another way meanwhile: who accepted need not wait for a yes.
             Err(error @ (Error::CloudTaken { .. } | Error::TagCollision { .. })) => {
                 self.reject_invitation(id).await?;
@@ -105,7 +105,7 @@ impl Daemon {
             }
             Err(error) => return Err(error.into()),
         };
-        self.paired(&partner).await?;
+        self.paired(&paired).await?;
         self.invitation(id, Duration::ZERO).await
     }
 

@@ -16,7 +16,7 @@ use alliance_core::label::{clean, is_alias};
 use alliance_core::partner::{Kind, Status};
 use alliance_core::{keystone_id, partner::Partner};
 use alliance_peer::wire::Topic;
-use alliance_store::DraftOf;
+use alliance_store::{DraftOf, Paired};
 use tokio::time::{Instant, timeout_at};
 
 use super::Daemon;
@@ -90,15 +90,19 @@ impl Daemon {
         Ok(true)
     }
 
-    async fn paired(self: &Arc<Self>, partner: &Partner) -> anyhow::Result<()> {
+    async fn paired(self: &Arc<Self>, paired: &Paired) -> anyhow::Result<()> {
+        let partner = &paired.partner;
         tracing::info!(partner = partner.name, cloud_id = %partner.cloud_id, role = %partner.role, "paired");
-        self.audit(
-            "daemon",
-            "partner.paired",
-            &partner.name,
-            partner.cloud_id.as_str(),
-        )
-        .await;
+        // Another instance may have been quicker.
+        if paired.is_new {
+            self.audit(
+                "daemon",
+                "partner.paired",
+                &partner.name,
+                partner.cloud_id.as_str(),
+            )
+            .await;
+        }
         self.directory.reload().await?;
         self.pairings_changed();
         self.publisher.publish(false).await?;

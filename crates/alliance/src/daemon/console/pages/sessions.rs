@@ -101,7 +101,7 @@ pub(super) fn tables(page: &Page<'_>, filter: &Filter, most: usize) -> Markup {
     let is_wanted = |cloud_id: &CloudId, session: &Session| {
         only.as_ref()
             .is_none_or(|only| only.as_ref() == Some(cloud_id))
-            && filter.user().is_none_or(|user| session.user_id == user)
+            && filter.user().is_none_or(|user| *session.user_id == *user)
     };
     let projects = daemon.host.projects().into_iter();
     let projects: HashMap<(CloudId, String), String> = projects
@@ -158,7 +158,7 @@ fn table(
     let rows = found.iter().map(|(cloud_id, session)| {
         let name = daemon.name_of(cloud_id);
         let project = session.project_id.as_ref().map(|project_id| {
-            let named = projects.get(&(cloud_id.clone(), project_id.clone()));
+            let named = projects.get(&(cloud_id.clone(), project_id.to_string()));
             html! { @if let Some(named) = named { (clean(named)) " " } (id(project_id)) }
         });
         let mut row = vec![
