@@ -7,7 +7,6 @@ import contextlib
 import json
 import re
 import secrets
-import shutil
 import sqlite3
 import time
 import uuid
@@ -78,7 +77,11 @@ def _is_noted(database: Path) -> bool:
 @contextlib.contextmanager
 def _copied(state: Path):
     copy = state / "crowded.db"
-    shutil.copy2(state / "alliance.db", copy)
+    with (
+        contextlib.closing(sqlite3.connect(state / "alliance.db")) as source,
+        contextlib.closing(sqlite3.connect(copy)) as target,
+    ):
+        source.backup(target)
     try:
         yield copy
     finally:
@@ -111,7 +114,7 @@ def _partner(database, like: dict, agreement: dict, number: int) -> dict:
         **like,
         "id": str(uuid.uuid4()),
         "name": f"p{number}",
-        "peer_url": f"https://127.0.0.1:1/{number}",
+        "peer_url": f"https://127.1.{number // 256}.{number % 256}:1",
         **dict.fromkeys(("cloud_id", "live_cloud_id"), cloud_id),
         "live_tag": cloud_id[:8],
     }

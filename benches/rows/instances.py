@@ -38,8 +38,8 @@ def measure(stage: Stage) -> list[Row]:
         spread(east, person.login())
         tokens = stage.tokens(person, TOKENS)
         return [
-            *_questions(stage, daemons, tokens, 60, "answered from memory"),
-            *_questions(stage, daemons, tokens, 0, "home asked each time"),
+            *_questions(stage, daemons, tokens, 60, "from memory"),
+            *_questions(stage, daemons, tokens, 0, "none from memory"),
             *_ended(stage, daemons, stage.tokens(person, TIMES)),
         ]
     finally:
@@ -50,7 +50,9 @@ def _questions(
     stage: Stage, daemons: list[Alliance], tokens: list[str], max_age: float, how: str
 ) -> list[Row]:
     """The same askers, at one daemon, at two, at three."""
-    rates = [Series(f"questions a second, {how}, instances: {n + 1}", "/s") for n in range(3)]
+    what = f"questions a second, {how}"
+    rates = [Series(f"{what}: {count} daemons", "/s") for count in range(1, 4)]
+    rates[0].what = f"{what}: one daemon"
     for _ in range(ROUNDS):
         for number, rate in enumerate(rates):
             some = daemons[: number + 1]
@@ -65,7 +67,8 @@ def _questions(
     note = (
         f"{ASKERS} askers, {len(tokens)} tokens. Askers, daemons and Keystones share the machine."
     )
-    return [figure(one, None, note), *(ratio(several, one) for several in more)]
+    several = (ratio(rate, one, what=f"{rate.what} / one") for rate in more)
+    return [figure(one, None, note), *several]
 
 
 def _ended(stage: Stage, daemons: list[Alliance], tokens: list[str]) -> list[Row]:

@@ -2,6 +2,7 @@
 //! change, each with its connection.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use alliance_core::Seconds;
@@ -62,6 +63,16 @@ pub(crate) enum Way {
 }
 
 impl Known {
+    /// Whether that is what it was made of. Of a plain Keystone nobody knows: its keys are in a file.
+    fn is_still(&self, record: &PartnerRecord, given: &[Agreement]) -> bool {
+        self.peer().is_some()
+            && record.access.is_none()
+            && self.partner == record.partner
+            && self.facts == record.facts
+            && self.policy == record.policy
+            && self.given == given
+    }
+
     /// The daemon of a partner that has one.
     pub(crate) fn peer(&self) -> Option<&Arc<PeerClient>> {
         match &self.way {
@@ -145,6 +156,18 @@ pub(crate) struct Partners {
 }
 
 impl Partners {
+    fn add(&mut self, known: Arc<Known>) {
+        let (partner, cloud_id) = (&known.partner, &known.partner.cloud_id);
+        if let Some(plain) = known.plain() {
+            let formats = plain.access.formats.iter();
+            let formats = formats.map(|format| (*format, cloud_id.clone()));
+            self.by_untagged.extend(formats);
+        }
+        self.by_tag.insert(cloud_id.tag(), cloud_id.clone());
+        self.by_domain.insert(partner.domain_id(), cloud_id.clone());
+        self.by_cloud.insert(cloud_id.clone(), known);
+    }
+
     /// The partner with this id.
     pub(crate) fn by_cloud(&self, cloud_id: &CloudId) -> Option<&Arc<Known>> {
         self.by_cloud.get(cloud_id)
@@ -189,8 +212,11 @@ pub(crate) struct Directory {
     store: Store,
     identity: Arc<Identity>,
     current: RwLock<Arc<Partners>>,
-    /// Held while reading, so that what was read earlier never replaces what was read later.
-    reading: tokio::sync::Mutex<()>,
+    /// How often it was wanted that the database is read.
+    wanted: AtomicU64,
+    /// Held while reading, so that what was read earlier never replaces what was read later. How many of those
+    /// wishes had come when the last reading began.
+    reading: tokio::sync::Mutex<u64>,
     clients: Mutex<HashMap<(CloudId, String), Arc<PeerClient>>>,
     keystones: Mutex<HashMap<CloudId, Arc<PlainKeystone>>>,
 }
@@ -205,6 +231,7 @@ impl Directory {
             store,
             identity,
             current: RwLock::default(),
+            wanted: AtomicU64::default(),
             reading: tokio::sync::Mutex::default(),
             clients: Mutex::default(),
             keystones: Mutex::default(),
@@ -236,12 +263,19 @@ impl Directory {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the database again; call it after each change.
+    /// Reads the database again; call it after each change. Who calls while it is being read shares the next
+    /// reading, and partners who are as they were are kept: a thousand may change at once.
     ///
     /// # Errors
     /// If it cannot be read; the old view stays.
     pub(crate) async fn reload(&self) -> anyhow::Result<()> {
-        let _reading = self.reading.lock().await;
+        let wish = self.wanted.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut reading = self.reading.lock().await;
+        if *reading >= wish {
+            return Ok(());
+        }
+        let wishes = self.wanted.load(Ordering::SeqCst);
+        let before = self.partners();
         let removed = self.store.partners().removed().await?;
         let mut partners = Partners {
             former_domains: removed.iter().map(Partner::domain_id).collect(),
@@ -258,44 +292,14 @@ impl Directory {
             }
         }
         for record in records {
-            let PartnerRecord {
-                partner,
-                facts,
-                policy,
-                access,
-            } = record;
-            let given = agreements.remove(&partner.cloud_id).unwrap_or_default();
-            let ring = match (&access, &facts.descriptor) {
-                (Some(access), _) => rings::on_file(&partner.name, access.signing_keys.as_deref()),
-                (None, Some(told)) => rings::announced(&partner.name, &told.claims.token_keys),
-                (None, None) => KeyRing::default(),
-            };
-            let way = match access {
-                Some(access) => {
-                    let formats = access.formats.iter();
-                    partners
-                        .by_untagged
-                        .extend(formats.map(|format| (*format, partner.cloud_id.clone())));
-                    Way::Keystone(self.keystone(&partner.cloud_id, access)?)
-                }
-                None => Way::Peer(self.client(&partner.cloud_id, &partner.peer_url)?),
-            };
-            partners
-                .by_tag
-                .insert(partner.cloud_id.tag(), partner.cloud_id.clone());
-            partners
-                .by_domain
-                .insert(partner.domain_id(), partner.cloud_id.clone());
-            partners.by_cloud.insert(
-                partner.cloud_id.clone(),
-                Arc::new(Known {
-                    partner,
-                    facts,
-                    policy,
-                    ring,
-                    given,
-                    way,
-                }),
+            let cloud_id = &record.partner.cloud_id;
+            let given = agreements.remove(cloud_id).unwrap_or_default();
+            let known = before.by_cloud(cloud_id);
+            partners.add(
+                match known.filter(|known| known.is_still(&record, &given)) {
+                    Some(known) => Arc::clone(known),
+                    None => Arc::new(self.known(record, given)?),
+                },
             );
         }
         // A partner may move as often as it likes; only the last way to it is kept.
@@ -313,7 +317,34 @@ impl Directory {
         keystones.retain(|cloud_id, _| partners.by_cloud(cloud_id).is_some());
         drop(keystones);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(partners);
+        *reading = wishes;
         Ok(())
+    }
+
+    fn known(&self, record: PartnerRecord, given: Vec<Agreement>) -> anyhow::Result<Known> {
+        let PartnerRecord {
+            partner,
+            facts,
+            policy,
+            access,
+        } = record;
+        let ring = match (&access, &facts.descriptor) {
+            (Some(access), _) => rings::on_file(&partner.name, access.signing_keys.as_deref()),
+            (None, Some(told)) => rings::announced(&partner.name, &told.claims.token_keys),
+            (None, None) => KeyRing::default(),
+        };
+        let way = match access {
+            Some(access) => Way::Keystone(self.keystone(&partner.cloud_id, access)?),
+            None => Way::Peer(self.client(&partner.cloud_id, &partner.peer_url)?),
+        };
+        Ok(Known {
+            partner,
+            facts,
+            policy,
+            ring,
+            given,
+            way,
+        })
     }
 
     /// The connection to a cloud, known as a partner or not yet.
@@ -358,8 +389,10 @@ impl Directory {
 pub(crate) mod tests {
     use std::time::Duration;
 
+    use alliance_core::agreement::Projects;
     use alliance_core::partner::{Kind, Role, Status};
     use alliance_core::revocation::RevocationList;
+    use alliance_core::terms::Terms;
     use alliance_core::token::Login;
     use alliance_store::NewInvitation;
     use tempfile::TempDir;
@@ -435,6 +468,39 @@ pub(crate) mod tests {
             created_at: 10,
         };
         Ok((partner, access))
+    }
+
+    #[tokio::test]
+    async fn who_is_as_before_is_kept_and_who_changed_is_not() -> Outcome {
+        let (directory, store, west, _folder) = knows_west().await?;
+        let known = || {
+            let partners = directory.partners();
+            partners.by_cloud(&west).cloned().ok_or("west is gone")
+        };
+        let before = known()?;
+        directory.reload().await?;
+        assert!(Arc::ptr_eq(&before, &known()?));
+        for status in [Status::Suspended, Status::Active] {
+            store.partners().set_status(&west, status, 10).await?;
+            directory.reload().await?;
+            assert_eq!(known()?.partner.status, status);
+        }
+        let before = known()?;
+        let agreement = Agreement {
+            id: "a".into(),
+            partner: west.clone(),
+            projects: Projects::All,
+            project_name: None,
+            project_domain: None,
+            version: Some(1),
+            terms: Terms::granting(["member".to_owned()], 0),
+            ended_at: None,
+        };
+        store.agreements().create(&agreement, 10).await?;
+        directory.reload().await?;
+        assert!(!Arc::ptr_eq(&before, &known()?));
+        assert_eq!(known()?.given.len(), 1);
+        Ok(())
     }
 
     #[tokio::test]

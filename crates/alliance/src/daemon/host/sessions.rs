@@ -20,7 +20,7 @@ use crate::daemon::clock::now;
 use crate::daemon::directory::Known;
 
 /// How many of the database's are read at once.
-const PAGE: u32 = 1000;
+const PAGE: u32 = 10_000;
 
 /// In memory, as the database has it.
 #[derive(Debug, Default)]
