@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import re
 import secrets
 import sqlite3
 import time
 import uuid
 from pathlib import Path
 
-from benches.rows.start import resident, serving
+from benches.rows.start import most_resident, resident, serving
 from benches.samples import Row, Series, Target, figure
 from benches.stage import Stage
 from lab.state import write_secret
@@ -47,7 +46,7 @@ def measure(stage: Stage) -> list[Row]:
                 until(lambda: _here(stage) >= live, "all sessions are here", deadline=120)
                 known.add([daemon.ready + (time.monotonic() - began) * 1000])
                 memory.add([resident(daemon.pid)])
-                peak.add([_most(daemon.pid)])
+                peak.add([most_resident(daemon.pid)])
         configuration.unlink()
     note = f"{USERS} users of each, {TOKENS} tokens of each user. Nobody answers for the partners."
     return [
@@ -60,12 +59,6 @@ def measure(stage: Stage) -> list[Row]:
 
 def _here(stage: Stage) -> float:
     return stage.east.metric("alliance_sessions", side="here")
-
-
-def _most(pid: int) -> float:
-    """Megabytes of a process that were in memory at most."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) * 1024 / 1e6
 
 
 def _is_noted(database: Path) -> bool:

@@ -76,8 +76,17 @@ def serving(service: Alliance, configuration: Path | None = None):
 
 def resident(pid: int) -> float:
     """Megabytes of a process that are in memory."""
+    return _megabytes(pid, "VmRSS")
+
+
+def most_resident(pid: int) -> float:
+    """Megabytes of a process that were in memory at most."""
+    return _megabytes(pid, "VmHWM")
+
+
+def _megabytes(pid: int, what: str) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s*(\d+) kB", status)[1]) * 1024 / 1e6
+    return int(re.search(rf"{what}:\s*(\d+) kB", status)[1]) * 1024 / 1e6
 
 
 def _is_settled(stage: Stage) -> bool:

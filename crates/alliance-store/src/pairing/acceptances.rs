@@ -273,7 +273,10 @@ impl Acceptances<'_> {
             AcceptanceState::Paired => {
                 let (_, record) =
                     crate::partners::require(&mut transaction, &found.inviter).await?;
-                return Ok(Paired::before(record.partner));
+                return Ok(Paired {
+                    partner: record.partner,
+                    is_new: false,
+                });
             }
             state => return Err(Error::AcceptanceIs(state)),
         }
@@ -294,7 +297,10 @@ impl Acceptances<'_> {
         insertion::insert(&mut transaction, &partner, descriptor, found.login).await?;
         bulletins::post(self.0, &mut transaction, &Bulletin::Trust).await?;
         transaction.commit().await?;
-        Ok(Paired::now(partner))
+        Ok(Paired {
+            partner,
+            is_new: true,
+        })
     }
 
     async fn give_up(self, id: &str, state: AcceptanceState, now: Seconds) -> Result<()> {

@@ -280,7 +280,10 @@ impl Invitations<'_> {
         if state == InvitationState::Confirmed {
             let (_, record) =
                 crate::partners::require(&mut transaction, &acceptor.cloud_id).await?;
-            return Ok(Paired::before(record.partner));
+            return Ok(Paired {
+                partner: record.partner,
+                is_new: false,
+            });
         }
         if state != InvitationState::Accepted {
             return Err(Error::InvitationIs(state));
@@ -308,7 +311,10 @@ impl Invitations<'_> {
         .await?;
         bulletins::post(self.0, &mut transaction, &Bulletin::Trust).await?;
         transaction.commit().await?;
-        Ok(Paired::now(partner))
+        Ok(Paired {
+            partner,
+            is_new: true,
+        })
     }
 }
 

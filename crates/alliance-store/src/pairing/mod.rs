@@ -16,19 +16,3 @@ pub struct Paired {
     /// Whether that was this call.
     pub is_new: bool,
 }
-
-impl Paired {
-    fn now(partner: Partner) -> Self {
-        Self {
-            partner,
-            is_new: true,
-        }
-    }
-
-    fn before(partner: Partner) -> Self {
-        Self {
-            partner,
-            is_new: false,
-        }
-    }
-}

@@ -9,7 +9,9 @@ use alliance_core::agreement::Agreement;
 use alliance_core::cloud::CloudId;
 use alliance_core::descriptor::Descriptor;
 use alliance_core::partner::Role;
+use alliance_core::revocation::RevocationEvent;
 use alliance_core::session::Origin;
+use alliance_core::sign_out::Change;
 use alliance_core::terms::Terms;
 use alliance_core::token::Login;
 use alliance_peer::identity::Identity;
@@ -283,6 +285,15 @@ impl Shared {
         let (base, _) = self.server.rsplit_once('/').unwrap_or((&self.server, ""));
         format!("{base}/{}", self.name)
     }
+}
+
+/// A token has just been revoked at home, by its audit id there.
+pub(crate) fn logout(own: &str) -> Change {
+    Change::Revoked(RevocationEvent {
+        audit_id: Some(own.to_owned()),
+        issued_before: Timestamp::now(),
+        ..RevocationEvent::default()
+    })
 }
 
 /// What a cloud says of itself, signing what else it says by the key of `signer`.

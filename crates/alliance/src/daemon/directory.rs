@@ -389,10 +389,8 @@ impl Directory {
 pub(crate) mod tests {
     use std::time::Duration;
 
-    use alliance_core::agreement::Projects;
     use alliance_core::partner::{Kind, Role, Status};
     use alliance_core::revocation::RevocationList;
-    use alliance_core::terms::Terms;
     use alliance_core::token::Login;
     use alliance_store::NewInvitation;
     use tempfile::TempDir;
@@ -400,6 +398,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::daemon::bed::descriptor;
+    use crate::daemon::host::tests::member_of_all;
 
     type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -486,17 +485,7 @@ pub(crate) mod tests {
             assert_eq!(known()?.partner.status, status);
         }
         let before = known()?;
-        let agreement = Agreement {
-            id: "a".into(),
-            partner: west.clone(),
-            projects: Projects::All,
-            project_name: None,
-            project_domain: None,
-            version: Some(1),
-            terms: Terms::granting(["member".to_owned()], 0),
-            ended_at: None,
-        };
-        store.agreements().create(&agreement, 10).await?;
+        store.agreements().create(&member_of_all(&west), 10).await?;
         directory.reload().await?;
         assert!(!Arc::ptr_eq(&before, &known()?));
         assert_eq!(known()?.given.len(), 1);

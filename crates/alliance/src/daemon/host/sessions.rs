@@ -587,12 +587,12 @@ fn session_of(seen: SeenToken) -> Option<(CloudId, Session)> {
 mod tests {
     use alliance_core::admission::Entrant;
     use alliance_core::refusal::Reason;
-    use alliance_core::revocation::RevocationEvent;
     use alliance_core::session::Origin;
     use alliance_peer::identity::Identity;
     use jiff::Timestamp;
 
     use super::*;
+    use crate::daemon::bed::logout;
     use crate::daemon::directory::tests::knows_west;
     use crate::daemon::host::tests::{alone, five_guesses, member_of_all};
     use crate::daemon::metrics::Metrics;
@@ -624,14 +624,6 @@ mod tests {
             issued_at: at,
             expires_at: at + 3600,
         }
-    }
-
-    fn logout(own: &str) -> Change {
-        Change::Revoked(RevocationEvent {
-            audit_id: Some(own.to_owned()),
-            issued_before: Timestamp::now(),
-            ..RevocationEvent::default()
-        })
     }
 
     #[tokio::test]

@@ -4,19 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alliance_core::partner::{Role, Status};
-use alliance_core::revocation::RevocationEvent;
 use alliance_core::sign_out::{Change, LookAgain};
 use alliance_core::terms::Terms;
 use alliance_peer::identity::Identity;
 use alliance_peer::request_id::RequestId;
 use alliance_peer::wire::Poll;
 use alliance_store::{Bulletin, NewSignOut};
-use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::super::Daemon;
-use super::super::bed::{Bed, Failure, Shared, descriptor};
+use super::super::bed::{Bed, Failure, Shared, descriptor, logout};
 use super::super::clock::now;
 use super::super::trust::OPERATOR;
 
@@ -72,14 +70,6 @@ async fn two() -> Result<Option<(Shared, Bed, Bed, Identity)>, Failure> {
     )
     .await?;
     Ok(Some((shared, one, other, west)))
-}
-
-fn logout(own: &str) -> Change {
-    Change::Revoked(RevocationEvent {
-        audit_id: Some(own.to_owned()),
-        issued_before: Timestamp::now(),
-        ..RevocationEvent::default()
-    })
 }
 
 fn status(bed: &Bed, west: &Identity) -> Option<Status> {
