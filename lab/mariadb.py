@@ -58,7 +58,7 @@ def own(folder: Path) -> None:
 
 @contextlib.contextmanager
 def mariadb():
-    """A running server, empty; yields the URL."""
+    """A running server, empty; yields its URL, in a list."""
     require()
     with tempfile.TemporaryDirectory(prefix="alliance-mariadb-") as name:
         folder = Path(name)
@@ -69,7 +69,7 @@ def mariadb():
         try:
             wait_until_ready(server, folder)
             execute(folder, sql_of_user(password, ["alliance"]))
-            yield url(password, port, "alliance")
+            yield [url(password, port, "alliance")]
         finally:
             server.stop(grace=10)
 
@@ -112,9 +112,9 @@ def command(folder: Path, port: int) -> list:
     ]
 
 
-def start(folder: Path, port: int) -> processes.Process:
+def start(folder: Path, port: int, options=()) -> processes.Process:
     return processes.start(
-        [*unprivileged(), *command(folder, port)],
+        [*unprivileged(), *command(folder, port), *options],
         env=dict(os.environ),
         log=folder / "log",
         record=folder / "process.json",
@@ -135,9 +135,11 @@ def answers(folder: Path) -> bool:
     return subprocess.run(ping, capture_output=True, timeout=READY).returncode == 0
 
 
-def wait_until_ready(server: processes.Process, folder: Path) -> None:
-    until = time.monotonic() + READY
-    while not answers(folder):
+def wait_until_ready(
+    server: processes.Process, folder: Path, is_ready=answers, patience=READY
+) -> None:
+    until = time.monotonic() + patience
+    while not is_ready(folder):
         if not server.alive() or time.monotonic() > until:
             log = (folder / "log").read_text(errors="replace")
             tail = "\n    ".join(log.splitlines()[-15:])

@@ -9,12 +9,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import random
 import re
 import secrets
+import shutil
 import socket
 from pathlib import Path
 
@@ -28,6 +31,8 @@ CLOUD_NAME = re.compile(r"[a-z][a-z0-9-]{0,14}")
 LONGEST_FOLDER = 107 - len("/") - 15 - len("/alliance-1/alliance.sock")
 #: Below the kernel's range for outgoing connections, so that none of those is in the way.
 PORTS = range(20000, 32000)
+#: How many of them a run of `scripts/with-lab` has for itself, and what names the first.
+SHARE, SHARE_OF_PORTS = 1000, "ALLIANCE_LAB_PORTS"
 
 #: Token providers that Keystone has, and those of lab/tokens, which it had once.
 TODAYS, RETIRED = ("fernet", "jws"), ("uuid", "pki", "pkiz")
@@ -86,10 +91,31 @@ def port_free(port: int) -> bool:
 
 
 def free_port(taken=frozenset()) -> int:
-    for port in random.sample(PORTS, 200):
+    first = os.environ.get(SHARE_OF_PORTS)
+    ports = range(int(first), int(first) + SHARE) if first else PORTS
+    for port in random.sample(ports, 200):
         if port not in taken and port_free(port):
             return port
-    raise LabError(f"no free port found between {PORTS[0]} and {PORTS[-1]}")
+    raise LabError(f"no free port found between {ports[0]} and {ports[-1]}")
+
+
+@contextlib.contextmanager
+def share_of_ports():
+    """Until the end of the block, no other such block has the same ports: what has just been chosen
+    nobody listens at yet."""
+    folder = cache_folder() / "ports"
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as held:
+        shares = [] if SHARE_OF_PORTS in os.environ else list(PORTS[::SHARE])
+        random.shuffle(shares)
+        for first in shares:
+            file = held.enter_context(open(folder / str(first), "w"))
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.environ[SHARE_OF_PORTS] = str(first)
+                held.callback(os.environ.pop, SHARE_OF_PORTS)
+                break
+        yield
 
 
 class Lab:
@@ -203,7 +229,7 @@ class Cloud:
         """Its services with all that they need."""
         parts = {*self.services, "keystone"}
         if self.ha:
-            parts |= {"database", "nodes"}
+            parts |= {"database", "nodes"} | ({"cluster"} if galera_is_here() else set())
         for service in self.services:
             parts.update(PARTS[service])
         return parts
@@ -247,6 +273,12 @@ class Cloud:
     def keystone_at(self, node: int) -> str:
         """The URL of the Keystone on one node."""
         return f"http://127.0.0.1:{self.ports[f'keystone-{node}' if self.ha else 'keystone']}"
+
+
+def galera_is_here() -> bool:
+    """Whether a cloud with several nodes can have a cluster of MariaDBs; `scripts/prerequisites
+    galera` sees to it."""
+    return bool(shutil.which("wsrep_sst_rsync") and shutil.which("rsync"))
 
 
 def write_secret(path: Path, text: str) -> None:

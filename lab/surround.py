@@ -13,9 +13,10 @@ from pathlib import Path
 
 from lab import orchestra
 from lab.errors import LabError
+from lab.galera import galera
 from lab.mariadb import mariadb
 from lab.services import services_of
-from lab.state import Lab
+from lab.state import Lab, share_of_ports
 
 
 def _run(words: list[str], settings: dict[str, str]) -> int:
@@ -37,17 +38,20 @@ def _words(argv: list[str], usage: str) -> list[str]:
 
 
 WITH_MARIADB = """\
-usage: scripts/with-mariadb COMMAND…
+usage: scripts/with-mariadb [--galera] COMMAND…
 
 Runs COMMAND beside a private, empty MariaDB, which it finds in ALLIANCE_TEST_MYSQL_URL: a mysql://
 URL of a database whose user may make further databases. Server and data are gone when COMMAND has
-ended, whichever way it ends."""
+ended, whichever way it ends. With --galera, it is a cluster: the URLs of the same database at each
+of its nodes, with spaces between."""
 
 
 def with_mariadb(argv: list[str]) -> int:
-    words = _words(argv, WITH_MARIADB)
-    with mariadb() as url:
-        return _run(words, {"ALLIANCE_TEST_MYSQL_URL": url})
+    is_cluster = argv[:1] == ["--galera"]
+    words = _words(argv[is_cluster:], WITH_MARIADB)
+    with share_of_ports(), contextlib.ExitStack() as servers:
+        urls = servers.enter_context(galera() if is_cluster else mariadb())
+        return _run(words, {"ALLIANCE_TEST_MYSQL_URL": " ".join(urls)})
 
 
 WITH_LAB = """\
@@ -62,7 +66,8 @@ def with_lab(argv: list[str]) -> int:
     words = _words(argv, WITH_LAB)
     folder, status = Path(tempfile.mkdtemp(prefix="alliance-")), 1
     try:
-        status = _run(words, {"ALLIANCE_LAB": str(folder / "lab")})
+        with share_of_ports():
+            status = _run(words, {"ALLIANCE_LAB": str(folder / "lab")})
     finally:
         for found in folder.glob("*/lab.json"):
             lab = Lab(found.parent)

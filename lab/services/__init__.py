@@ -10,7 +10,7 @@ from lab.services.cinder import CinderApi, CinderScheduler, CinderVolume
 from lab.services.glance import Glance
 from lab.services.haproxy import HaProxy
 from lab.services.keystone import Keystone
-from lab.services.mariadb import MariaDb
+from lab.services.mariadb import MariaDb, MariaDbNode, nodes_beside
 from lab.services.memcached import Memcached
 from lab.services.neutron import Neutron
 from lab.services.node import NodeService
@@ -21,7 +21,7 @@ from lab.services.service import Service
 from lab.state import Cloud
 
 ALL: list[type[Service]] = [
-    *(Memcached, MariaDb, RabbitMq, Keystone, HaProxy),
+    *(Memcached, MariaDb, MariaDbNode, RabbitMq, Keystone, HaProxy),
     *(Glance, Placement, Neutron, NovaApi, NovaConductor, NovaScheduler, NovaCompute),
     *(CinderApi, CinderScheduler, CinderVolume, Alliance, AllianceWork),
 ]
@@ -34,7 +34,9 @@ def services_of(cloud: Cloud) -> list[Service]:
             continue
         if kind in (Alliance, AllianceWork) and not cloud.alliance:
             continue
-        if issubclass(kind, NodeService):
+        if kind is MariaDbNode:
+            services += nodes_beside(cloud)
+        elif issubclass(kind, NodeService):
             services += [kind(cloud, node) for node in cloud.nodes]
         else:
             services.append(kind(cloud))

@@ -59,3 +59,14 @@ def test_a_lab_folder_is_kept_only_for_a_failure_that_left_something(tmp_path):
     assert list(tmp_path.iterdir()) == []
     assert run('mkdir "$ALLIANCE_LAB"; exit 3') == 3
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_runs_at_once_chooses_among_different_ports(tmp_path):
+    settings = {**os.environ, "TMPDIR": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    settings.pop("ALLIANCE_LAB_PORTS", None)
+    inner = f'{SCRIPTS}/with-lab sh -c "echo \\$ALLIANCE_LAB_PORTS"'
+    both = f"echo $ALLIANCE_LAB_PORTS; env -u ALLIANCE_LAB_PORTS {inner}; {inner}"
+    command = [SCRIPTS / "with-lab", "sh", "-c", both]
+    said = subprocess.run(command, env=settings, timeout=60, capture_output=True, text=True).stdout
+    outer, other, within = map(int, said.split())
+    assert other != outer == within

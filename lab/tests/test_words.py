@@ -1,5 +1,6 @@
 import pytest
 
+from lab import state
 from lab.errors import LabError
 from lab.services import named, services_of
 from lab.services.alliance import Alliance
@@ -125,9 +126,10 @@ def test_a_cloud_has_the_keystone_that_was_named_when_it_was_made(lab):
     assert Lab(lab.folder).cloud("east").keystone_release == "22"
 
 
-@pytest.fixture
-def three(lab):
+@pytest.fixture(params=[False, True], ids=["one database", "galera"])
+def three(lab, monkeypatch, request):
     """A cloud of three nodes; each of its ports is another."""
+    monkeypatch.setattr(state, "galera_is_here", lambda: request.param)
     west, _ = Wish("west", services=services("cinder"), ha=True).grant(lab)
     names = [name for service in services_of(west) for name in service.ports]
     west.ports = {name: 1000 + at for at, name in enumerate(names)}
@@ -137,8 +139,9 @@ def three(lab):
 
 def test_a_cloud_has_the_nodes_with_which_it_was_made(lab, three):
     names = [service.name for service in services_of(three)]
-    assert names[:6] == [
-        *("memcached", "mariadb", "rabbitmq"),
+    cluster = ["mariadb-2", "mariadb-3"] if "cluster" in three.parts else []
+    assert names[: 6 + len(cluster)] == [
+        *("memcached", "mariadb", *cluster, "rabbitmq"),
         *("keystone-1", "keystone-2", "keystone-3"),
     ]
     assert {"haproxy", "alliance-1", "alliance-2", "alliance-3", "alliance-work"} < {*names}
@@ -162,6 +165,8 @@ def test_a_daemon_and_its_keystone_know_each_other_and_all_others_know_haproxy(t
         assert f'auth_url = "http://127.0.0.1:{ports[f"keystone-{node}"]}/v3"' in text
         assert f'instance = "alliance-{node}"\n' in text
         assert f'listen = "127.0.0.1:{ports[f"alliance-peer-{node}"]}"' in text
+        own = f"mariadb-{node}" if "cluster" in three.parts and node > 1 else "mariadb"
+        assert f":{ports[own]}/alliance" in text
         assert f'url = "https://127.0.0.1:{ports["alliance-peer"]}"' in text
         assert f"socket = {daemon.socket}\nsnapshot = {daemon.snapshot}\n" in keystone
         assert f"public_endpoint = http://127.0.0.1:{ports['keystone']}\n" in keystone

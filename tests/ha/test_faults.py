@@ -1,7 +1,8 @@
 """Three daemons a cloud, behind HAProxy, and what goes wrong with one of them while users of west
 work at east: they notice nothing, and nobody stays who has logged out at home.
 
-The database is one MariaDB, no cluster: while it is away, nobody is told what is not so.
+The database is a Galera cluster, each daemon at a node of its own, all Keystones at the first: while
+that is away, nobody is told what is not so.
 """
 
 import os
@@ -89,7 +90,25 @@ def test_the_leader_halts_for_a_minute_and_goes_on(west, east, travel, say, wher
 
 
 @pytest.mark.parametrize("where", ["west", "east"])
-def test_the_database_is_killed_and_started_again(west, east, travel, say, where):
+def test_a_node_of_the_database_is_killed_and_joins_again(west, east, travel, say, where):
+    cloud = {"west": west, "east": east}[where]
+    with travel.under_way(bound=SOON) as journey:
+        with cloud.killed("mariadb-2"):
+            until(lambda: nodes(cloud) == 2, "the others go on without it")
+            journey.goes_on()
+        until(lambda: nodes(cloud) == 3, "it has joined again")
+        journey.goes_on()
+    say(f"a node of {where}'s Galera cluster killed: {journey.report()}")
+    journey.was_smooth()
+
+
+def nodes(cloud) -> int:
+    [[_, size]] = cloud.asked("SHOW STATUS LIKE 'wsrep_cluster_size'")
+    return int(size)
+
+
+@pytest.mark.parametrize("where", ["west", "east"])
+def test_the_database_of_keystone_is_killed_and_started_again(west, east, travel, say, where):
     cloud = {"west": west, "east": east}[where]
     with travel.under_way(bound=SOON + BACK) as journey:
         with cloud.killed("mariadb"):
@@ -97,7 +116,7 @@ def test_the_database_is_killed_and_started_again(west, east, travel, say, where
         back = time.monotonic()
         journey.goes_on()
         journey.goes_on()
-    say(f"{where}'s MariaDB killed: {journey.report()}")
+    say(f"the node of {where}'s Keystones killed: {journey.report()}")
     refusals = journey.load.refusals
     assert not [refusal for refusal in refusals if refusal.says_no]
     assert not [refusal for refusal in refusals if refusal.began > back + SOON]

@@ -298,6 +298,7 @@ impl From<sqlx::Error> for Error {
             | Fault::NotADatabase
             | Fault::CannotOpen
             | Fault::Unique
+            | Fault::NoVariable
             | Fault::Other => Error::Other(error),
         }
     }

@@ -139,8 +139,8 @@ pub(crate) async fn write<'q>(
 /// # Errors
 /// [`Error::LeaseLost`] if somebody has.
 pub(crate) async fn hold(transaction: &mut AnyConnection, lease: &Lease) -> Result<()> {
-    let held = sqlx::query("UPDATE leases SET holder = ? WHERE name = ? AND holder = ?")
-        .bind(lease.holder.as_str())
+    // A row that stays as it is, other nodes of a Galera cluster would not hear of.
+    let held = sqlx::query("UPDATE leases SET held = held + 1 WHERE name = ? AND holder = ?")
         .bind(lease.name.as_str())
         .bind(lease.holder.as_str())
         .execute(transaction)

@@ -11,11 +11,14 @@ use super::taking::Rows;
 use crate::database::fault::Fault;
 use crate::database::location::Location;
 use crate::database::migration::{self, KNOWN, RESTORING, run};
-use crate::database::{Dialect, connect};
+use crate::database::exclusive::Exclusive;
+use crate::database::{Dialect, connect, pool};
 
 /// How many rows one statement carries at most, and how many bytes, about: MariaDB takes 16 MiB.
 const ROWS: usize = 100;
 const BYTES: usize = 1 << 20;
+/// The table that says that we are at it: it may be there already, and stays.
+const LEASES: &str = "leases";
 /// After how many statements MariaDB commits: Galera likes no large transactions.
 const STATEMENTS: u32 = 50;
 
@@ -24,6 +27,8 @@ const STATEMENTS: u32 = 50;
 pub struct Restoration {
     pub(super) connection: AnyConnection,
     pub(super) about: About,
+    /// MariaDB: nobody else changes the tables.
+    exclusive: Option<Exclusive>,
     location: Location,
     rows: Rows,
     statements: u32,
@@ -55,16 +60,22 @@ impl Restoration {
         location.prepare()?;
         let connected = connect(&location).await;
         let mut connection = connected.map_err(|error| location.explain(error))?;
-        let begun = match location.dialect() {
-            Dialect::Sqlite => run(&mut connection, "BEGIN IMMEDIATE").await,
+        let explain = |error| location.explain(error);
+        let exclusive = match location.dialect() {
+            Dialect::Sqlite => {
+                let begun = run(&mut connection, "BEGIN IMMEDIATE").await;
+                begun.map_err(explain)?;
+                None
+            }
             Dialect::MariaDb => {
-                migration::keep_others_out(&mut connection, &location).await?;
-                clear_away(&mut connection).await
+                let pool = pool(&location).map_err(explain)?;
+                let exclusive = Exclusive::take(pool, &location).await?;
+                clear_away(&mut connection).await.map_err(explain)?;
+                Some(exclusive)
             }
         };
-        begun.map_err(|error| location.explain(error))?;
         let there = tables::names(&mut connection, location.dialect()).await?;
-        if !there.is_empty() {
+        if there.iter().any(|name| name != LEASES) {
             return Err(BackupError::NotEmpty {
                 database: location.to_string(),
             });
@@ -76,6 +87,7 @@ impl Restoration {
         let mut restoration = Self {
             connection,
             about: about.clone(),
+            exclusive,
             location,
             rows: Rows::new(),
             statements: 0,
@@ -142,6 +154,9 @@ impl Restoration {
         run(&mut self.connection, "COMMIT").await?;
         // It is on disk.
         let _ = self.connection.close().await;
+        if let Some(exclusive) = self.exclusive {
+            exclusive.give_back().await;
+        }
         Ok(())
     }
 
@@ -250,7 +265,8 @@ async fn clear_away(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
     run(connection, "SET SESSION foreign_key_checks = 0").await?;
     // The mark goes last.
     let kept = KEPT.iter().map(|table| table.name);
-    let left_out = LEFT_OUT.iter().copied().filter(|name| *name != "meta");
+    let left_out = LEFT_OUT.iter().copied();
+    let left_out = left_out.filter(|name| !["meta", LEASES].contains(name));
     for name in kept.chain(left_out).chain(["meta"]) {
         run(connection, &format!("DROP TABLE IF EXISTS `{name}`")).await?;
     }

@@ -17,6 +17,8 @@ pub(crate) enum Fault {
     CannotOpen,
     /// A row with this key is there already.
     Unique,
+    /// The server has no such setting.
+    NoVariable,
     Other,
 }
 
@@ -56,6 +58,8 @@ impl Fault {
             // CON_COUNT, SERVER_SHUTDOWN, UNKNOWN_COM (a Galera node without its cluster),
             // CONNECTION_KILLED
             1040 | 1047 | 1053 | 1927 => Fault::Unreachable,
+            // UNKNOWN_SYSTEM_VARIABLE
+            1193 => Fault::NoVariable,
             _ => Fault::Other,
         }
     }

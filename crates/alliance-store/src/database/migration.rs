@@ -1,12 +1,13 @@
 //! Brings a database to the schema of this version, once, however many daemons start at once.
 //!
-//! SQLite: all in one exclusive transaction. MariaDB commits at each `CREATE`, so a named lock
-//! keeps others out, every statement can be repeated, and the version is written last: a daemon
-//! killed half-way begins again with the same file.
+//! SQLite: all in one exclusive transaction. MariaDB commits at each `CREATE`, so a lease keeps others out,
+//! every statement can be repeated, and the version is written last: a daemon killed half-way begins again
+//! with the same file.
 
 use alliance_core::cloud::CloudId;
-use sqlx::{AnyConnection, Executor, Row};
+use sqlx::{AnyConnection, AnyPool, Executor, Row};
 
+use super::exclusive::Exclusive;
 use super::fault::Fault;
 use super::location::Location;
 use super::{Dialect, Look};
@@ -31,6 +32,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0016_usage_on_the_bus.sql"),
     include_str!("../../migrations/0017_instances.sql"),
     include_str!("../../migrations/0018_audit_events.sql"),
+    include_str!("../../migrations/0019_held_leases.sql"),
 ];
 
 /// The schema of this version.
@@ -49,46 +51,28 @@ const META: &str = "CREATE TABLE IF NOT EXISTS meta (
     value VARCHAR(255) NOT NULL
 ) /*! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin */";
 
-/// MariaDB's lock is one of the whole server; the database's name makes it ours.
-const LOCK: &str = "SELECT GET_LOCK(SHA1(CONCAT('alliance:', DATABASE())), 30)";
-const UNLOCK: &str = "SELECT RELEASE_LOCK(SHA1(CONCAT('alliance:', DATABASE())))";
-
 pub(super) async fn bring_up_to_date(
     connection: &mut AnyConnection,
+    pool: &AnyPool,
     location: &Location,
     cloud: &CloudId,
 ) -> Result<(), OpenError> {
     let explain = |error| location.explain(error);
-    let (done, undo) = match location.dialect() {
-        Dialect::Sqlite => {
-            run(connection, "BEGIN IMMEDIATE").await.map_err(explain)?;
-            ("COMMIT", "ROLLBACK")
-        }
-        Dialect::MariaDb => {
-            keep_others_out(connection, location).await?;
-            (UNLOCK, UNLOCK)
-        }
-    };
+    if location.dialect() == Dialect::MariaDb {
+        let exclusive = Exclusive::take(pool.clone(), location).await?;
+        let migrated = migrate(connection, location, cloud).await;
+        exclusive.give_back().await;
+        return migrated;
+    }
+    run(connection, "BEGIN IMMEDIATE").await.map_err(explain)?;
     let migrated = migrate(connection, location, cloud).await;
-    let end = if migrated.is_ok() { done } else { undo };
+    let end = if migrated.is_ok() {
+        "COMMIT"
+    } else {
+        "ROLLBACK"
+    };
     let ended = run(connection, end).await.map_err(explain);
     migrated.and(ended)
-}
-
-/// MariaDB: until the connection ends, or the lock is given back.
-pub(crate) async fn keep_others_out(
-    connection: &mut AnyConnection,
-    location: &Location,
-) -> Result<(), OpenError> {
-    let row = connection.fetch_one(LOCK).await;
-    let row = row.map_err(|error| location.explain(error))?;
-    if row.try_get::<i64, _>(0).ok() == Some(1) {
-        Ok(())
-    } else {
-        Err(OpenError::Busy {
-            database: location.to_string(),
-        })
-    }
 }
 
 /// Makes the table that says whose a database is.

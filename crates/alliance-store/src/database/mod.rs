@@ -1,5 +1,6 @@
 //! The connection pool, and the few places where the two databases differ.
 
+pub(crate) mod exclusive;
 pub(crate) mod fault;
 pub(crate) mod location;
 pub(crate) mod migration;
@@ -29,6 +30,10 @@ const PAUSES: [Duration; 4] = [
 /// Each connection to SQLite is a thread.
 const SQLITE_CONNECTIONS: u32 = 3;
 const MARIADB_CONNECTIONS: u32 = 8;
+/// What was committed at any node of a Galera cluster is seen at this one, by what reads and by what writes
+/// (<https://mariadb.com/kb/en/galera-cluster-system-variables/#wsrep_sync_wait>). A server of its own does not heed it; one that was
+/// built without Galera does not know it.
+const SEE_ALL: &str = "SET SESSION wsrep_sync_wait = 7";
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,11 +74,11 @@ impl Database {
         let mut first = connect(&location)
             .await
             .map_err(|error| location.explain(error))?;
-        migration::bring_up_to_date(&mut first, &location, cloud).await?;
+        let pool = pool(&location).map_err(|error| location.explain(error))?;
+        migration::bring_up_to_date(&mut first, &pool, &location, cloud).await?;
         if location.dialect() == Dialect::MariaDb {
             warn_if_commits_are_not_durable(&mut first).await;
         }
-        let pool = pool(&location).map_err(|error| location.explain(error))?;
         // A connection that ends badly now has done all that it had to.
         let _ = first.close().await;
         Ok(Self {
@@ -201,7 +206,7 @@ pub(crate) async fn connect(
     Ok(connection)
 }
 
-fn pool(location: &Location) -> std::result::Result<AnyPool, sqlx::Error> {
+pub(crate) fn pool(location: &Location) -> std::result::Result<AnyPool, sqlx::Error> {
     let dialect = location.dialect();
     let builder = AnyPoolOptions::new()
         .acquire_timeout(PATIENCE)
@@ -279,6 +284,12 @@ async fn prepare(
                 _ => return Err(error),
             }
         }
+    }
+    if dialect == Dialect::MariaDb
+        && let Err(error) = connection.execute(SEE_ALL).await
+        && Fault::of(&error) != Fault::NoVariable
+    {
+        return Err(error);
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::error::Error;
 use std::io::Write;
 use std::sync::Once;
+use std::sync::atomic::{self, AtomicUsize};
 
 use alliance_core::cloud::CloudId;
 use alliance_core::descriptor::{Descriptor, Jwk};
@@ -16,11 +17,14 @@ use uuid::Uuid;
 
 pub(crate) type Outcome = Result<(), Box<dyn Error>>;
 
+/// Names a MariaDB, or several nodes of a Galera cluster with spaces between: then each store is opened at the next one.
 const SERVER: &str = "ALLIANCE_TEST_MYSQL_URL";
 
 /// A test's database.
 pub(crate) struct Bed {
-    url: String,
+    /// The same database at each node.
+    urls: Vec<String>,
+    opened: AtomicUsize,
     _folder: Option<TempDir>,
     /// The URL of the server's own database, and the name of ours there.
     server: Option<(String, String)>,
@@ -54,7 +58,8 @@ impl Bed {
         sqlx::any::install_default_drivers();
         let folder = tempfile::tempdir()?;
         Ok(Self {
-            url: format!("sqlite://{}/alliance.db", folder.path().display()),
+            urls: vec![format!("sqlite://{}/alliance.db", folder.path().display())],
+            opened: AtomicUsize::default(),
             _folder: Some(folder),
             server: None,
         })
@@ -63,7 +68,7 @@ impl Bed {
     /// `None`, and a line on standard error, if no server is named.
     pub(crate) async fn mariadb() -> Result<Option<Self>, Box<dyn Error>> {
         static ONCE: Once = Once::new();
-        let Ok(server) = std::env::var(SERVER) else {
+        let Ok(servers) = std::env::var(SERVER) else {
             ONCE.call_once(|| {
                 let _ = writeln!(
                     std::io::stderr(),
@@ -74,14 +79,20 @@ impl Bed {
         };
         sqlx::any::install_default_drivers();
         let name = format!("alliance_{}", Uuid::new_v4().simple());
+        let server = servers.split(' ').next().unwrap_or_default().to_owned();
         let mut connection = AnyConnection::connect(&server).await?;
         connection
             .execute(format!("CREATE DATABASE {name}").as_str())
             .await?;
         connection.close().await?;
-        let (base, _) = server.rsplit_once('/').ok_or("no database in the URL")?;
+        let ours = |url: &str| {
+            let (base, _) = url.rsplit_once('/')?;
+            Some(format!("{base}/{name}"))
+        };
+        let urls: Option<_> = servers.split(' ').map(ours).collect();
         Ok(Some(Self {
-            url: format!("{base}/{name}"),
+            urls: urls.ok_or("no database in the URL")?,
+            opened: AtomicUsize::default(),
             _folder: None,
             server: Some((server, name)),
         }))
@@ -98,25 +109,27 @@ impl Bed {
         outcome
     }
 
+    /// The database, at the next node.
     pub(crate) fn url(&self) -> &str {
-        &self.url
+        let opened = self.opened.fetch_add(1, atomic::Ordering::Relaxed);
+        &self.urls[opened % self.urls.len()]
     }
 
     /// The store of this cloud; again and again, as after a restart or by a second daemon.
     pub(crate) async fn open(&self) -> Result<Store, Box<dyn Error>> {
-        Ok(Store::open(&self.url, &this_cloud()).await?)
+        Ok(Store::open(self.url(), &this_cloud()).await?)
     }
 
     /// Around the store, as somebody else's hand.
     pub(crate) async fn execute(&self, sql: &str) -> Outcome {
-        let mut connection = AnyConnection::connect(&self.url).await?;
+        let mut connection = AnyConnection::connect(self.url()).await?;
         connection.execute(sql).await?;
         Ok(connection.close().await?)
     }
 
     /// The first column of the first row, as a number.
     pub(crate) async fn count(&self, sql: &str) -> Result<i64, Box<dyn Error>> {
-        let mut connection = AnyConnection::connect(&self.url).await?;
+        let mut connection = AnyConnection::connect(self.url()).await?;
         let count = sqlx::query_scalar(sql).fetch_one(&mut connection).await?;
         connection.close().await?;
         Ok(count)

@@ -4,6 +4,7 @@ pub(crate) mod fake_home;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alliance_core::agreement::Agreement;
 use alliance_core::cloud::CloudId;
@@ -226,9 +227,11 @@ impl Bed {
     }
 }
 
-/// A MariaDB for several instances of one daemon.
+/// A MariaDB for several instances of one daemon, or several nodes of a Galera cluster: then each instance is
+/// at the next one.
 pub(crate) struct Shared {
-    server: String,
+    servers: Vec<String>,
+    instances: AtomicUsize,
     name: String,
     keys: TempDir,
 }
@@ -236,14 +239,19 @@ pub(crate) struct Shared {
 impl Shared {
     /// `None` if no server is named.
     pub(crate) async fn new() -> Result<Option<Self>, Failure> {
-        let Ok(server) = std::env::var("ALLIANCE_TEST_MYSQL_URL") else {
+        let Ok(servers) = std::env::var("ALLIANCE_TEST_MYSQL_URL") else {
             return Ok(None);
         };
         sqlx::any::install_default_drivers();
         let keys = tempfile::tempdir()?;
         Identity::load_or_create(keys.path())?;
         let name = format!("alliance_{}", Uuid::new_v4().simple());
-        let shared = Self { server, name, keys };
+        let shared = Self {
+            servers: servers.split(' ').map(str::to_owned).collect(),
+            instances: AtomicUsize::default(),
+            name,
+            keys,
+        };
         let create = format!("CREATE DATABASE {}", shared.name);
         shared.at_server(&create).await?;
         Ok(Some(shared))
@@ -256,7 +264,8 @@ impl Shared {
             let file = file?;
             std::fs::copy(file.path(), folder.path().join(file.file_name()))?;
         }
-        let url = self.url();
+        let number = self.instances.fetch_add(1, Ordering::Relaxed);
+        let url = self.url(number);
         let cloud = format!("instance = {name:?}");
         let more = format!("[database]\nurl = {url:?}");
         Bed::over(folder, "https://127.0.0.1:1", (&cloud, &more)).await
@@ -264,7 +273,7 @@ impl Shared {
 
     /// Around the daemons.
     pub(crate) async fn execute(&self, sql: &str) -> Result<(), Failure> {
-        let mut connection = AnyConnection::connect(&self.url()).await?;
+        let mut connection = AnyConnection::connect(&self.url(0)).await?;
         connection.execute(sql).await?;
         Ok(connection.close().await?)
     }
@@ -276,13 +285,14 @@ impl Shared {
     }
 
     async fn at_server(&self, sql: &str) -> Result<(), Failure> {
-        let mut connection = AnyConnection::connect(&self.server).await?;
+        let mut connection = AnyConnection::connect(&self.servers[0]).await?;
         connection.execute(sql).await?;
         Ok(connection.close().await?)
     }
 
-    fn url(&self) -> String {
-        let (base, _) = self.server.rsplit_once('/').unwrap_or((&self.server, ""));
+    fn url(&self, instance: usize) -> String {
+        let server = &self.servers[instance % self.servers.len()];
+        let (base, _) = server.rsplit_once('/').unwrap_or((server, ""));
         format!("{base}/{}", self.name)
     }
 }

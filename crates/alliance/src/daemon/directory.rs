@@ -2,7 +2,6 @@
 //! change, each with its connection.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use alliance_core::Seconds;
@@ -22,6 +21,7 @@ use serde::de::DeserializeOwned;
 use super::clock::now;
 use super::plain::PlainKeystone;
 use super::rings;
+use super::turns::Turns;
 
 /// A statement is made when it is asked for, says the whole second in which that was, and takes its time to
 /// come: it is so old at most, beside the clocks' skew. Seconds.
@@ -212,11 +212,8 @@ pub(crate) struct Directory {
     store: Store,
     identity: Arc<Identity>,
     current: RwLock<Arc<Partners>>,
-    /// How often it was wanted that the database is read.
-    wanted: AtomicU64,
-    /// Held while reading, so that what was read earlier never replaces what was read later. How many of those
-    /// wishes had come when the last reading began.
-    reading: tokio::sync::Mutex<u64>,
+    /// What was read earlier never replaces what was read later.
+    reading: Turns<()>,
     clients: Mutex<HashMap<(CloudId, String), Arc<PeerClient>>>,
     keystones: Mutex<HashMap<CloudId, Arc<PlainKeystone>>>,
 }
@@ -231,8 +228,7 @@ impl Directory {
             store,
             identity,
             current: RwLock::default(),
-            wanted: AtomicU64::default(),
-            reading: tokio::sync::Mutex::default(),
+            reading: Turns::default(),
             clients: Mutex::default(),
             keystones: Mutex::default(),
         };
@@ -269,12 +265,10 @@ impl Directory {
     /// # Errors
     /// If it cannot be read; the old view stays.
     pub(crate) async fn reload(&self) -> anyhow::Result<()> {
-        let wish = self.wanted.fetch_add(1, Ordering::SeqCst) + 1;
-        let mut reading = self.reading.lock().await;
-        if *reading >= wish {
+        let turn = self.reading.next().await;
+        if turn.is_done() {
             return Ok(());
         }
-        let wishes = self.wanted.load(Ordering::SeqCst);
         let before = self.partners();
         let removed = self.store.partners().removed().await?;
         let mut partners = Partners {
@@ -317,7 +311,7 @@ impl Directory {
         keystones.retain(|cloud_id, _| partners.by_cloud(cloud_id).is_some());
         drop(keystones);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(partners);
-        *reading = wishes;
+        turn.done(());
         Ok(())
     }
 

@@ -39,6 +39,8 @@ const SKEWED: Seconds = 5;
 /// How far before the last look sessions that other instances have let in are looked for, in seconds: such a
 /// note may have waited for its commit.
 const LATELY: Seconds = 5;
+/// The same, when the leader has changed: the last one may have been halted while it noted one.
+const TAKEN_OVER: Seconds = 60;
 /// How many changes are told in one bulletin.
 const CHANGES: usize = 500;
 
@@ -280,10 +282,12 @@ impl Daemon {
         }
     }
 
-    /// What one instance knew that may be gone is in the database.
-    async fn take_over(&self) -> anyhow::Result<()> {
+    /// What one instance knew that may be gone is in the database. Of sessions only the latest may not be known
+    /// here.
+    async fn take_over(self: &Arc<Self>) -> anyhow::Result<()> {
         self.directory.reload().await?;
-        let untold = self.host.read_sessions().await?;
+        self.take_in_sessions(TAKEN_OVER).await?;
+        let untold = self.host.read_ended_sessions().await?;
         if !untold.is_empty() {
             self.publisher.end_sessions(untold, true);
         }
@@ -328,7 +332,9 @@ impl Daemon {
                 Ok(Err(error)) => tracing::debug!(%error, "the lease cannot be had or kept"),
                 Err(_) => tracing::debug!("the lease cannot be had or kept: no answer in time"),
             }
-            self.take_in_sessions().await;
+            if let Err(error) = self.take_in_sessions(LATELY).await {
+                tracing::debug!(%error, "what other instances have let in is not known yet");
+            }
             if count == 0 {
                 self.say_that_it_is_there().await;
                 self.tell_what_was_left_untold().await;
@@ -363,19 +369,16 @@ impl Daemon {
         }
     }
 
-    async fn take_in_sessions(self: &Arc<Self>) {
+    /// Takes in what other instances have let in since `before` the last look, in seconds.
+    async fn take_in_sessions(self: &Arc<Self>, before: Seconds) -> alliance_store::Result<()> {
         let began = Instant::now();
         let age = self.board.sessions_age().as_secs().cast_signed();
-        match self.host.read_sessions_of_the_last(LATELY + age).await {
-            Ok(endings) => {
-                self.board.sessions_were_read(began);
-                let endings = endings.into_iter();
-                endings.for_each(|ending| self.tell_keystone(ending));
-            }
-            Err(error) => {
-                tracing::debug!(%error, "what other instances have let in is not known yet");
-            }
-        }
+        let endings = self.host.read_sessions_of_the_last(before + age).await?;
+        self.board.sessions_were_read(began);
+        endings
+            .into_iter()
+            .for_each(|ending| self.tell_keystone(ending));
+        Ok(())
     }
 
     async fn say_that_it_is_there(&self) {

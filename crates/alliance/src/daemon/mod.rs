@@ -45,6 +45,7 @@ mod sync;
 mod tenancy;
 mod traces;
 mod trust;
+mod turns;
 mod usage;
 mod wishes;
 

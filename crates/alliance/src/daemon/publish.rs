@@ -28,6 +28,7 @@ use super::directory::{Directory, Known};
 use super::files;
 use super::metrics::{Metrics, RingLabels};
 use super::own_catalog::OwnCatalog;
+use super::turns::Turns;
 use crate::wire::{Applied, DoorbellAck, DoorbellWork, Health, ProjectToMake};
 
 /// The file's name in the state directory.
@@ -54,7 +55,7 @@ pub(crate) struct Publisher {
     bell: Mutex<Bell>,
     state: watch::Sender<State>,
     wake: Notify,
-    writing: tokio::sync::Mutex<Option<Snapshot>>,
+    writing: Turns<Option<Snapshot>>,
 }
 
 /// What the publisher must know.
@@ -118,7 +119,7 @@ impl Publisher {
             bell: Mutex::default(),
             state: watch::Sender::default(),
             wake: Notify::new(),
-            writing: tokio::sync::Mutex::default(),
+            writing: Turns::default(),
         }
     }
 
@@ -326,9 +327,15 @@ impl Publisher {
         }
     }
 
-    /// The generation that says what is so now.
+    /// The generation that says what is so now. Who calls while it is being written shares the next one: a
+    /// thousand partners may fall silent at once.
     async fn write(&self, always: bool) -> anyhow::Result<u64> {
-        let mut last = self.writing.lock().await;
+        let turn = self.writing.next().await;
+        if let Some(last) = turn.last().as_ref().filter(|_| turn.is_done())
+            && !always
+        {
+            return Ok(last.generation);
+        }
         let partners = self.directory.partners();
         let at = now();
         let all = partners.all().into_iter();
@@ -347,10 +354,13 @@ impl Publisher {
             now: at,
         };
         let mut snapshot = Snapshot::build(&inputs, 0, None);
-        if let Some(last) = last.as_ref().filter(|last| last.same_content(&snapshot))
+        let last = turn.last().as_ref();
+        if let Some(last) = last.filter(|last| last.same_content(&snapshot))
             && !always
         {
-            return Ok(last.generation);
+            let generation = last.generation;
+            turn.done_as_before();
+            return Ok(generation);
         }
         snapshot.generation = self.store.meta().next_generation().await?;
         let random: [u8; 32] = rand::random();
@@ -361,7 +371,7 @@ impl Publisher {
         let content = serde_json::to_vec(&snapshot).context("writing the snapshot as JSON")?;
         files::replace(path, &content, self.settings.group)
             .with_context(|| format!("writing {} for Keystone's plugin", path.display()))?;
-        *last = Some(snapshot);
+        turn.done(Some(snapshot));
         self.bell().change(secret, generation);
         self.state.send_modify(|state| state.written = generation);
         self.wake.notify_one();

@@ -166,11 +166,11 @@ impl Daemon {
             let error = format!("{error:#}");
             if known.facts.last_error.as_deref() != Some(&error) {
                 tracing::warn!(%request_id, partner = known.partner.name, error, "a partner was not heard");
+                let partners = self.store.partners();
+                partners
+                    .set_failed(&known.partner.cloud_id, &error)
+                    .await?;
             }
-            self.store
-                .partners()
-                .set_failed(&known.partner.cloud_id, &error)
-                .await?;
         }
         self.directory.reload().await?;
         let partners = self.directory.partners();
