@@ -58,7 +58,7 @@ def own(folder: Path) -> None:
 
 @contextlib.contextmanager
 def mariadb():
-    """A running server, empty; yields its URL, in a list."""
+    """A running server, empty; yields the URL."""
     require()
     with tempfile.TemporaryDirectory(prefix="alliance-mariadb-") as name:
         folder = Path(name)
@@ -69,7 +69,7 @@ def mariadb():
         try:
             wait_until_ready(server, folder)
             execute(folder, sql_of_user(password, ["alliance"]))
-            yield [url(password, port, "alliance")]
+            yield url(password, port, "alliance")
         finally:
             server.stop(grace=10)
 

@@ -42,16 +42,15 @@ usage: scripts/with-mariadb [--galera] COMMAND…
 
 Runs COMMAND beside a private, empty MariaDB, which it finds in ALLIANCE_TEST_MYSQL_URL: a mysql://
 URL of a database whose user may make further databases. Server and data are gone when COMMAND has
-ended, whichever way it ends. With --galera, it is a cluster: the URLs of the same database at each
-of its nodes, with spaces between."""
+ended, whichever way it ends. With --galera, it is a node of a cluster."""
 
 
 def with_mariadb(argv: list[str]) -> int:
     is_cluster = argv[:1] == ["--galera"]
     words = _words(argv[is_cluster:], WITH_MARIADB)
     with share_of_ports(), contextlib.ExitStack() as servers:
-        urls = servers.enter_context(galera() if is_cluster else mariadb())
-        return _run(words, {"ALLIANCE_TEST_MYSQL_URL": " ".join(urls)})
+        url = servers.enter_context(galera() if is_cluster else mariadb())
+        return _run(words, {"ALLIANCE_TEST_MYSQL_URL": url})
 
 
 WITH_LAB = """\

@@ -7,10 +7,11 @@ from lab.errors import LabError
 from lab.services.alliance import Alliance
 from lab.services.alliance_work import AllianceWork
 from lab.services.cinder import CinderApi, CinderScheduler, CinderVolume
+from lab.services.database import Database
 from lab.services.glance import Glance
 from lab.services.haproxy import HaProxy
 from lab.services.keystone import Keystone
-from lab.services.mariadb import MariaDb, MariaDbNode, nodes_beside
+from lab.services.mariadb import MariaDb, MariaDbNode, nodes_of
 from lab.services.memcached import Memcached
 from lab.services.neutron import Neutron
 from lab.services.node import NodeService
@@ -21,7 +22,7 @@ from lab.services.service import Service
 from lab.state import Cloud
 
 ALL: list[type[Service]] = [
-    *(Memcached, MariaDb, MariaDbNode, RabbitMq, Keystone, HaProxy),
+    *(Memcached, MariaDb, MariaDbNode, Database, RabbitMq, Keystone, HaProxy),
     *(Glance, Placement, Neutron, NovaApi, NovaConductor, NovaScheduler, NovaCompute),
     *(CinderApi, CinderScheduler, CinderVolume, Alliance, AllianceWork),
 ]
@@ -35,7 +36,9 @@ def services_of(cloud: Cloud) -> list[Service]:
         if kind in (Alliance, AllianceWork) and not cloud.alliance:
             continue
         if kind is MariaDbNode:
-            services += nodes_beside(cloud)
+            services += nodes_of(cloud)
+        elif kind is MariaDb and "cluster" in cloud.parts:
+            continue
         elif issubclass(kind, NodeService):
             services += [kind(cloud, node) for node in cloud.nodes]
         else:

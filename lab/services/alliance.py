@@ -8,7 +8,7 @@ from lab import binary, mariadb
 from lab.commands import base_settings, run
 from lab.services.node import NodeService
 from lab.services.service import http_status
-from lab.state import Cloud, write_secret
+from lab.state import write_secret
 
 DATABASE = "alliance"
 #: Who a cloud is: the same at all of its daemons.
@@ -22,11 +22,6 @@ class Alliance(NodeService):
     user = "alliance"
     roles = ("service",)
     system_reader = True
-
-    def __init__(self, cloud: Cloud, node: int = 1):
-        super().__init__(cloud, node)
-        if "cluster" in cloud.parts and node > 1:
-            self.after = (*self.after, f"mariadb-{node}")
 
     @property
     def configuration(self) -> Path:
@@ -93,12 +88,10 @@ class Alliance(NodeService):
 
     @property
     def _database(self) -> dict[str, dict]:
-        """One for all nodes, in a cluster each at its own node of that; without it, a file."""
+        """One for all nodes; without it, a file."""
         if not self.cloud.ha:
             return {}
-        own = "cluster" in self.cloud.parts and self.node > 1
-        port = self.cloud.ports[f"mariadb-{self.node}" if own else "mariadb"]
-        password = self.cloud.passwords[mariadb.USER]
+        password, port = self.cloud.passwords[mariadb.USER], self.cloud.ports["mariadb"]
         return {"database": {"url": mariadb.url(password, port, DATABASE)}}
 
     def text(self, **more: dict) -> str:

@@ -6,7 +6,7 @@ import time
 from lab import credentials
 from lab.services import rabbitmq
 from lab.services.alliance import DATABASE, Alliance
-from lab.services.mariadb import MariaDb
+from lab.services.mariadb import ask
 from lab.services.service import Service
 from lab.state import write_secret
 
@@ -55,7 +55,7 @@ class AllianceWork(Service):
             return False
         if self.cloud.ha:
             held = f"{DATABASE}.leases WHERE name = 'work' AND till > UNIX_TIMESTAMP()"
-            return MariaDb(self.cloud).ask(f"SELECT COUNT(*) FROM {held}").strip() == "1"
+            return ask(self.cloud, f"SELECT COUNT(*) FROM {held}").strip() == "1"
         database = self._daemon.state / "alliance.db"
         if not database.exists():
             return False

@@ -15,6 +15,31 @@ from lab.services.keystone import Keystone
 from lab.services.service import PROBE, READY, Service, http_status
 from lab.state import write_secret
 
+DEFAULTS = """\
+global
+  maxconn 4000
+  nbthread 1
+  log stdout format raw local0 info
+
+defaults
+  log global
+  timeout connect 1s
+  timeout queue 5s
+  timeout check 2s
+  timeout http-request 10s
+  # A poll of a partner's is answered after 25 s.
+  timeout client 90s
+  timeout server 90s
+  default-server inter 500ms fall 3 rise 1
+"""
+
+
+def program() -> str:
+    found = shutil.which("haproxy", path=SERVER_PATH)
+    if not found:
+        raise LabError("haproxy not found: run scripts/prerequisites")
+    return found
+
 
 class HaProxy(Service):
     """What services and users know of Keystone, and partners of the daemons, are its ports."""
@@ -32,10 +57,7 @@ class HaProxy(Service):
         write_secret(self.folder / "haproxy.cfg", self._configuration())
 
     def command(self) -> list:
-        program = shutil.which(self.name, path=SERVER_PATH)
-        if not program:
-            raise LabError("haproxy not found: run scripts/prerequisites")
-        return [program, "-db", "-f", self.folder / "haproxy.cfg"]
+        return [program(), "-db", "-f", self.folder / "haproxy.cfg"]
 
     def healthy(self) -> bool:
         return http_status(self.port, "/v3") == 200
@@ -72,22 +94,9 @@ class HaProxy(Service):
             for one in [Alliance(cloud, node) for node in cloud.nodes]
         )
         return f"""\
+{DEFAULTS}
 global
-  maxconn 4000
-  nbthread 1
   stats socket {self.folder}/stats mode 600
-  log stdout format raw local0 info
-
-defaults
-  log global
-  timeout connect 1s
-  timeout queue 5s
-  timeout check 2s
-  timeout http-request 10s
-  # A poll of a partner's is answered after 25 s.
-  timeout client 90s
-  timeout server 90s
-  default-server inter 500ms fall 3 rise 1
 
 frontend keystone
   mode http

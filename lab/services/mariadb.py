@@ -1,8 +1,11 @@
 """The cloud's own MariaDB, with the database of each of its services."""
 
+from __future__ import annotations
+
 import os
 import pwd
 import shutil
+from pathlib import Path
 
 from lab import databases, galera, mariadb
 from lab.services.alliance import DATABASE
@@ -12,22 +15,10 @@ from lab.state import Cloud, write_secret
 
 
 class MariaDb(Service):
-    """Of a cluster, the node that the cloud's services work with, and the first daemon."""
-
     name = "mariadb"
     part = "database"
     ports = ("mariadb",)
     secrets = (mariadb.USER,)
-
-    def __init__(self, cloud: Cloud):
-        super().__init__(cloud)
-        self._be_node(1)
-
-    def _be_node(self, node: int) -> None:
-        self.node = node
-        if "cluster" in self.cloud.parts:
-            ports = [f"{port}-{node}" for port in galera.PORTS]
-            self.ports = ("mariadb" if node == 1 else f"mariadb-{node}", *ports)
 
     def prepare(self) -> None:
         mariadb.require()
@@ -40,7 +31,7 @@ class MariaDb(Service):
         write_secret(self.folder / "init.sql", sql)
 
     @property
-    def data(self):
+    def data(self) -> Path:
         return self.folder / "data"
 
     def _fill(self) -> None:
@@ -52,38 +43,14 @@ class MariaDb(Service):
     def command(self) -> list:
         # As who starts it, root too: others may not look into the lab's folder.
         user = pwd.getpwuid(os.geteuid()).pw_name
-        words = [*mariadb.command(self.folder, self.port), f"--user={user}"]
-        if self.cloud.ha:
-            # What daemons have acknowledged outlives a kill -9 of the server.
-            words.append("--innodb-flush-log-at-trx-commit=1")
-        if "cluster" in self.cloud.parts:
-            words += self._of_cluster(words)
-        if self._is_first:
-            words.append(f"--init-file={self.folder}/init.sql")
-        return words
+        return [*self._command(), f"--user={user}", f"--init-file={self.folder}/init.sql"]
 
-    @property
-    def _is_first(self) -> bool:
-        """Whether there is no cluster that it joins."""
-        nodes = [MariaDb(self.cloud), *nodes_beside(self.cloud)]
-        return self.node == 1 and not any(one.process() for one in nodes)
-
-    def _of_cluster(self, words: list) -> list[str]:
-        if self._is_first:
-            galera.may_begin(self.folder)
-        nodes = [MariaDb(self.cloud), *nodes_beside(self.cloud)]
-        group = [node.galera_ports.group for node in nodes]
-        first = self._is_first
-        options = galera.options(self.folder, self.name, self.galera_ports, group, first=first)
-        return [*options, *galera.position(self.folder, [*words, *options])]
-
-    @property
-    def galera_ports(self) -> galera.Ports:
-        return galera.Ports(*(self.cloud.ports[port] for port in self.ports))
+    def _command(self) -> list:
+        # What daemons have acknowledged outlives a kill -9 of the server.
+        durable = ["--innodb-flush-log-at-trx-commit=1"] if self.cloud.ha else []
+        return [*mariadb.command(self.folder, self.port), *durable]
 
     def healthy(self) -> bool:
-        if "cluster" in self.cloud.parts:
-            return galera.is_ready(self.folder)
         return mariadb.answers(self.folder)
 
     def ask(self, sql: str) -> str:
@@ -91,23 +58,55 @@ class MariaDb(Service):
 
 
 class MariaDbNode(MariaDb):
-    """Another node of the cluster: a daemon works with it."""
+    """One of a Galera cluster. The first begins it where no other one is there."""
 
     name = "mariadb-node"
     part = "cluster"
 
-    def __init__(self, cloud: Cloud, node: int = 2):
+    def __init__(self, cloud: Cloud, node: int = 1):
         super().__init__(cloud)
-        self._be_node(node)
+        self.node = node
         self.name = f"mariadb-{node}"
-        self.after = ("mariadb",)
+        self.ports = (self.name, *(f"{port}-{node}" for port in galera.PORTS))
+        # One gives all that it has to one that comes.
+        self.after = (f"mariadb-{node - 1}",) if node > 1 else ()
+
+    def prepare(self) -> None:
+        super().prepare()
+        for path in (self.folder, *self.folder.rglob("*")):
+            mariadb.own(path)
 
     def _fill(self) -> None:
-        """It gets all from another node."""
-        self.data.mkdir(parents=True)
+        if self.node == 1:
+            super()._fill()
+        else:  # it gets all from the others
+            self.data.mkdir(parents=True)
+
+    def command(self) -> list:
+        nodes = nodes_of(self.cloud)
+        first = self.node == 1 and not any(one.process() for one in nodes)
+        if first:
+            galera.may_begin(self.folder)
+        group = [one.galera_ports.group for one in nodes]
+        options = galera.options(self.folder, self.name, self.galera_ports, group, first=first)
+        words = [*galera.user(), *self._command(), *options]
+        words += galera.position(self.folder, words)
+        return [*words, f"--init-file={self.folder}/init.sql"] if first else words
+
+    @property
+    def galera_ports(self) -> galera.Ports:
+        return galera.Ports(*(self.cloud.ports[port] for port in self.ports))
+
+    def healthy(self) -> bool:
+        return galera.is_ready(self.folder)
 
 
-def nodes_beside(cloud: Cloud) -> list[MariaDbNode]:
-    """The nodes of its cluster but for the first."""
-    nodes = cloud.nodes[1:] if "cluster" in cloud.parts else ()
-    return [MariaDbNode(cloud, node) for node in nodes]
+def nodes_of(cloud: Cloud) -> list[MariaDbNode]:
+    """The nodes of its cluster, if it has one."""
+    return [MariaDbNode(cloud, node) for node in cloud.nodes] if "cluster" in cloud.parts else []
+
+
+def ask(cloud: Cloud, sql: str) -> str:
+    """Rows as lines, their columns apart by tabs."""
+    nodes = [node for node in nodes_of(cloud) if node.healthy()]
+    return (nodes or [MariaDb(cloud)])[0].ask(sql)

@@ -2,7 +2,7 @@
 
 from lab import databases
 from lab.services import rabbitmq
-from lab.services.mariadb import MariaDb
+from lab.services.mariadb import ask
 from lab.services.rpc import RpcService
 from lab.services.wsgi import WsgiService, auth_section, token_section
 from lab.state import Cloud, write_secret
@@ -68,7 +68,7 @@ class NovaCompute(NovaProcess):
             return False
         # The scheduler finds it.
         known = "nova_api.host_mappings JOIN nova.compute_nodes USING (host) WHERE deleted = 0"
-        return MariaDb(self.cloud).ask(f"SELECT COUNT(*) FROM {known}").strip() != "0"
+        return ask(self.cloud, f"SELECT COUNT(*) FROM {known}").strip() != "0"
 
 
 def configuration(service, with_databases: bool) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lab.services.mariadb import MariaDb
+from lab.services.mariadb import ask
 from lab.services.service import Service
 
 
@@ -33,4 +33,4 @@ class RpcService(Service):
         age = f"TIMESTAMPDIFF(SECOND, COALESCE({self.said_at}, created_at), UTC_TIMESTAMP())"
         newest = min(process.uptime() + 1, 60)
         rows = f"{self.database}.services WHERE `binary` = '{self.name}' AND {age} < {newest:.0f}"
-        return MariaDb(self.cloud).ask(f"SELECT COUNT(*) FROM {rows}").strip() != "0"
+        return ask(self.cloud, f"SELECT COUNT(*) FROM {rows}").strip() != "0"

@@ -139,9 +139,9 @@ def three(lab, monkeypatch, request):
 
 def test_a_cloud_has_the_nodes_with_which_it_was_made(lab, three):
     names = [service.name for service in services_of(three)]
-    cluster = ["mariadb-2", "mariadb-3"] if "cluster" in three.parts else []
+    cluster = ["mariadb-1", "mariadb-2", "mariadb-3"] if "cluster" in three.parts else []
     assert names[: 6 + len(cluster)] == [
-        *("memcached", "mariadb", *cluster, "rabbitmq"),
+        *("memcached", *cluster, "mariadb", "rabbitmq"),
         *("keystone-1", "keystone-2", "keystone-3"),
     ]
     assert {"haproxy", "alliance-1", "alliance-2", "alliance-3", "alliance-work"} < {*names}
@@ -165,8 +165,7 @@ def test_a_daemon_and_its_keystone_know_each_other_and_all_others_know_haproxy(t
         assert f'auth_url = "http://127.0.0.1:{ports[f"keystone-{node}"]}/v3"' in text
         assert f'instance = "alliance-{node}"\n' in text
         assert f'listen = "127.0.0.1:{ports[f"alliance-peer-{node}"]}"' in text
-        own = f"mariadb-{node}" if "cluster" in three.parts and node > 1 else "mariadb"
-        assert f":{ports[own]}/alliance" in text
+        assert f":{ports['mariadb']}/alliance" in text
         assert f'url = "https://127.0.0.1:{ports["alliance-peer"]}"' in text
         assert f"socket = {daemon.socket}\nsnapshot = {daemon.snapshot}\n" in keystone
         assert f"public_endpoint = http://127.0.0.1:{ports['keystone']}\n" in keystone

@@ -24,7 +24,7 @@ from lab import clients, orchestra, packages
 from lab.commands import base_settings
 from lab.services import named, services_of
 from lab.services.alliance import Alliance
-from lab.services.mariadb import MariaDb
+from lab.services.mariadb import ask
 from lab.services.node import NodeService
 from lab.services.service import Service
 from lab.state import Lab, write_secret
@@ -308,7 +308,7 @@ class Cloud:
 
     def asked(self, query: str) -> list[list[str]]:
         """Reads its MariaDB, where Keystone and, of several nodes, the daemons have their data."""
-        return [line.split("\t") for line in MariaDb(self._cloud).ask(query).splitlines()]
+        return [line.split("\t") for line in ask(self._cloud, query).splitlines()]
 
     @property
     def _database(self) -> Path:

@@ -20,13 +20,12 @@ use crate::error::{OpenError, Result};
 
 /// How long a request waits for a connection, or for somebody else's write.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Pauses between attempts of a write that met somebody else's.
-const PAUSES: [Duration; 4] = [
-    Duration::from_millis(5),
-    Duration::from_millis(25),
-    Duration::from_millis(100),
-    Duration::from_millis(400),
-];
+/// How often a write that met somebody else's is tried again: nodes of a Galera cluster do not wait for each
+/// other, one of two has to do it again.
+const AGAIN: u32 = 10;
+/// The first pause before that; each is twice as long as the one before, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// Each connection to SQLite is a thread.
 const SQLITE_CONNECTIONS: u32 = 3;
 const MARIADB_CONNECTIONS: u32 = 8;
@@ -183,7 +182,7 @@ where
     Fut: Future<Output = Result<T>>,
 {
     let begin = Instant::now();
-    for pause in PAUSES {
+    for pause in pauses() {
         match attempt().await {
             Err(crate::Error::Busy(_)) if begin.elapsed() < PATIENCE => {
                 tokio::time::sleep(pause).await;
@@ -192,6 +191,14 @@ where
         }
     }
     attempt().await
+}
+
+/// Between attempts. By chance up to half more or less, so that two that met do not meet again and again.
+fn pauses() -> impl Iterator<Item = Duration> {
+    (0..AGAIN).map(|times| {
+        let pause = FIRST_PAUSE.saturating_mul(1 << times).min(LONGEST_PAUSE);
+        pause.mul_f64(rand::random_range(0.5..1.5))
+    })
 }
 
 pub(crate) async fn connect(
@@ -276,7 +283,7 @@ async fn prepare(
         ],
     };
     for statement in statements {
-        let mut again = PAUSES.into_iter();
+        let mut again = pauses();
         while let Err(error) = connection.execute(*statement).await {
             // Two daemons that start at once both want the lock that turns the log on.
             match (Fault::of(&error), again.next()) {

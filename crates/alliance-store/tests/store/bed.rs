@@ -4,7 +4,6 @@ use std::cmp::Ordering;
 use std::error::Error;
 use std::io::Write;
 use std::sync::Once;
-use std::sync::atomic::{self, AtomicUsize};
 
 use alliance_core::cloud::CloudId;
 use alliance_core::descriptor::{Descriptor, Jwk};
@@ -17,14 +16,11 @@ use uuid::Uuid;
 
 pub(crate) type Outcome = Result<(), Box<dyn Error>>;
 
-/// Names a MariaDB, or several nodes of a Galera cluster with spaces between: then each store is opened at the next one.
 const SERVER: &str = "ALLIANCE_TEST_MYSQL_URL";
 
 /// A test's database.
 pub(crate) struct Bed {
-    /// The same database at each node.
-    urls: Vec<String>,
-    opened: AtomicUsize,
+    url: String,
     _folder: Option<TempDir>,
     /// The URL of the server's own database, and the name of ours there.
     server: Option<(String, String)>,
@@ -58,8 +54,7 @@ impl Bed {
         sqlx::any::install_default_drivers();
         let folder = tempfile::tempdir()?;
         Ok(Self {
-            urls: vec![format!("sqlite://{}/alliance.db", folder.path().display())],
-            opened: AtomicUsize::default(),
+            url: format!("sqlite://{}/alliance.db", folder.path().display()),
             _folder: Some(folder),
             server: None,
         })
@@ -68,7 +63,7 @@ impl Bed {
     /// `None`, and a line on standard error, if no server is named.
     pub(crate) async fn mariadb() -> Result<Option<Self>, Box<dyn Error>> {
         static ONCE: Once = Once::new();
-        let Ok(servers) = std::env::var(SERVER) else {
+        let Ok(server) = std::env::var(SERVER) else {
             ONCE.call_once(|| {
                 let _ = writeln!(
                     std::io::stderr(),
@@ -79,20 +74,14 @@ impl Bed {
         };
         sqlx::any::install_default_drivers();
         let name = format!("alliance_{}", Uuid::new_v4().simple());
-        let server = servers.split(' ').next().unwrap_or_default().to_owned();
         let mut connection = AnyConnection::connect(&server).await?;
         connection
             .execute(format!("CREATE DATABASE {name}").as_str())
             .await?;
         connection.close().await?;
-        let ours = |url: &str| {
-            let (base, _) = url.rsplit_once('/')?;
-            Some(format!("{base}/{name}"))
-        };
-        let urls: Option<_> = servers.split(' ').map(ours).collect();
+        let (base, _) = server.rsplit_once('/').ok_or("no database in the URL")?;
         Ok(Some(Self {
-            urls: urls.ok_or("no database in the URL")?,
-            opened: AtomicUsize::default(),
+            url: format!("{base}/{name}"),
             _folder: None,
             server: Some((server, name)),
         }))
@@ -109,27 +98,25 @@ impl Bed {
         outcome
     }
 
-    /// The database, at the next node.
     pub(crate) fn url(&self) -> &str {
-        let opened = self.opened.fetch_add(1, atomic::Ordering::Relaxed);
-        &self.urls[opened % self.urls.len()]
+        &self.url
     }
 
     /// The store of this cloud; again and again, as after a restart or by a second daemon.
     pub(crate) async fn open(&self) -> Result<Store, Box<dyn Error>> {
-        Ok(Store::open(self.url(), &this_cloud()).await?)
+        Ok(Store::open(&self.url, &this_cloud()).await?)
     }
 
     /// Around the store, as somebody else's hand.
     pub(crate) async fn execute(&self, sql: &str) -> Outcome {
-        let mut connection = AnyConnection::connect(self.url()).await?;
+        let mut connection = AnyConnection::connect(&self.url).await?;
         connection.execute(sql).await?;
         Ok(connection.close().await?)
     }
 
     /// The first column of the first row, as a number.
     pub(crate) async fn count(&self, sql: &str) -> Result<i64, Box<dyn Error>> {
-        let mut connection = AnyConnection::connect(self.url()).await?;
+        let mut connection = AnyConnection::connect(&self.url).await?;
         let count = sqlx::query_scalar(sql).fetch_one(&mut connection).await?;
         connection.close().await?;
         Ok(count)

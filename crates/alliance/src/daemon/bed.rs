@@ -4,7 +4,6 @@ pub(crate) mod fake_home;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alliance_core::agreement::Agreement;
 use alliance_core::cloud::CloudId;
@@ -227,11 +226,9 @@ impl Bed {
     }
 }
 
-/// A MariaDB for several instances of one daemon, or several nodes of a Galera cluster: then each instance is
-/// at the next one.
+/// A MariaDB for several instances of one daemon.
 pub(crate) struct Shared {
-    servers: Vec<String>,
-    instances: AtomicUsize,
+    server: String,
     name: String,
     keys: TempDir,
 }
@@ -239,19 +236,14 @@ pub(crate) struct Shared {
 impl Shared {
     /// `None` if no server is named.
     pub(crate) async fn new() -> Result<Option<Self>, Failure> {
-        let Ok(servers) = std::env::var("ALLIANCE_TEST_MYSQL_URL") else {
+        let Ok(server) = std::env::var("ALLIANCE_TEST_MYSQL_URL") else {
             return Ok(None);
         };
         sqlx::any::install_default_drivers();
         let keys = tempfile::tempdir()?;
         Identity::load_or_create(keys.path())?;
         let name = format!("alliance_{}", Uuid::new_v4().simple());
-        let shared = Self {
-            servers: servers.split(' ').map(str::to_owned).collect(),
-            instances: AtomicUsize::default(),
-            name,
-            keys,
-        };
+        let shared = Self { server, name, keys };
         let create = format!("CREATE DATABASE {}", shared.name);
         shared.at_server(&create).await?;
         Ok(Some(shared))
@@ -264,8 +256,7 @@ impl Shared {
             let file = file?;
             std::fs::copy(file.path(), folder.path().join(file.file_name()))?;
         }
-        let number = self.instances.fetch_add(1, Ordering::Relaxed);
-        let url = self.url(number);
+        let url = self.url();
         let cloud = format!("instance = {name:?}");
         let more = format!("[database]\nurl = {url:?}");
         Bed::over(folder, "https://127.0.0.1:1", (&cloud, &more)).await
@@ -273,7 +264,7 @@ impl Shared {
 
     /// Around the daemons.
     pub(crate) async fn execute(&self, sql: &str) -> Result<(), Failure> {
-        let mut connection = AnyConnection::connect(&self.url(0)).await?;
+        let mut connection = AnyConnection::connect(&self.url()).await?;
         connection.execute(sql).await?;
         Ok(connection.close().await?)
     }
@@ -285,14 +276,13 @@ impl Shared {
     }
 
     async fn at_server(&self, sql: &str) -> Result<(), Failure> {
-        let mut connection = AnyConnection::connect(&self.servers[0]).await?;
+        let mut connection = AnyConnection::connect(&self.server).await?;
         connection.execute(sql).await?;
         Ok(connection.close().await?)
     }
 
-    fn url(&self, instance: usize) -> String {
-        let server = &self.servers[instance % self.servers.len()];
-        let (base, _) = server.rsplit_once('/').unwrap_or((server, ""));
+    fn url(&self) -> String {
+        let (base, _) = self.server.rsplit_once('/').unwrap_or((&self.server, ""));
         format!("{base}/{}", self.name)
     }
 }
