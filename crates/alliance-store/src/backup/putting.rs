@@ -8,10 +8,10 @@ use super::error::BackupError;
 use super::file::{About, BackupFile, Cell, Part};
 use super::tables::{self, KEPT, LEFT_OUT, Table};
 use super::taking::Rows;
+use crate::database::exclusive::Exclusive;
 use crate::database::fault::Fault;
 use crate::database::location::Location;
 use crate::database::migration::{self, KNOWN, RESTORING, run};
-use crate::database::exclusive::Exclusive;
 use crate::database::{Dialect, connect, pool};
 
 /// How many rows one statement carries at most, and how many bytes, about: MariaDB takes 16 MiB.

@@ -115,7 +115,9 @@ impl Location {
                 },
                 At::Server { .. } => OpenError::Other { database, source },
             },
-            Fault::Unique | Fault::NoVariable | Fault::Other => OpenError::Other { database, source },
+            Fault::Unique | Fault::NoVariable | Fault::Other => {
+                OpenError::Other { database, source }
+            }
         }
     }
 }

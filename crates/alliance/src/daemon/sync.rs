@@ -167,9 +167,7 @@ impl Daemon {
             if known.facts.last_error.as_deref() != Some(&error) {
                 tracing::warn!(%request_id, partner = known.partner.name, error, "a partner was not heard");
                 let partners = self.store.partners();
-                partners
-                    .set_failed(&known.partner.cloud_id, &error)
-                    .await?;
+                partners.set_failed(&known.partner.cloud_id, &error).await?;
             }
         }
         self.directory.reload().await?;

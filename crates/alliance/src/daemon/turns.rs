@@ -72,7 +72,11 @@ mod tests {
         assert!(third.as_mut().now_or_never().is_none());
         first.done(1);
         let second = second.await;
-        assert_eq!((second.is_done(), *second.last()), (false, 1), "it had begun before");
+        assert_eq!(
+            (second.is_done(), *second.last()),
+            (false, 1),
+            "it had begun before"
+        );
         second.done(2);
         let third = third.await;
         assert_eq!((third.is_done(), *third.last()), (true, 2));
