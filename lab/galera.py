@@ -116,13 +116,20 @@ def is_ready(folder: Path) -> bool:
     return False
 
 
+def _four(taken: set[int]):
+    for _ in range(4):
+        taken.add(port := free_port(taken))
+        yield port
+
+
 @contextlib.contextmanager
 def galera():
     """A running cluster, empty; yields the URL of its first node."""
     require()
     with tempfile.TemporaryDirectory(prefix="alliance-galera-") as name:
         folders = [Path(name) / f"node{number}" for number in range(NODES)]
-        ports = [Ports(*(free_port() for _ in range(4))) for _ in folders]
+        taken: set[int] = set()
+        ports = [Ports(*_four(taken)) for _ in folders]
         group = [node.group for node in ports]
         mariadb.own(Path(name))
         password, servers = secrets.token_hex(16), []

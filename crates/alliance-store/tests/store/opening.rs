@@ -139,6 +139,7 @@ async fn first_schema(bed: &Bed) -> Outcome {
         "guest_projects",
         "agreement_versions",
         "received_agreements",
+        "leases",
     ] {
         bed.execute(&format!("DROP TABLE {table}")).await?;
     }

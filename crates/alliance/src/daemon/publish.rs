@@ -371,10 +371,11 @@ impl Publisher {
         let content = serde_json::to_vec(&snapshot).context("writing the snapshot as JSON")?;
         files::replace(path, &content, self.settings.group)
             .with_context(|| format!("writing {} for Keystone's plugin", path.display()))?;
-        turn.done(Some(snapshot));
         self.bell().change(secret, generation);
         self.state.send_modify(|state| state.written = generation);
         self.wake.notify_one();
+        // Whoever is next rings after that.
+        turn.done(Some(snapshot));
         Ok(generation)
     }
 }
