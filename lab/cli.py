@@ -70,6 +70,12 @@ def up(argv: list[str]) -> int:
         "HAProxy",
     )
     parser.add_argument(
+        "--galera",
+        action="store_true",
+        help="as --ha, and MariaDB is a Galera cluster of three; scripts/prerequisites galera "
+        "installs it",
+    )
+    parser.add_argument(
         "--services",
         metavar="NAME,…",
         help=f"which of {', '.join(PARTS)} new clouds have, with what these need; default: all",
@@ -137,7 +143,8 @@ def _granted(lab: Lab, options) -> dict[Cloud, list[Service]]:
             token_provider=wish.token_provider or options.token_provider,
             services=services,
             keystone_release=releases.get(wish.name) or releases.get(None),
-            ha=options.ha,
+            ha=options.ha or options.galera,
+            galera=options.galera,
         )
         cloud, other = wish.grant(lab)
         names = ["keystone"] if other else []

@@ -17,7 +17,6 @@ import os
 import random
 import re
 import secrets
-import shutil
 import socket
 from pathlib import Path
 
@@ -101,8 +100,8 @@ def free_port(taken=frozenset()) -> int:
 
 @contextlib.contextmanager
 def share_of_ports():
-    """Until the end of the block, no other such block has the same ports: what has just been chosen
-    nobody listens at yet."""
+    """Until the end of the block, no other such block of this user has the same ports, as long as
+    there are enough: what has just been chosen nobody listens at yet."""
     folder = cache_folder() / "ports"
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as held:
@@ -171,9 +170,10 @@ class Lab:
         services=tuple(PARTS),
         keystone_release: str | None = None,
         ha: bool = False,
+        galera: bool = False,
     ) -> Cloud:
         """A cloud of that name, new if need be, then with or without Alliance, with these services,
-        this Keystone, and on one node or several."""
+        this Keystone, on one node or several, and these with one MariaDB or a cluster."""
         if not CLOUD_NAME.fullmatch(name):
             raise LabError(
                 f"cloud name {name!r}: a lower-case letter, then at most 14 letters, digits and -"
@@ -186,6 +186,7 @@ class Lab:
                 services=list(services),
                 keystone_release=keystone_release,
                 ha=ha,
+                galera=galera,
             )
         return self.clouds[name]
 
@@ -196,12 +197,12 @@ class Cloud:
     Without `alliance` it is a stock cloud: no plugin, no daemon. `services` are names in PARTS.
     `token_provider` makes its own tokens. `settings`: what configuration files have besides what
     the lab puts there, by service, section and option. `keystone_release` is one of KEYSTONES. With
-    `ha` it has several nodes.
+    `ha` it has several nodes, with `galera` their MariaDB is a cluster.
     """
 
     STORED = (
-        *("alliance", "ha", "services", "keystone_release", "token_provider", "settings"),
-        *("ports", "passwords"),
+        *("alliance", "ha", "galera", "services", "keystone_release", "token_provider"),
+        *("settings", "ports", "passwords"),
     )
 
     def __init__(
@@ -216,9 +217,11 @@ class Cloud:
         services: list[str] | None = None,
         keystone_release: str | None = None,
         ha: bool = False,
+        galera: bool = False,
     ):
         self.lab, self.name, self.folder = lab, name, lab.folder / name
-        self.alliance, self.token_provider, self.ha = alliance, token_provider, ha
+        self.alliance, self.token_provider = alliance, token_provider
+        self.ha, self.galera = ha, galera
         self.settings = settings or {}
         self.ports, self.passwords = ports or {}, passwords or {}
         self.services = services or ["keystone", "glance"]
@@ -229,7 +232,9 @@ class Cloud:
         """Its services with all that they need."""
         parts = {*self.services, "keystone"}
         if self.ha:
-            parts |= {"database", "nodes"} | ({"cluster"} if galera_is_here() else set())
+            parts |= {"database", "nodes"}
+        if self.galera:
+            parts.add("cluster")
         for service in self.services:
             parts.update(PARTS[service])
         return parts
@@ -273,12 +278,6 @@ class Cloud:
     def keystone_at(self, node: int) -> str:
         """The URL of the Keystone on one node."""
         return f"http://127.0.0.1:{self.ports[f'keystone-{node}' if self.ha else 'keystone']}"
-
-
-def galera_is_here() -> bool:
-    """Whether a cloud with several nodes can have a cluster of MariaDBs; `scripts/prerequisites
-    galera` sees to it."""
-    return bool(shutil.which("wsrep_sst_rsync") and shutil.which("rsync"))
 
 
 def write_secret(path: Path, text: str) -> None:

@@ -24,6 +24,7 @@ class Wish:
     services: tuple[str, ...] | None = None
     keystone_release: str | None = None
     ha: bool = False
+    galera: bool = False
 
     @classmethod
     def parse(cls, word: str) -> Wish:
@@ -42,7 +43,9 @@ class Wish:
         services = self.services or tuple(PARTS)
         if self.ha and self.plain:
             raise LabError(f"{self.name}: a stock cloud has one node, --ha needs Alliance")
-        cloud = lab.add(self.name, not self.plain, services, self.keystone_release, self.ha)
+        cloud = lab.add(
+            self.name, not self.plain, services, self.keystone_release, self.ha, self.galera
+        )
         if self.services and {*self.services} != {*cloud.services}:
             raise LabError(
                 f"{cloud.name} was made with {','.join(cloud.services)}: choose another name, or "
@@ -57,6 +60,11 @@ class Wish:
             raise LabError(
                 f"{cloud.name} was made with one node: choose another name, or another folder with "
                 "ALLIANCE_LAB, or lab/down --purge first"
+            )
+        if self.galera and not cloud.galera:
+            raise LabError(
+                f"{cloud.name} was made with one MariaDB: choose another name, or another folder "
+                "with ALLIANCE_LAB, or lab/down --purge first"
             )
         if self.plain and cloud.alliance:
             raise LabError(

@@ -84,3 +84,14 @@ def early_passport(west, east) -> str:
 def old(lab) -> Cloud:
     """A stock cloud with UUID tokens and no Alliance; nobody's partner."""
     return Cloud(up("old=plain:uuid"), "old")
+
+
+@pytest.fixture
+def say(capsys):
+    """Says something whether or not the test succeeds."""
+
+    def told(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n{text}", end="")
+
+    return told

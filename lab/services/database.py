@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+
 from lab.services.haproxy import DEFAULTS, program
 from lab.services.mariadb import nodes_of
-from lab.services.service import Service
+from lab.services.service import PROBE, Service
 from lab.state import write_secret
 
 
@@ -26,7 +28,12 @@ class Database(Service):
         return [program(), "-db", "-f", self.folder / "haproxy.cfg"]
 
     def healthy(self) -> bool:
-        return bool(self.process())
+        """Whether a server greets who comes to it."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=PROBE) as stream:
+                return bool(stream.recv(1))
+        except OSError:
+            return False
 
     def _configuration(self) -> str:
         first, *others = nodes_of(self.cloud)
@@ -35,7 +42,8 @@ class Database(Service):
         )
         return f"""\
 {DEFAULTS}
-# Two nodes that take writes at once would make each other's fail.
+# Two nodes that take writes at once would make each other's fail: whoever comes is sent where the
+# last one was, as long as that node is there.
 listen mariadb
   mode tcp
   option tcplog
@@ -43,8 +51,9 @@ listen mariadb
   timeout client 1h
   timeout server 1h
   option tcp-check
-  default-server inter 500ms fall 2 rise 2
-  default-server on-marked-down shutdown-sessions on-marked-up shutdown-backup-sessions
+  stick-table type ip size 1 nopurge
+  stick on dst
+  default-server inter 500ms fall 2 rise 2 on-marked-down shutdown-sessions
   server {first.name} 127.0.0.1:{first.port} check
 {spare}
 """

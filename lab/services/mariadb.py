@@ -72,6 +72,7 @@ class MariaDbNode(MariaDb):
         self.after = (f"mariadb-{node - 1}",) if node > 1 else ()
 
     def prepare(self) -> None:
+        galera.require()
         super().prepare()
         for path in (self.folder, *self.folder.rglob("*")):
             mariadb.own(path)

@@ -1,5 +1,6 @@
 """`scripts/test` ends as its parts end: what runs them is no part that the others could check."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -73,3 +74,14 @@ def test_an_old_keystone_clusters_and_packages_are_tested_by_night(checkout, nig
     run = run_script(checkout, ALLIANCE_NIGHTLY=night)
     told = [line.removeprefix("test: ") for line in run.stdout.splitlines()]
     assert (run.returncode, told) == (0, parts.split()), run.stderr
+
+
+def test_each_test_is_in_a_part():
+    root = SCRIPT.parents[1]
+    named = {
+        file
+        for words in re.findall(r"tests/[\w/.*\[\]-]+", SCRIPT.read_text())
+        for path in root.glob(words)
+        for file in ([path] if path.is_file() else path.rglob("test_*.py"))
+    }
+    assert {*(root / "tests").rglob("test_*.py")} <= named

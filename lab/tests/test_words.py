@@ -1,6 +1,5 @@
 import pytest
 
-from lab import state
 from lab.errors import LabError
 from lab.services import named, services_of
 from lab.services.alliance import Alliance
@@ -127,10 +126,10 @@ def test_a_cloud_has_the_keystone_that_was_named_when_it_was_made(lab):
 
 
 @pytest.fixture(params=[False, True], ids=["one database", "galera"])
-def three(lab, monkeypatch, request):
+def three(lab, request):
     """A cloud of three nodes; each of its ports is another."""
-    monkeypatch.setattr(state, "galera_is_here", lambda: request.param)
-    west, _ = Wish("west", services=services("cinder"), ha=True).grant(lab)
+    wish = Wish("west", services=services("cinder"), ha=True, galera=request.param)
+    west, _ = wish.grant(lab)
     names = [name for service in services_of(west) for name in service.ports]
     west.ports = {name: 1000 + at for at, name in enumerate(names)}
     west.choose_passwords(["alliance", "openstack", "rabbitmq"])
@@ -153,6 +152,9 @@ def test_a_cloud_has_the_nodes_with_which_it_was_made(lab, three):
     Wish.parse("east").grant(again)
     with pytest.raises(LabError, match="east was made with one node"):
         Wish("east", ha=True).grant(again)
+    if not three.galera:
+        with pytest.raises(LabError, match="west was made with one MariaDB"):
+            Wish("west", ha=True, galera=True).grant(again)
     with pytest.raises(LabError, match="north: a stock cloud has one node"):
         Wish("north", plain=True, ha=True).grant(again)
 

@@ -29,6 +29,8 @@ const RENEW: Micros = SECOND;
 const TIDY: Micros = 5 * SECOND;
 /// How far back sessions are looked for that began at other instances.
 const LATELY: Micros = 5 * SECOND;
+/// The same, when the leader has changed.
+const TAKEN_OVER: Micros = 60 * SECOND;
 /// How long a request waits for a board that was not read lately.
 const REQUEST_PATIENCE: Micros = 500 * MS;
 /// Rings are this far apart.
@@ -184,7 +186,7 @@ impl Daemon {
         self.loaded_at.set(began);
         self.began_after.set(newest);
         self.looked_at.set(began);
-        self.read_sessions().await?;
+        self.read_sessions(0).await?;
         self.position.set(newest);
         self.read_at.set(began);
         Ok(())
@@ -220,12 +222,14 @@ impl Daemon {
     }
 
     /// What the database knows of sessions.
-    async fn read_sessions(self: &Rc<Self>) -> Result<(), Failed> {
+    /// Those that were noted since then, and all that have ended.
+    async fn read_sessions(self: &Rc<Self>, since: Micros) -> Result<(), Failed> {
         let (seen, ended, untold) = read(&self.world, self.node(), |tables| {
             let ended: Vec<_> = tables.ended.keys().cloned().collect();
             let untold = tables.ended.iter().filter(|(_, row)| !row.is_told);
             let untold: Vec<_> = untold.map(|(id, _)| id.clone()).collect();
-            (tables.seen.clone(), ended, untold)
+            let from = tables.seen.partition_point(|seen| seen.at < since);
+            (tables.seen[from..].to_vec(), ended, untold)
         })
         .await?;
         self.ended.borrow_mut().extend(ended.iter().cloned());
@@ -365,7 +369,8 @@ impl Daemon {
             match taken.await {
                 Ok(true) if !self.leads() => {
                     // What one instance knew that may be gone is in the database.
-                    if self.read_sessions().await.is_ok() {
+                    let since = self.looked_at.get().saturating_sub(TAKEN_OVER);
+                    if self.read_sessions(since).await.is_ok() {
                         self.say(|| format!("{} leads", self.name));
                         self.leads.set(true);
                         self.term.happen(&self.world.executor);

@@ -13,6 +13,7 @@ use crate::database::fault::Fault;
 use crate::database::location::Location;
 use crate::database::migration::{self, KNOWN, RESTORING, run};
 use crate::database::{Dialect, connect, pool};
+use crate::error::OpenError;
 
 /// How many rows one statement carries at most, and how many bytes, about: MariaDB takes 16 MiB.
 const ROWS: usize = 100;
@@ -68,18 +69,17 @@ impl Restoration {
                 None
             }
             Dialect::MariaDb => {
+                // Nothing is made beside what is somebody else's.
+                if !is_half_restored(&mut connection).await.map_err(explain)? {
+                    require_empty(&mut connection, &location).await?;
+                }
                 let pool = pool(&location).map_err(explain)?;
                 let exclusive = Exclusive::take(pool, &location).await?;
                 clear_away(&mut connection).await.map_err(explain)?;
                 Some(exclusive)
             }
         };
-        let there = tables::names(&mut connection, location.dialect()).await?;
-        if there.iter().any(|name| name != LEASES) {
-            return Err(BackupError::NotEmpty {
-                database: location.to_string(),
-            });
-        }
+        require_empty(&mut connection, &location).await?;
         migration::make_meta(&mut connection).await?;
         let what = format!("the backup of {}", about.made_at);
         migration::note(&mut connection, RESTORING, &what).await?;
@@ -146,6 +146,13 @@ impl Restoration {
     /// # Errors
     /// If it is not.
     pub async fn commit(mut self) -> Result<(), BackupError> {
+        if let Some(exclusive) = &self.exclusive
+            && !exclusive.hold(&mut self.connection).await?
+        {
+            return Err(BackupError::Open(OpenError::Busy {
+                database: self.location.to_string(),
+            }));
+        }
         migration::note_owner(&mut self.connection, &self.about.cloud_id).await?;
         sqlx::query("DELETE FROM meta WHERE name = ?")
             .bind(RESTORING)
@@ -252,14 +259,31 @@ impl Restoration {
     }
 }
 
+async fn require_empty(
+    connection: &mut AnyConnection,
+    location: &Location,
+) -> Result<(), BackupError> {
+    let there = tables::names(connection, location.dialect()).await?;
+    if there.iter().any(|name| name != LEASES) {
+        return Err(BackupError::NotEmpty {
+            database: location.to_string(),
+        });
+    }
+    Ok(())
+}
+
+/// MariaDB: whether a restore has died there.
+async fn is_half_restored(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    match migration::meta(connection, RESTORING).await {
+        // No such table.
+        Err(error) if Fault::of(&error) == Fault::Other => Ok(false),
+        mark => Ok(mark?.is_some()),
+    }
+}
+
 /// MariaDB: takes away what a restore has left that died.
 async fn clear_away(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-    let mark = match migration::meta(connection, RESTORING).await {
-        // No such table.
-        Err(error) if Fault::of(&error) == Fault::Other => None,
-        mark => mark?,
-    };
-    if mark.is_none() {
+    if !is_half_restored(connection).await? {
         return Ok(());
     }
     run(connection, "SET SESSION foreign_key_checks = 0").await?;

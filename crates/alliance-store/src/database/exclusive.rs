@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::AnyPool;
+use sqlx::{AnyConnection, AnyPool};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -66,6 +66,19 @@ impl Exclusive {
         let renewing = tokio::spawn(turn.clone().renew());
         let turn = Some(turn);
         Ok(Self { turn, renewing })
+    }
+
+    /// Keeps it until the transaction ends in which this is done. False if another process has it by now.
+    pub(crate) async fn hold(&self, transaction: &mut AnyConnection) -> sqlx::Result<bool> {
+        let Some(turn) = &self.turn else {
+            return Ok(false);
+        };
+        let held = sqlx::query("UPDATE leases SET held = held + 1 WHERE name = ? AND holder = ?")
+            .bind(NAME)
+            .bind(turn.holder.as_str())
+            .execute(transaction)
+            .await?;
+        Ok(held.rows_affected() > 0)
     }
 
     /// Gives it back. If the database does not hear that, others wait for some seconds.

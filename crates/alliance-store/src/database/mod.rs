@@ -404,6 +404,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_connection_to_mariadb_waits_for_what_other_nodes_have_committed()
+    -> std::result::Result<(), Box<dyn Error>> {
+        let Ok(server) = std::env::var("ALLIANCE_TEST_MYSQL_URL") else {
+            return Ok(());
+        };
+        sqlx::any::install_default_drivers();
+        let mut connection = connect(&Location::parse(&server)?).await?;
+        let waits = "SELECT CAST(@@wsrep_sync_wait AS SIGNED)";
+        let waits: i64 = sqlx::query_scalar(waits).fetch_one(&mut connection).await?;
+        assert_eq!(waits, 7);
+        Ok(())
+    }
+
+    #[tokio::test]
     async fn a_database_that_became_read_only_is_said() -> std::result::Result<(), Box<dyn Error>> {
         let folder = tempfile::tempdir()?;
         let store = store_with(&folder, "PRAGMA query_only = 1").await?;

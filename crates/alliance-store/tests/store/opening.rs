@@ -120,6 +120,28 @@ async fn of_many_daemons_that_start_at_once_one_migrates(bed: &Bed) -> Outcome {
     Ok(())
 }
 
+#[tokio::test]
+async fn who_changes_mariadbs_tables_keeps_others_out_until_it_has_died_for_long() -> Outcome {
+    let Some(bed) = Bed::mariadb().await? else {
+        return Ok(());
+    };
+    bed.run(async |bed| {
+        bed.open().await?.close().await;
+        let left = "SELECT COUNT(*) FROM leases WHERE name = 'schema'";
+        assert_eq!(bed.count(left).await?, 0, "it was given back");
+        bed.execute(
+            "INSERT INTO leases (name, holder, till) VALUES ('schema', 'another', UNIX_TIMESTAMP() + 2)",
+        )
+        .await?;
+        let till = bed.count("SELECT till FROM leases WHERE name = 'schema'").await?;
+        bed.open().await?.close().await;
+        let now = bed.count("SELECT CAST(UNIX_TIMESTAMP() AS SIGNED)").await?;
+        assert!(now >= till, "{now} < {till}");
+        Ok(())
+    })
+    .await
+}
+
 /// The database as the first release left it, with a partner in it.
 async fn first_schema(bed: &Bed) -> Outcome {
     let store = bed.open().await?;

@@ -86,6 +86,9 @@ async fn a_life_is_counted_once_at_either_side_however_often_it_is_said(bed: &Be
     for _ in 0..5 {
         usage.learn(&lease, "RegionOne", &heard, 1).await?;
     }
+    // Whoever takes the lease at another node of a cluster must meet that.
+    let held = "SELECT held FROM leases WHERE name = 'metering'";
+    assert!(bed.count(held).await? >= 5);
     let sent = numbered(&store, "west", 0).await?;
     assert_eq!(sent.len(), 1, "said once more changes nothing");
     let sums = usage.sums(MONTH).await?;
