@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import hashlib
 import shutil
-import tempfile
 from pathlib import Path
 
 from lab import mariadb
@@ -45,9 +44,7 @@ def ensure(keystone: Environment) -> Path:
 
 
 def _make(target: Path, keystone: Environment) -> None:
-    with tempfile.TemporaryDirectory(prefix="alliance-mariadb-") as name:
-        folder = Path(name)
-        mariadb.own(folder)
+    with mariadb.passing() as folder:
         mariadb.install(folder)
         port, password = free_port(), "migrating"
         server = mariadb.start(folder, port)

@@ -8,7 +8,6 @@ import pwd
 import re
 import secrets
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,12 +125,11 @@ def _four(taken: set[int]):
 def galera():
     """A running cluster, empty; yields the URL of its first node."""
     require()
-    with tempfile.TemporaryDirectory(prefix="alliance-galera-") as name:
-        folders = [Path(name) / f"node{number}" for number in range(NODES)]
+    with mariadb.passing() as place:
+        folders = [place / f"node{number}" for number in range(NODES)]
         taken: set[int] = set()
         ports = [Ports(*_four(taken)) for _ in folders]
         group = [node.group for node in ports]
-        mariadb.own(Path(name))
         password, servers = secrets.token_hex(16), []
         try:
             for number, folder in enumerate(folders):

@@ -95,7 +95,7 @@ def _ended(stage: Stage, daemons: list[Alliance], tokens: list[str]) -> list[Row
 
 def database(stage: Stage) -> list[Row]:
     """In process: what a daemon waits for."""
-    with mariadb.mariadb() as url:
+    with mariadb.mariadb(in_memory=False) as url:
         _be_durable(url)
         sqlite, other = programs.told(
             stage.programs / "inside-database",
