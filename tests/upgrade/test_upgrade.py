@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab import binary
-from lab.cache import ensure_file
+from lab.cache import ensure_file, locked
 from lab.services import named
 from lab.state import CHECKOUT
 from tests.ha.instances import BACK, SOON, daemons, spread
@@ -32,11 +32,14 @@ def earlier() -> Path:
             source = Path(folder) / "source"
             subprocess.run(["git", "clone", "-q", CHECKOUT, source], check=True)
             subprocess.run(["git", "-C", source, "checkout", "-q", BEFORE], check=True)
-            settings = {**os.environ, "CARGO_TARGET_DIR": f"{folder}/target"}
+            told = subprocess.check_output([CHECKOUT / "scripts" / "cargo-target"], text=True)
+            built = Path(os.environ.get("CARGO_TARGET_DIR") or told.strip())
             build = ["cargo", "build", "--quiet", "--locked", "--profile", "lab"]
-            build += ["--package", "alliance"]
-            subprocess.run(build, cwd=source, env=settings, check=True)
-            shutil.copy2(f"{folder}/target/lab/alliance", target)
+            build += ["--package", "alliance", "--target-dir", built]
+            # What others wrote is there already, and so may be this checkout's program.
+            with locked(built / "alliance-lab.lock", f"another build in {built}", deadline=2400):
+                subprocess.run(build, cwd=source, check=True)
+                shutil.copy2(built / "lab" / "alliance", target)
 
     return ensure_file(f"alliance-{BEFORE[:12]}", make)
 
