@@ -221,15 +221,13 @@ impl Daemon {
         Ok(())
     }
 
-    /// What the database knows of sessions.
-    /// Those that were noted since then, and all that have ended.
+    /// What the database knows of sessions: those that were noted since then, and all that have ended.
     async fn read_sessions(self: &Rc<Self>, since: Micros) -> Result<(), Failed> {
         let (seen, ended, untold) = read(&self.world, self.node(), |tables| {
             let ended: Vec<_> = tables.ended.keys().cloned().collect();
             let untold = tables.ended.iter().filter(|(_, row)| !row.is_told);
             let untold: Vec<_> = untold.map(|(id, _)| id.clone()).collect();
-            let from = tables.seen.partition_point(|seen| seen.at < since);
-            (tables.seen[from..].to_vec(), ended, untold)
+            (tables.seen_since(since), ended, untold)
         })
         .await?;
         self.ended.borrow_mut().extend(ended.iter().cloned());
@@ -428,10 +426,7 @@ impl Daemon {
             true => self.looked_at.get().min(began).saturating_sub(LATELY),
             false => began.saturating_sub(LATELY),
         };
-        let found = read(&self.world, self.node(), |tables| {
-            let from = tables.seen.partition_point(|seen| seen.at < since);
-            tables.seen[from..].to_vec()
-        });
+        let found = read(&self.world, self.node(), |tables| tables.seen_since(since));
         if let Ok(found) = found.await {
             self.take_in(found).await;
             self.looked_at.set(began);

@@ -173,6 +173,12 @@ impl Tables {
         }
     }
 
+    /// What was noted since then; in the order of time.
+    pub(crate) fn seen_since(&self, since: Micros) -> Vec<Seen> {
+        let from = self.seen.partition_point(|seen| seen.at < since);
+        self.seen[from..].to_vec()
+    }
+
     /// Those of these that had not ended before.
     pub(crate) fn end(&mut self, sessions: &[String]) -> Vec<String> {
         let mut new = Vec::new();

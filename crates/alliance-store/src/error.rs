@@ -286,6 +286,20 @@ impl fmt::Display for Holder {
     }
 }
 
+impl Error {
+    /// What the database's driver said, or what this says itself.
+    pub(crate) fn into_cause(self) -> sqlx::Error {
+        match self {
+            Error::ReadOnly(cause)
+            | Error::Full(cause)
+            | Error::Busy(cause)
+            | Error::Unreachable(cause)
+            | Error::Other(cause) => cause,
+            other => sqlx::Error::Protocol(other.to_string()),
+        }
+    }
+}
+
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match Fault::of(&error) {

@@ -12,8 +12,7 @@ use crate::database::exclusive::Exclusive;
 use crate::database::fault::Fault;
 use crate::database::location::Location;
 use crate::database::migration::{self, KNOWN, RESTORING, run};
-use crate::database::{Dialect, connect, pool};
-use crate::error::OpenError;
+use crate::database::{Database, Dialect, connect};
 
 /// How many rows one statement carries at most, and how many bytes, about: MariaDB takes 16 MiB.
 const ROWS: usize = 100;
@@ -73,8 +72,8 @@ impl Restoration {
                 if !is_half_restored(&mut connection).await.map_err(explain)? {
                     require_empty(&mut connection, &location).await?;
                 }
-                let pool = pool(&location).map_err(explain)?;
-                let exclusive = Exclusive::take(pool, &location).await?;
+                let database = Database::at(&location, &about.cloud_id)?;
+                let exclusive = Exclusive::take(&database, &location).await?;
                 clear_away(&mut connection).await.map_err(explain)?;
                 Some(exclusive)
             }
@@ -146,12 +145,8 @@ impl Restoration {
     /// # Errors
     /// If it is not.
     pub async fn commit(mut self) -> Result<(), BackupError> {
-        if let Some(exclusive) = &self.exclusive
-            && !exclusive.hold(&mut self.connection).await?
-        {
-            return Err(BackupError::Open(OpenError::Busy {
-                database: self.location.to_string(),
-            }));
+        if let Some(exclusive) = &self.exclusive {
+            exclusive.hold(&mut self.connection).await?;
         }
         migration::note_owner(&mut self.connection, &self.about.cloud_id).await?;
         sqlx::query("DELETE FROM meta WHERE name = ?")

@@ -5,14 +5,15 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::{AnyConnection, AnyPool};
+use sqlx::AnyConnection;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::fault::Fault;
+use super::Database;
 use super::location::Location;
-use crate::error::OpenError;
+use crate::error::{Error, OpenError, Result};
+use crate::leases::{self, Lease, Leases};
 
 /// What it is called among the leases.
 const NAME: &str = "schema";
@@ -33,14 +34,10 @@ const LEASES: &str = "CREATE TABLE IF NOT EXISTS leases (
 /// The right to change the tables, until it is given back or dropped, or this process ends.
 #[derive(Debug)]
 pub(crate) struct Exclusive {
-    turn: Option<Turn>,
+    database: Database,
+    /// None: it was given back.
+    lease: Option<Lease>,
     renewing: JoinHandle<()>,
-}
-
-#[derive(Debug, Clone)]
-struct Turn {
-    pool: AnyPool,
-    holder: String,
 }
 
 impl Exclusive {
@@ -48,44 +45,51 @@ impl Exclusive {
     ///
     /// # Errors
     /// [`OpenError::Busy`] if somebody has it for too long; the database's.
-    pub(crate) async fn take(pool: AnyPool, location: &Location) -> Result<Self, OpenError> {
-        let explain = |error| location.explain(error);
-        let made = sqlx::query(LEASES).execute(&pool).await;
-        made.map_err(explain)?;
+    pub(crate) async fn take(
+        database: &Database,
+        location: &Location,
+    ) -> std::result::Result<Self, OpenError> {
+        let made = sqlx::query(LEASES).execute(database.pool()).await;
+        made.map_err(|error| location.explain(error))?;
         let holder = Uuid::new_v4().to_string();
-        let turn = Turn { pool, holder };
         let begin = Instant::now();
-        while !turn.take().await.map_err(explain)? {
-            if begin.elapsed() >= PATIENCE {
-                return Err(OpenError::Busy {
-                    database: location.to_string(),
-                });
+        let lease = loop {
+            match Leases(database).take(NAME, &holder, LIFE).await {
+                Ok(Some(lease)) => break lease,
+                Ok(None) | Err(Error::Busy(_)) if begin.elapsed() < PATIENCE => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Ok(None) => {
+                    return Err(OpenError::Busy {
+                        database: location.to_string(),
+                    });
+                }
+                Err(error) => return Err(location.explain(error.into_cause())),
             }
-            tokio::time::sleep(PAUSE).await;
-        }
-        let renewing = tokio::spawn(turn.clone().renew());
-        let turn = Some(turn);
-        Ok(Self { turn, renewing })
+        };
+        Ok(Self {
+            database: database.clone(),
+            lease: Some(lease),
+            renewing: tokio::spawn(renew(database.clone(), holder)),
+        })
     }
 
-    /// Keeps it until the transaction ends in which this is done. False if another process has it by now.
-    pub(crate) async fn hold(&self, transaction: &mut AnyConnection) -> sqlx::Result<bool> {
-        let Some(turn) = &self.turn else {
-            return Ok(false);
-        };
-        let held = sqlx::query("UPDATE leases SET held = held + 1 WHERE name = ? AND holder = ?")
-            .bind(NAME)
-            .bind(turn.holder.as_str())
-            .execute(transaction)
-            .await?;
-        Ok(held.rows_affected() > 0)
+    /// Keeps it until the transaction ends in which this is done.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`] if another process has it by now.
+    pub(crate) async fn hold(&self, transaction: &mut AnyConnection) -> Result<()> {
+        match &self.lease {
+            Some(lease) => leases::hold(transaction, lease).await,
+            None => Err(Error::LeaseLost(NAME.to_owned())),
+        }
     }
 
     /// Gives it back. If the database does not hear that, others wait for some seconds.
     pub(crate) async fn give_back(mut self) {
-        if let Some(turn) = self.turn.take() {
-            self.renewing.abort();
-            turn.give_back().await;
+        self.renewing.abort();
+        if let Some(lease) = self.lease.take() {
+            give_back(self.database.clone(), lease).await;
         }
     }
 }
@@ -93,57 +97,27 @@ impl Exclusive {
 impl Drop for Exclusive {
     fn drop(&mut self) {
         self.renewing.abort();
-        if let Some((turn, runtime)) = self.turn.take().zip(Handle::try_current().ok()) {
-            runtime.spawn(turn.give_back());
+        if let Some((lease, runtime)) = self.lease.take().zip(Handle::try_current().ok()) {
+            runtime.spawn(give_back(self.database.clone(), lease));
         }
     }
 }
 
-impl Turn {
-    /// Takes it, or goes on holding it. False if another one holds it, or wants it at the same time.
-    async fn take(&self) -> sqlx::Result<bool> {
-        match self.take_once().await {
-            Err(error) if Fault::of(&error) == Fault::Busy => Ok(false),
-            taken => taken,
-        }
-    }
-
-    async fn take_once(&self) -> sqlx::Result<bool> {
-        let insert = "INSERT IGNORE INTO leases (name, holder, till) VALUES (?, '', 0)";
-        sqlx::query(insert).bind(NAME).execute(&self.pool).await?;
-        let taken = sqlx::query(
-            "UPDATE leases SET holder = ?, till = UNIX_TIMESTAMP() + ?
-                WHERE name = ? AND (holder = ? OR till <= UNIX_TIMESTAMP())",
-        )
-        .bind(self.holder.as_str())
-        .bind(LIFE)
-        .bind(NAME)
-        .bind(self.holder.as_str())
-        .execute(&self.pool)
-        .await?;
-        Ok(taken.rows_affected() > 0)
-    }
-
-    async fn renew(self) {
-        loop {
-            tokio::time::sleep(BEAT).await;
-            match self.take().await {
-                Ok(true) => {}
-                Ok(false) => tracing::warn!("another process may be changing the tables too"),
-                Err(error) => {
-                    tracing::warn!(%error, "the database is not told that its tables are being changed");
-                }
+async fn renew(database: Database, holder: String) {
+    loop {
+        tokio::time::sleep(BEAT).await;
+        match Leases(&database).take(NAME, &holder, LIFE).await {
+            Ok(Some(_)) => {}
+            Ok(None) => tracing::warn!("another process may be changing the tables too"),
+            Err(error) => {
+                tracing::warn!(%error, "the database is not told that its tables are being changed");
             }
         }
     }
+}
 
-    async fn give_back(self) {
-        let delete = sqlx::query("DELETE FROM leases WHERE name = ? AND holder = ?")
-            .bind(NAME)
-            .bind(&self.holder)
-            .execute(&self.pool);
-        if let Err(error) = delete.await {
-            tracing::debug!(%error, "others wait for {LIFE} s before they change tables");
-        }
+async fn give_back(database: Database, lease: Lease) {
+    if let Err(error) = Leases(&database).give_back(&lease).await {
+        tracing::debug!(%error, "others wait for {LIFE} s before they change tables");
     }
 }

@@ -5,12 +5,12 @@
 //! with the same file.
 
 use alliance_core::cloud::CloudId;
-use sqlx::{AnyConnection, AnyPool, Executor, Row};
+use sqlx::{AnyConnection, Executor, Row};
 
 use super::exclusive::Exclusive;
 use super::fault::Fault;
 use super::location::Location;
-use super::{Dialect, Look};
+use super::{Database, Dialect, Look};
 use crate::error::OpenError;
 
 const MIGRATIONS: &[&str] = &[
@@ -53,13 +53,13 @@ const META: &str = "CREATE TABLE IF NOT EXISTS meta (
 
 pub(super) async fn bring_up_to_date(
     connection: &mut AnyConnection,
-    pool: &AnyPool,
+    database: &Database,
     location: &Location,
-    cloud: &CloudId,
 ) -> Result<(), OpenError> {
+    let cloud = database.cloud();
     let explain = |error| location.explain(error);
     if location.dialect() == Dialect::MariaDb {
-        let exclusive = Exclusive::take(pool.clone(), location).await?;
+        let exclusive = Exclusive::take(database, location).await?;
         let migrated = migrate(connection, location, cloud).await;
         exclusive.give_back().await;
         return migrated;

@@ -73,15 +73,20 @@ impl Database {
         let mut first = connect(&location)
             .await
             .map_err(|error| location.explain(error))?;
-        let pool = pool(&location).map_err(|error| location.explain(error))?;
-        migration::bring_up_to_date(&mut first, &pool, &location, cloud).await?;
+        let database = Self::at(&location, cloud)?;
+        migration::bring_up_to_date(&mut first, &database, &location).await?;
         if location.dialect() == Dialect::MariaDb {
             warn_if_commits_are_not_durable(&mut first).await;
         }
         // A connection that ends badly now has done all that it had to.
         let _ = first.close().await;
+        Ok(database)
+    }
+
+    /// As it is, with whatever schema. Nobody is connected yet.
+    pub(crate) fn at(location: &Location, cloud: &CloudId) -> std::result::Result<Self, OpenError> {
         Ok(Self {
-            pool,
+            pool: pool(location).map_err(|error| location.explain(error))?,
             dialect: location.dialect(),
             cloud: cloud.clone(),
             author: None,
@@ -213,7 +218,7 @@ pub(crate) async fn connect(
     Ok(connection)
 }
 
-pub(crate) fn pool(location: &Location) -> std::result::Result<AnyPool, sqlx::Error> {
+fn pool(location: &Location) -> std::result::Result<AnyPool, sqlx::Error> {
     let dialect = location.dialect();
     let builder = AnyPoolOptions::new()
         .acquire_timeout(PATIENCE)
