@@ -4,24 +4,15 @@ import pytest
 
 from tests.ha.instances import spread
 from tests.ha.travel import Travel
-from tests.kit.cloud import Cloud
-from tests.kit.several import several_nodes
+from tests.kit.own_lab import east, own_lab, west
+
+__all__ = ["east", "west"]
 
 
 @pytest.fixture(scope="package")
 def lab():
-    with several_nodes("ha", "--galera") as lab:
+    with own_lab("ha", "--galera", "--services", "glance") as lab:
         yield lab
-
-
-@pytest.fixture(scope="package")
-def west(lab):
-    return Cloud(lab, "west")
-
-
-@pytest.fixture(scope="package")
-def east(lab):
-    return Cloud(lab, "east")
 
 
 @pytest.fixture(scope="module")

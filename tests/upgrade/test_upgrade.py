@@ -16,8 +16,7 @@ from lab.services import named
 from lab.state import CHECKOUT
 from tests.ha.instances import BACK, SOON, daemons, spread
 from tests.ha.travel import Travel
-from tests.kit.cloud import Cloud
-from tests.kit.several import several_nodes
+from tests.kit.own_lab import own_lab
 from tests.kit.waiting import until
 
 #: The last commit whose daemons know an older schema than those of today.
@@ -50,18 +49,8 @@ def lab():
     if known.returncode:
         pytest.skip(f"this checkout has no history: commit {BEFORE[:12]} is not in it")
     # That version starts at no Galera cluster.
-    with several_nodes("upgrade", "--ha", earlier()) as lab:
+    with own_lab("upgrade", "--ha", "--services", "glance", program=earlier()) as lab:
         yield lab
-
-
-@pytest.fixture(scope="package")
-def west(lab):
-    return Cloud(lab, "west")
-
-
-@pytest.fixture(scope="package")
-def east(lab):
-    return Cloud(lab, "east")
 
 
 def test_daemons_are_replaced_by_later_ones_under_load(lab, west, east, say):

@@ -2,26 +2,26 @@
 
 import contextlib
 import json
-import os
 import re
 import secrets
 import shlex
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
 from lab.cache import Environment
 from lab.services import rabbitmq
-from lab.state import CHECKOUT, Lab
 from tests.kit import known_secrets
 from tests.kit.cloud import Cloud
 from tests.kit.nightly import NIGHTLY
+from tests.kit.own_lab import east, own_lab, west
 from tests.kit.people import Person
 from tests.kit.receiver import Receiver
 from tests.kit.waiting import until
 from tests.whole.listening import LISTENER
+
+__all__ = ["east", "west"]
 
 LONG = [
     "test_first_networks.py",
@@ -42,29 +42,8 @@ EVENT = re.compile(rf"^command: (.+) -> |^{REQUEST.pattern}|^RESP: \[(\d+)\]", r
 
 @pytest.fixture(scope="package")
 def lab():
-    """Ended when the tests of this folder are done: such clouds take memory and time."""
-    folder = Path(os.environ["ALLIANCE_LAB"]).with_name("whole")
-    settings = {**os.environ, "ALLIANCE_LAB": str(folder)}
-
-    def run(command: str, *words: str) -> None:
-        said = subprocess.PIPE
-        command = [CHECKOUT / "lab" / command, *words]
-        done = subprocess.run(command, env=settings, stdout=said, stderr=subprocess.STDOUT)
-        assert done.returncode == 0, done.stdout.decode(errors="replace")
-
-    run("up", "west", "east")
-    yield Lab(folder)
-    run("down")
-
-
-@pytest.fixture(scope="package")
-def west(lab):
-    return Cloud(lab, "west")
-
-
-@pytest.fixture(scope="package")
-def east(lab):
-    return Cloud(lab, "east")
+    with own_lab("whole") as lab:
+        yield lab
 
 
 @pytest.fixture(scope="package")
