@@ -27,7 +27,7 @@ fuzz: ## each parser of what strangers send, for a minute
 	@$(ROOT)/scripts/prerequisites
 	@$(ROOT)/scripts/fuzz
 
-nightly: ## what takes long: soaks, Tempest, fuzzing
+nightly: ## all tests, and what takes long: soaks, clusters, packages, fuzzing
 	@ALLIANCE_NIGHTLY=1 $(ROOT)/scripts/test
 	@$(ROOT)/scripts/fuzz
 

@@ -57,8 +57,9 @@ def _replace(source: Path, target: Path) -> None:
 
 
 def _cargo(target: Path) -> Path:
-    profile = os.environ.get("ALLIANCE_PROFILE", "lab")
-    options = ["--quiet", "--locked", "--profile", profile, "--package", "alliance"]
+    profile = os.environ.get("ALLIANCE_PROFILE", "dev")
+    # Of the workspace, so that dependencies have the features that its tests build them with.
+    options = ["--quiet", "--locked", "--profile", profile, "--workspace", "--bin", "alliance"]
     print(f"building alliance ({profile})", flush=True)
     try:
         done = subprocess.run(["cargo", "build", *options], cwd=CHECKOUT, stdin=subprocess.DEVNULL)

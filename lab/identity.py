@@ -64,8 +64,9 @@ class Keystone:
         users = self._ids("users", "?domain_id=default")
         projects = self._ids("projects", "?domain_id=default")
         roles = self._ids("roles")
-        if "service" not in roles:  # which the bootstrap of an old Keystone does not make
-            roles["service"] = self._create("roles", "role", {"name": "service"})
+        for name in ("manager", "service"):  # which the bootstrap of an old Keystone does not make
+            if name not in roles:
+                roles[name] = self._create("roles", "role", {"name": name})
         held = {
             (
                 grant["user"]["id"],

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import fcntl
 import hashlib
@@ -32,6 +33,7 @@ LONGEST_FOLDER = 107 - len("/") - 15 - len("/alliance-1/alliance.sock")
 PORTS = range(20000, 32000)
 #: How many of them a run of `scripts/with-lab` has for itself, and what names the first.
 SHARE, SHARE_OF_PORTS = 1000, "ALLIANCE_LAB_PORTS"
+_given = collections.deque(maxlen=SHARE // 4)
 
 #: Token providers that Keystone has, and those of lab/tokens, which it had once.
 TODAYS, RETIRED = ("fernet", "jws"), ("uuid", "pki", "pkiz")
@@ -90,10 +92,12 @@ def port_free(port: int) -> bool:
 
 
 def free_port(taken=frozenset()) -> int:
+    """None that this process was given shortly before: nobody may listen there yet."""
     first = os.environ.get(SHARE_OF_PORTS)
     ports = range(int(first), int(first) + SHARE) if first else PORTS
     for port in random.sample(ports, 200):
-        if port not in taken and port_free(port):
+        if port not in taken and port not in _given and port_free(port):
+            _given.append(port)
             return port
     raise LabError(f"no free port found between {ports[0]} and {ports[-1]}")
 

@@ -51,7 +51,7 @@ listen mariadb
   timeout client 1h
   timeout server 1h
   option tcp-check
-  stick-table type ip size 1 nopurge
+  stick-table type ip size 1k
   stick on dst
   default-server inter 500ms fall 2 rise 2 on-marked-down shutdown-sessions
   server {first.name} 127.0.0.1:{first.port} check

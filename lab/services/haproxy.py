@@ -111,10 +111,11 @@ backend keystone
   http-check expect status 200
   # A Keystone may be slow.
   timeout check 10s
-  # A node whose daemon is dead answers 503 to partners' users: another one is asked. What a request
-  # changes is not done twice for that; a login changes nothing.
+  # A node whose daemon is dead answers 503 to partners' users: another one is asked, which may be
+  # the other dead one, and again. What a request changes is not done twice for that; a login
+  # changes nothing.
   option redispatch 1
-  retries 2
+  retries 4
   retry-on conn-failure empty-response 503
   http-request disable-l7-retry unless {{ method GET HEAD }} or {{ path /v3/auth/tokens }}
 {keystones}

@@ -65,7 +65,9 @@ class Keystone(NodeService, WsgiService):
     def _connection(self) -> str:
         if "database" in self.cloud.parts:
             return databases.url(self.cloud, "keystone")
-        return f"sqlite:///{self.folder}/keystone.db?timeout=60"
+        # Any thread may close what another has opened, as SQLAlchemy 2 has it; with 1.4, Keystone
+        # 22's, it stays open and keeps everybody else out.
+        return f"sqlite:///{self.folder}/keystone.db?timeout=60&check_same_thread=false"
 
     def _make_keys(self) -> None:
         for repository in ("fernet-keys", "credential-keys"):

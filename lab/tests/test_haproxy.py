@@ -1,5 +1,6 @@
 """What the HAProxy of a cloud with several nodes does when one of them does not answer."""
 
+import contextlib
 import http.server
 import socket
 import threading
@@ -8,7 +9,9 @@ import time
 import pytest
 
 from lab.services import services_of
+from lab.services.database import Database
 from lab.services.haproxy import HaProxy
+from lab.services.mariadb import nodes_of
 from lab.state import Lab, free_port
 from tests.kit import http as client
 
@@ -56,12 +59,16 @@ def wait_for(condition):
         time.sleep(0.02)
 
 
-@pytest.fixture
-def haproxy(tmp_path):
-    cloud = Lab(tmp_path / "lab").add("west", services=["keystone"], ha=True)
+def cloud_with_ports(tmp_path, **more):
+    cloud = Lab(tmp_path / "lab").add("west", services=["keystone"], ha=True, **more)
     for name in (name for service in services_of(cloud) for name in service.ports):
         cloud.ports[name] = free_port({*cloud.ports.values()})
-    service = HaProxy(cloud)
+    return cloud
+
+
+@pytest.fixture
+def haproxy(tmp_path):
+    service = HaProxy(cloud_with_ports(tmp_path))
     yield service
     service.stop()
 
@@ -134,3 +141,58 @@ def test_partners_are_passed_to_daemons_that_are_ready_and_cut_off_from_those_th
 def asks(stream) -> int:
     stream.sendall(b"GET /poll HTTP/1.1\r\n\r\n")
     return int(stream.recv(1000).split()[1])
+
+
+class Node:
+    """Greets who comes with its name, as a database does."""
+
+    def __init__(self, name: str, port: int):
+        self._name = name.encode()
+        self._server = socket.create_server(("127.0.0.1", port))
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                stream, _ = self._server.accept()
+            except OSError:
+                return
+            with stream, contextlib.suppress(OSError):
+                stream.sendall(self._name)
+
+    def end(self) -> None:
+        # What waits in accept would go on.
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+
+
+def test_nobody_goes_back_to_a_node_of_the_database_that_was_away(tmp_path):
+    cloud = cloud_with_ports(tmp_path, galera=True)
+    ports = {node.name: node.port for node in nodes_of(cloud)}
+    nodes = {name: Node(name, port) for name, port in ports.items()}
+    balancer = Database(cloud)
+
+    def met() -> str:
+        with socket.create_connection(("127.0.0.1", balancer.port), timeout=20) as stream:
+            return stream.recv(100).decode()
+
+    def stays(name: str) -> None:
+        wait_for(lambda: met() == name)
+        # HAProxy looks each half second, and believes what it has seen twice.
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            assert met() == name
+            time.sleep(0.1)
+
+    try:
+        balancer.start(threading.Event())
+        stays("mariadb-1")
+        for dies, next_one in (("mariadb-1", "mariadb-2"), ("mariadb-2", "mariadb-1")):
+            nodes[dies].end()
+            stays(next_one)
+            nodes[dies] = Node(dies, ports[dies])
+            stays(next_one)
+    finally:
+        balancer.stop()
+        for node in nodes.values():
+            node.end()

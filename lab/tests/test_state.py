@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from lab.errors import LabError
-from lab.state import Lab, lab_folder
+from lab.state import Lab, free_port, lab_folder
 
 
 @pytest.fixture
@@ -31,6 +31,11 @@ def test_a_port_is_kept_unless_somebody_has_it(lab, capsys):
         west.choose_port("keystone")
     assert west.ports["keystone"] != port
     assert f"port {port} of keystone is taken" in capsys.readouterr().out
+
+
+def test_a_port_is_not_given_again_before_somebody_can_listen_there():
+    ports = [free_port() for _ in range(200)]
+    assert len({*ports}) == len(ports)
 
 
 @pytest.mark.parametrize("name", ["", "West", "../x", "9", "a" * 16, "we st", "_bin", "west\n"])

@@ -43,6 +43,10 @@ def axe() -> str:
     return Path(found.stdout.strip()).read_text()
 
 
+#: What chromedriver says of an element, with status 500, while its page gives way to another.
+GIVES_WAY = "does not belong to the document"
+
+
 class Replaced(Exception):
     """The element is not in the page any more."""
 
@@ -102,7 +106,9 @@ class Browser:
         sent = None if method != "POST" else json.dumps(body or {})
         answer = requests.request(method, self._at + path, data=sent, timeout=DEADLINE)
         value = answer.json()["value"]
-        if not answer.ok and value["error"] == "stale element reference":
+        if not answer.ok and (
+            value["error"] == "stale element reference" or GIVES_WAY in value["message"]
+        ):
             raise Replaced(value["message"])
         assert answer.ok, f"{method} {path}: {value}"
         return value

@@ -79,6 +79,11 @@ class Cloud:
     def __repr__(self) -> str:
         return self.name
 
+    @property
+    def release(self) -> int:
+        """Of its Keystone."""
+        return int(self._cloud.keystone_release)
+
     # Its users
 
     @property
