@@ -7,7 +7,7 @@
 
 mod environment;
 mod error;
-mod object;
+pub(crate) mod object;
 mod session;
 
 use alliance_core::cloud::CloudId;

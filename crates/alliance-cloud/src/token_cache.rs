@@ -85,6 +85,26 @@ pub async fn claim(address: &str, cloud_id: &str) -> Result<Option<String>, Toke
     Ok(Some(owner).filter(|owner| owner != cloud_id))
 }
 
+/// The id of the cloud that has said within the last day that the memcached at `address` (`host:port`) is
+/// its own. Takes at most two seconds.
+///
+/// # Errors
+/// If memcached does not say.
+pub async fn owner(address: &str) -> Result<Option<String>, TokenCacheError> {
+    let asked = timeout(LIMIT, try_owner(address)).await;
+    asked.unwrap_or_else(|_| Err(timed_out(address)))
+}
+
+async fn try_owner(address: &str) -> Result<Option<String>, TokenCacheError> {
+    let mut memcached = Memcached::connect(address).await?;
+    memcached.tell(&format!("get {OWNER}\r\n")).await?;
+    let value = memcached.line().await?;
+    if value == b"END" {
+        return Ok(None);
+    }
+    memcached.owner(&value).await.map(Some)
+}
+
 async fn try_claim(address: &str, cloud_id: &str) -> Result<String, TokenCacheError> {
     let mut memcached = Memcached::connect(address).await?;
     let length = cloud_id.len();
@@ -98,11 +118,7 @@ async fn try_claim(address: &str, cloud_id: &str) -> Result<String, TokenCacheEr
         other => return Err(memcached.strange("STORED or NOT_STORED", other)),
     }
     let value = memcached.line().await?;
-    if !value.starts_with(b"VALUE ") {
-        return Err(memcached.strange("VALUE", &value));
-    }
-    let owner = memcached.line().await?;
-    Ok(String::from_utf8_lossy(&owner).into_owned())
+    memcached.owner(&value).await
 }
 
 async fn sweep(address: &str, hashes: &[String]) -> Result<usize, TokenCacheError> {
@@ -161,6 +177,15 @@ impl<'a> Memcached<'a> {
         Ok(line
             .strip_suffix(b"\r\n")
             .map_or(line.clone(), <[u8]>::to_vec))
+    }
+
+    /// Who is named after this line.
+    async fn owner(&mut self, value: &[u8]) -> Result<String, TokenCacheError> {
+        if !value.starts_with(b"VALUE ") {
+            return Err(self.strange("VALUE", value));
+        }
+        let owner = self.line().await?;
+        Ok(String::from_utf8_lossy(&owner).into_owned())
     }
 
     fn strange(&self, expected: &'static str, found: &[u8]) -> TokenCacheError {
@@ -291,8 +316,10 @@ mod tests {
             return;
         };
         let address = &memcached.address;
+        assert_eq!(owner(address).await, Ok(None));
         assert_eq!(claim(address, "west").await, Ok(None));
         assert_eq!(claim(address, "west").await, Ok(None));
+        assert_eq!(owner(address).await, Ok(Some("west".to_owned())));
         assert_eq!(claim(address, "east").await, Ok(Some("west".to_owned())));
         assert_eq!(claim(address, "west").await, Ok(None));
     }
@@ -318,7 +345,7 @@ mod tests {
         );
         tokio::spawn(async move {
             // The first is what the silent server never answered.
-            for _ in 0..3 {
+            for _ in 0..4 {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 stream
                     .write_all(b"HTTP/1.1 400 Bad Request\r\n")
@@ -332,6 +359,11 @@ mod tests {
             "{strange:?}"
         );
         let strange = claim(&address, "west").await;
+        assert!(
+            matches!(strange, Err(TokenCacheError::NotMemcached { .. })),
+            "{strange:?}"
+        );
+        let strange = owner(&address).await;
         assert!(
             matches!(strange, Err(TokenCacheError::NotMemcached { .. })),
             "{strange:?}"

@@ -28,7 +28,7 @@ const IDLE_CONNECTIONS: usize = 32;
 const SHOWN: usize = 200;
 
 /// What may stand in paths of Keystone's that is no data.
-const WORDS: [&str; 18] = [
+const WORDS: [&str; 19] = [
     "OS-FEDERATION",
     "OS-REVOKE",
     "auth",
@@ -42,6 +42,7 @@ const WORDS: [&str; 18] = [
     "protocols",
     "regions",
     "role_assignments",
+    "role_inferences",
     "roles",
     "services",
     "system",

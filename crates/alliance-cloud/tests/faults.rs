@@ -356,9 +356,11 @@ async fn a_wrong_password_is_not_tried_at_every_question() {
             matches!(error, KeystoneError::WrongCredentials { .. }),
             "{error}"
         );
+        let told = error.to_string();
+        assert!(told.contains("The password is expired."), "{error}");
         assert!(
-            error.to_string().contains("The password is expired."),
-            "{error}"
+            told.contains(double.settings.auth_url.as_str()),
+            "which Keystone: {error}"
         );
     }
     assert_eq!(double.logins(), 2, "once with the scope, once without");

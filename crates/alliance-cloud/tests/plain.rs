@@ -30,6 +30,10 @@ struct Script {
     password: String,
     /// The status of a login for the whole system.
     system: StatusCode,
+    /// The same for the project.
+    project: StatusCode,
+    /// Whether the project is enabled.
+    enabled: bool,
     /// The answer to `GET /v3`.
     version: String,
     /// Whether tokens that were issued before count.
@@ -51,6 +55,8 @@ impl Double {
         let script = Arc::new(Mutex::new(Script {
             password: "one".to_owned(),
             system: StatusCode::CREATED,
+            project: StatusCode::CREATED,
+            enabled: true,
             version: r#"{"version": {"id": "v3.6", "status": "stable"}}"#.to_owned(),
             tokens_count: true,
             knows: "project-token",
@@ -124,6 +130,9 @@ async fn play(State(script): State<Arc<Mutex<Script>>>, request: Request) -> Res
         if scope == "system" && script.system != StatusCode::CREATED {
             return answer(script.system, NOT_FOUND);
         }
+        if scope == "project" && script.project != StatusCode::CREATED {
+            return answer(script.project, NOT_FOUND);
+        }
         script.tokens_count = true;
         let mut response = answer(StatusCode::CREATED, TOKEN);
         let token = format!("{scope}-token").parse().unwrap();
@@ -150,6 +159,13 @@ async fn play(State(script): State<Arc<Mutex<Script>>>, request: Request) -> Res
         "/v3/projects" => answer(
             StatusCode::OK,
             r#"{"projects": [{"id": "p", "name": "science", "domain_id": "d", "enabled": true}]}"#,
+        ),
+        "/v3/auth/projects" => answer(
+            StatusCode::OK,
+            format!(
+                r#"{{"projects": [{{"id": "s", "name": "service", "domain_id": "d", "enabled": {}}}]}}"#,
+                script.enabled
+            ),
         ),
         "/v3/domains/d" => answer(
             StatusCode::OK,
@@ -208,6 +224,21 @@ async fn a_password_that_is_wrong_or_open_to_everybody_names_its_file() {
     let error = double.keystone().service_roles(R).await.unwrap_err();
     assert!(error.to_string().contains("chmod o="), "{error}");
     assert!(error.to_string().contains(&file), "{error}");
+}
+
+#[tokio::test]
+async fn a_project_that_is_disabled_is_told_from_a_role_that_is_missing() {
+    let double = Double::serve().await;
+    double.play(|script| script.project = StatusCode::UNAUTHORIZED);
+    let error = double.keystone().service_roles(R).await.unwrap_err();
+    assert!(
+        matches!(error, KeystoneError::MissingRole { .. }),
+        "{error}"
+    );
+    double.play(|script| script.enabled = false);
+    let error = double.keystone().service_roles(R).await.unwrap_err();
+    let mend = r#"openstack project set --enable --domain "Default" "service""#;
+    assert!(error.to_string().contains(mend), "{error}");
 }
 
 #[tokio::test]

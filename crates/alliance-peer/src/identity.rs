@@ -17,7 +17,8 @@ mod key_file;
 
 pub use copy::KeyCopies;
 
-const IDENTITY_KEY: &str = "identity.key";
+/// The key that never changes, in the state directory.
+pub const IDENTITY_KEY: &str = "identity.key";
 const SIGNING_KEY: &str = "signing.key";
 
 /// The cloud's keys, and the certificate that shows one of them.
@@ -49,7 +50,7 @@ pub enum IdentityError {
     #[error("there is no {0}: this cloud has no identity yet; run: alliance init")]
     Missing(PathBuf),
     /// The identity is gone, but it was there once.
-    #[error("{missing} is missing, but {present} is there: restore it from a backup. A new identity would end every pairing; if that is meant, move {present} away first", missing = missing.display(), present = present.display())]
+    #[error("{missing} is missing, but {present} is there: copy it from another instance, or restore it from a backup. A new identity would end every pairing; if that is meant, move {present} away first", missing = missing.display(), present = present.display())]
     Lost {
         /// What is gone.
         missing: PathBuf,
@@ -118,18 +119,9 @@ impl Identity {
     /// See [`IdentityError`]. A key that is there is never replaced.
     pub fn load_or_create(state_dir: &Path) -> Result<Self, IdentityError> {
         key_file::require_directory(state_dir)?;
-        let identity_path = state_dir.join(IDENTITY_KEY);
-        let signing_path = state_dir.join(SIGNING_KEY);
-        // The identity is made first: a signing key alone means that the identity was lost. Looked
-        // at in the other order, so that another process which makes both is no reason to complain.
-        if signing_path.exists() && !identity_path.exists() {
-            return Err(IdentityError::Lost {
-                missing: identity_path,
-                present: signing_path,
-            });
-        }
-        let identity = key_file::load_or_create(&identity_path)?;
-        let signing = key_file::load_or_create(&signing_path)?;
+        require_not_lost(state_dir)?;
+        let identity = key_file::load_or_create(&state_dir.join(IDENTITY_KEY))?;
+        let signing = key_file::load_or_create(&state_dir.join(SIGNING_KEY))?;
         Self::new(identity, signing)
     }
 
@@ -139,6 +131,7 @@ impl Identity {
     /// See [`IdentityError`].
     pub fn load(state_dir: &Path) -> Result<Self, IdentityError> {
         key_file::require_directory(state_dir)?;
+        require_not_lost(state_dir)?;
         let load = |name| {
             let path = state_dir.join(name);
             key_file::load(&path)?.ok_or(IdentityError::Missing(path))
@@ -186,6 +179,16 @@ impl Identity {
     pub(crate) fn tls_credentials(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         (vec![self.certificate.clone()], self.identity.for_tls())
     }
+}
+
+/// The identity is made first: a signing key alone means that the identity was lost. Looked at in the other
+/// order, so that another process which makes both is no reason to complain.
+fn require_not_lost(state_dir: &Path) -> Result<(), IdentityError> {
+    let (missing, present) = (state_dir.join(IDENTITY_KEY), state_dir.join(SIGNING_KEY));
+    if present.exists() && !missing.exists() {
+        return Err(IdentityError::Lost { missing, present });
+    }
+    Ok(())
 }
 
 /// Nobody looks at its dates and names: the key is pinned. The name helps who reads a capture.

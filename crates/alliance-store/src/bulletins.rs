@@ -128,6 +128,17 @@ impl Bulletins<'_> {
         Ok(before.unsigned_abs())
     }
 
+    /// The number of the last one that there was; 0 if there was none.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn last(self) -> Result<u64> {
+        let row = sqlx::query("SELECT value FROM counters WHERE name = 'bulletins'")
+            .fetch_one(self.0.pool())
+            .await?;
+        Ok(row.int("value")?.unsigned_abs())
+    }
+
     /// Some of those after this number, the earliest first. Their numbers have no gap, unless some were
     /// forgotten.
     ///
@@ -159,7 +170,8 @@ impl Bulletins<'_> {
                 Ok(Posted {
                     number: row.int("seq")?.unsigned_abs(),
                     author: row.text("author")?,
-                    what: row.json("what")?,
+                    // Part of one may be of a later version too.
+                    what: row.json("what").unwrap_or(Bulletin::Unknown),
                 })
             })
             .collect()

@@ -182,17 +182,22 @@ impl Deliveries<'_> {
         }))
     }
 
-    /// It has been told all up to this number.
+    /// It has been told all up to this number. A smaller one than before changes nothing but that it is told:
+    /// whoever says so was halted, and another has gone on meanwhile.
     ///
     /// # Errors
     /// The database's.
     pub async fn delivered(self, receiver: Receiver, number: u64) -> Result<()> {
+        let number = i64::try_from(number).unwrap_or(i64::MAX);
         retrying(|| async {
             sqlx::query(
                 "UPDATE notice_deliveries
-                    SET number = ?, failing_since = NULL, problem = NULL WHERE name = ?",
+                    SET number = CASE WHEN number < ? THEN ? ELSE number END,
+                        failing_since = NULL, problem = NULL
+                    WHERE name = ?",
             )
-            .bind(i64::try_from(number).unwrap_or(i64::MAX))
+            .bind(number)
+            .bind(number)
             .bind(receiver.as_str())
             .execute(self.0.pool())
             .await?;

@@ -50,7 +50,9 @@ pub enum OpenError {
         database: String,
     },
     /// A file of another kind.
-    #[error("{database} is not a database; move it away or name another file")]
+    #[error(
+        "{database} is not a database, or is damaged; move it away and restore a backup, or name another file"
+    )]
     NotADatabase {
         /// Which.
         database: String,
@@ -312,6 +314,7 @@ impl From<sqlx::Error> for Error {
             | Fault::NotADatabase
             | Fault::CannotOpen
             | Fault::Unique
+            | Fault::NoTable
             | Fault::NoVariable
             | Fault::Other => Error::Other(error),
         }

@@ -92,6 +92,21 @@ impl Leases<'_> {
         row.map(|row| row.text("holder")).transpose()
     }
 
+    /// For how many seconds it has been over, if whoever held it last has not given it back.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn over_for(self, name: &str) -> Result<Option<Seconds>> {
+        let clock = self.0.clock();
+        let select =
+            format!("SELECT {clock} - till AS rest FROM leases WHERE name = ? AND till <= {clock}");
+        let row = sqlx::query(&select)
+            .bind(name)
+            .fetch_optional(self.0.pool())
+            .await?;
+        row.map(|row| row.int("rest")).transpose()
+    }
+
     /// Gives it back.
     ///
     /// # Errors

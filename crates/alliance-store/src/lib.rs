@@ -269,6 +269,14 @@ impl Store {
         self.database.ping().await
     }
 
+    /// Whether it could be written to now: nobody holds it, nothing forbids it. Changes nothing.
+    ///
+    /// # Errors
+    /// Why not, after five seconds at most.
+    pub async fn try_write(&self) -> Result<()> {
+        self.database.try_write().await
+    }
+
     /// Ends all connections; SQLite folds its log into the file.
     pub async fn close(&self) {
         self.database.close().await;

@@ -10,8 +10,12 @@ pub enum KeystoneError {
     #[error(transparent)]
     Transport(#[from] TransportError),
     /// The daemon's own user cannot log in.
-    #[error("Keystone refuses to log in the daemon's user {user:?}: {said}; {remedy}")]
+    #[error(
+        "Keystone at {auth_url} refuses to log in the daemon's user {user:?}: {said}; {remedy}"
+    )]
     WrongCredentials {
+        /// Where Keystone was asked.
+        auth_url: String,
         /// The user's name.
         user: String,
         /// Keystone's words.
@@ -32,6 +36,16 @@ pub enum KeystoneError {
         /// What was asked.
         request: String,
         /// The command that grants it.
+        remedy: String,
+    },
+    /// The project on which the daemon's own user works.
+    #[error(
+        "project {project}, on which the daemon's user holds its role, is disabled in Keystone, and nobody can log in to it; run: {remedy}"
+    )]
+    ProjectDisabled {
+        /// Its name.
+        project: String,
+        /// The command that enables it.
         remedy: String,
     },
     /// A token that cannot revoke itself, since it has outlived its time.

@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 
 use super::domain::DomainJson;
 use super::project::{ProjectBody, ProjectJson};
-use super::role::RoleJson;
+use super::role::{Assignment, Assignments};
 use super::{Call, Keystone, KeystoneError};
 use crate::transport::Question;
 
@@ -328,28 +328,6 @@ impl UserJson {
 
 /// Names of roles, by the ids of those who have them.
 type RolesOf = HashMap<String, BTreeSet<String>>;
-
-#[derive(Deserialize)]
-struct Assignments {
-    role_assignments: Vec<Assignment>,
-}
-
-#[derive(Deserialize)]
-struct Assignment {
-    role: RoleJson,
-    user: Option<Ref>,
-    scope: AssignmentScope,
-}
-
-#[derive(Deserialize)]
-struct AssignmentScope {
-    project: Option<Ref>,
-}
-
-#[derive(Deserialize)]
-struct Ref {
-    id: String,
-}
 
 impl Assignments {
     /// A role of a single domain is never in a token.

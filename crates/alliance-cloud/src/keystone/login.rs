@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
+use super::project::Projects;
 use super::{Call, KeystoneError, Settings};
-use crate::transport::{Http, Question};
+use crate::transport::{Answer, Http, Question};
 
 /// The header with the token that was just issued, or that is asked about.
 pub(super) const SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
@@ -28,7 +29,7 @@ const REFUSED: Duration = Duration::from_secs(5);
 const AHEAD: Duration = Duration::from_secs(300);
 
 /// What a token of the daemon's is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Scope {
     /// Validating and ringing: role `service` on the project.
     Project,
@@ -53,15 +54,20 @@ impl Scope {
         }
     }
 
-    /// The error that it lacks its role.
-    pub(super) fn missing_role(self, settings: &Settings, request: String) -> KeystoneError {
-        let target = match self {
+    /// As options of the `openstack` command.
+    pub(super) fn target(self, settings: &Settings) -> String {
+        match self {
             Scope::Project => format!(
                 "--project {:?} --project-domain {:?}",
                 settings.project_name, settings.project_domain_name
             ),
             Scope::System => "--system all".to_owned(),
-        };
+        }
+    }
+
+    /// The error that it lacks its role.
+    pub(super) fn missing_role(self, settings: &Settings, request: String) -> KeystoneError {
+        let target = self.target(settings);
         KeystoneError::MissingRole {
             role: self.role(),
             request,
@@ -231,10 +237,10 @@ async fn log_in(
             // Keystone says the same for a wrong password and for a missing role.
             let unscoped = http.ask(question(json!("unscoped")), call.deadline).await?;
             return Err(if unscoped.status == StatusCode::CREATED {
-                let place = scope.describe(settings);
-                scope.missing_role(settings, format!("log in to {place}"))
+                no_scope(scope, &unscoped, http, settings, call).await
             } else {
                 KeystoneError::WrongCredentials {
+                    auth_url: settings.auth_url.to_string(),
                     user: settings.username.clone(),
                     said: unscoped
                         .said()
@@ -259,6 +265,48 @@ async fn log_in(
         renew_at: asked + life - (life / 4).min(AHEAD),
         dead_at: asked + life,
     })
+}
+
+/// Why a user who can log in cannot for this scope.
+async fn no_scope(
+    scope: Scope,
+    unscoped: &Answer,
+    http: &Http,
+    settings: &Settings,
+    call: Call<'_>,
+) -> KeystoneError {
+    if scope == Scope::Project && is_disabled(unscoped, http, settings, call).await {
+        let project = &settings.project_name;
+        return KeystoneError::ProjectDisabled {
+            project: project.clone(),
+            remedy: format!(
+                "openstack project set --enable --domain {:?} {project:?}",
+                settings.project_domain_name
+            ),
+        };
+    }
+    let place = scope.describe(settings);
+    scope.missing_role(settings, format!("log in to {place}"))
+}
+
+/// Whether the user holds something on a project of that name, and each such project is disabled.
+async fn is_disabled(unscoped: &Answer, http: &Http, settings: &Settings, call: Call<'_>) -> bool {
+    let Some(token) = unscoped.headers.get(&SUBJECT_TOKEN) else {
+        return false;
+    };
+    let mut token = token.clone();
+    token.set_sensitive(true);
+    let question = Question::list(["auth", "projects"])
+        .header(AUTH_TOKEN, token)
+        .request_id(call.request_id);
+    let Ok(answer) = http.ask(question, call.deadline).await else {
+        return false;
+    };
+    let Ok(Projects { mut projects }) = answer.json() else {
+        return false;
+    };
+    projects.retain(|project| project.name == settings.project_name);
+    !projects.is_empty() && projects.iter().all(|project| !project.enabled)
 }
 
 fn question(

@@ -128,8 +128,8 @@ impl Keystone {
 }
 
 #[derive(Deserialize)]
-struct Projects {
-    projects: Vec<ProjectJson>,
+pub(super) struct Projects {
+    pub(super) projects: Vec<ProjectJson>,
 }
 
 #[derive(Deserialize)]

@@ -1,11 +1,17 @@
 //! Why somebody or something does not count here: also what is disabled is shown.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use alliance_core::keystone_id::is_id;
+use futures_util::future::try_join_all;
 use serde::Deserialize;
 
 use super::project::{ProjectBody, ProjectJson};
 use super::{Call, Keystone, KeystoneError, ProjectQuery};
 use crate::transport::Question;
+
+/// How many questions are asked at once.
+const AT_ONCE: usize = 4;
 
 /// A project, whether or not it counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +22,8 @@ pub struct ProjectStanding {
     pub name: String,
     /// Its domain's id.
     pub domain_id: String,
+    /// Its domain's name, if there is such a domain.
+    pub domain_name: Option<String>,
     /// Whether it is enabled.
     pub enabled: bool,
     /// Whether its domain is.
@@ -36,16 +44,7 @@ impl Keystone {
     ) -> Result<Vec<ProjectStanding>, KeystoneError> {
         let call = self.call(request_id);
         let found = match query {
-            ProjectQuery::Id(id) if !is_id(id) => Vec::new(),
-            ProjectQuery::Id(id) => {
-                let found: Option<ProjectBody> =
-                    self.find(Question::get(["projects", id]), call).await?;
-                let found = found.map(|body| body.project);
-                found
-                    .filter(|project| project.id == id)
-                    .into_iter()
-                    .collect()
-            }
+            ProjectQuery::Id(id) => self.projects_of(&[id], call).await?,
             ProjectQuery::Name { name: "", .. } => Vec::new(),
             ProjectQuery::Name { name, .. } => {
                 let question = Question::list(["projects"]).query("name", name);
@@ -54,21 +53,31 @@ impl Keystone {
                 found
             }
         };
-        let mut standings = Vec::new();
-        for project in found {
-            let standing = self.standing(project, call).await?;
-            if let ProjectQuery::Name {
-                domain: Some(domain),
-                ..
-            } = query
-                && domain != standing.domain_id
-                && !self.is_called(&standing.domain_id, domain, call).await?
-            {
-                continue;
-            }
-            standings.push(standing);
+        let mut standings = self.standings(found, call).await?;
+        if let ProjectQuery::Name {
+            domain: Some(wanted),
+            ..
+        } = query
+        {
+            standings.retain(|standing| {
+                standing.domain_id == wanted || standing.domain_name.as_deref() == Some(wanted)
+            });
         }
         Ok(standings)
+    }
+
+    /// How those of these projects are that there are.
+    ///
+    /// # Errors
+    /// If Keystone does not say of all of them.
+    pub async fn standings_of(
+        &self,
+        ids: &[&str],
+        request_id: &str,
+    ) -> Result<Vec<ProjectStanding>, KeystoneError> {
+        let call = self.call(request_id);
+        let found = self.projects_of(ids, call).await?;
+        self.standings(found, call).await
     }
 
     /// The ids of the users of that name, in any domain.
@@ -86,31 +95,53 @@ impl Keystone {
         Ok(found.map(|user| user.id).collect())
     }
 
-    async fn standing(
+    async fn projects_of(
         &self,
-        project: ProjectJson,
+        ids: &[&str],
         call: Call<'_>,
-    ) -> Result<ProjectStanding, KeystoneError> {
-        let domain_id = project.domain_id.clone().unwrap_or_default();
-        let domain = self.find_domain(&domain_id, call).await?;
-        Ok(ProjectStanding {
-            enabled: project.enabled,
-            domain_enabled: domain.is_some_and(|domain| domain.enabled),
-            is_native: !project.is_domain && project.alliance_project_id.is_none(),
-            id: project.id,
-            name: project.name,
-            domain_id,
-        })
+    ) -> Result<Vec<ProjectJson>, KeystoneError> {
+        let ids: Vec<&str> = ids.iter().copied().filter(|id| is_id(id)).collect();
+        let mut projects = Vec::new();
+        for some in ids.chunks(AT_ONCE) {
+            let asked = some.iter().map(async |id| {
+                let question = Question::get(["projects", id]);
+                let found: Option<ProjectBody> = self.find(question, call).await?;
+                let project = found.map(|body| body.project);
+                Ok::<_, KeystoneError>(project.filter(|project| project.id == *id))
+            });
+            projects.extend(try_join_all(asked).await?.into_iter().flatten());
+        }
+        Ok(projects)
     }
 
-    async fn is_called(
+    /// How they are. A domain that several have is asked about once.
+    async fn standings(
         &self,
-        domain_id: &str,
-        name: &str,
+        projects: Vec<ProjectJson>,
         call: Call<'_>,
-    ) -> Result<bool, KeystoneError> {
-        let domain = self.find_domain(domain_id, call).await?;
-        Ok(domain.is_some_and(|domain| domain.name == name))
+    ) -> Result<Vec<ProjectStanding>, KeystoneError> {
+        let ids = projects.iter().filter_map(|each| each.domain_id.clone());
+        let ids: Vec<String> = ids.collect::<BTreeSet<_>>().into_iter().collect();
+        let mut domains = BTreeMap::new();
+        for some in ids.chunks(AT_ONCE) {
+            let asked = some.iter().map(|id| self.find_domain(id, call));
+            let found = try_join_all(asked).await?.into_iter().flatten();
+            domains.extend(found.map(|domain| (domain.id.clone(), domain)));
+        }
+        let standings = projects.into_iter().map(|project| {
+            let domain_id = project.domain_id.unwrap_or_default();
+            let domain = domains.get(&domain_id);
+            ProjectStanding {
+                enabled: project.enabled,
+                domain_enabled: domain.is_some_and(|domain| domain.enabled),
+                is_native: !project.is_domain && project.alliance_project_id.is_none(),
+                id: project.id,
+                name: project.name,
+                domain_name: domain.map(|domain| domain.name.clone()),
+                domain_id,
+            }
+        });
+        Ok(standings.collect())
     }
 }
 

@@ -122,6 +122,15 @@ impl Keystone {
         scope: Scope,
         call: Call<'_>,
     ) -> Result<BTreeSet<String>, KeystoneError> {
+        Ok(self.own_view(scope, call).await?.roles)
+    }
+
+    /// What the daemon's own token for a scope says now.
+    pub(super) async fn own_view(
+        &self,
+        scope: Scope,
+        call: Call<'_>,
+    ) -> Result<TokenView, KeystoneError> {
         let login = match scope {
             Scope::Project => &self.project,
             Scope::System => &self.system,
@@ -142,7 +151,7 @@ impl Keystone {
             return Err(self.refused(scope, &answer));
         }
         let body: TokenBody = answer.json()?;
-        Ok(body.token.roles)
+        Ok(body.token)
     }
 }
 

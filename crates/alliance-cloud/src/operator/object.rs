@@ -132,7 +132,7 @@ impl PartnerObjects {
         Ok(Self {
             domain_id: keystone_id::domain(cloud_id),
             alias: alias.to_owned(),
-            mapping_id: format!("alliance-{}", cloud_id.tag()),
+            mapping_id: mapping_id(cloud_id),
             description: format!("Alliance partner {cloud_id}"),
         })
     }
@@ -284,9 +284,14 @@ fn not_ours(object: &Object, why: String) -> OperatorError {
     }
 }
 
+/// The id of a partner's mapping.
+pub(crate) fn mapping_id(cloud_id: &CloudId) -> String {
+    format!("alliance-{}", cloud_id.tag())
+}
+
 /// Rules that no login can match: one attribute would have to have a value and not to have it.
 /// Guests come in by the plugin alone, never by Keystone's own federated login.
-fn never() -> Value {
+pub(crate) fn never() -> Value {
     json!([{
         "local": [{"user": {"name": "{0}"}}],
         "remote": [
@@ -324,13 +329,13 @@ impl DomainJson {
 }
 
 #[derive(Deserialize)]
-struct MappingBody {
-    mapping: MappingJson,
+pub(crate) struct MappingBody {
+    pub(crate) mapping: MappingJson,
 }
 
 #[derive(Deserialize)]
-struct MappingJson {
-    rules: Value,
+pub(crate) struct MappingJson {
+    pub(crate) rules: Value,
 }
 
 #[derive(Deserialize)]
@@ -359,11 +364,11 @@ impl ProviderJson {
 }
 
 #[derive(Deserialize)]
-struct ProtocolBody {
-    protocol: ProtocolJson,
+pub(crate) struct ProtocolBody {
+    pub(crate) protocol: ProtocolJson,
 }
 
 #[derive(Deserialize)]
-struct ProtocolJson {
-    mapping_id: String,
+pub(crate) struct ProtocolJson {
+    pub(crate) mapping_id: String,
 }

@@ -412,8 +412,8 @@ async fn service_and_system_reader_are_all_that_is_needed_and_each_is_missed_by_
     assert_eq!(
         own,
         [
-            format!("service project {}", settings.project_name),
-            "reader system".to_owned()
+            "reader system".to_owned(),
+            format!("service project {}", settings.project_name)
         ]
     );
 

@@ -112,9 +112,12 @@ fn a_lost_identity_is_not_silently_replaced_by_a_new_one() {
     let dir = state_dir();
     Identity::load_or_create(dir.path()).unwrap();
     fs::remove_file(dir.path().join(IDENTITY_KEY)).unwrap();
-    let error = Identity::load_or_create(dir.path()).unwrap_err();
-    assert!(matches!(error, IdentityError::Lost { .. }), "{error}");
-    assert!(error.to_string().contains("backup"));
+    for refused in [Identity::load_or_create, Identity::load] {
+        let error = refused(dir.path()).unwrap_err();
+        assert!(matches!(error, IdentityError::Lost { .. }), "{error}");
+        let said = error.to_string();
+        assert!(said.contains("another instance") && said.contains("backup"));
+    }
     assert!(!dir.path().join(IDENTITY_KEY).exists());
 }
 

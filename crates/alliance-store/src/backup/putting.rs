@@ -271,7 +271,7 @@ async fn require_empty(
 async fn is_half_restored(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
     match migration::meta(connection, RESTORING).await {
         // No such table.
-        Err(error) if Fault::of(&error) == Fault::Other => Ok(false),
+        Err(error) if Fault::of(&error) == Fault::NoTable => Ok(false),
         mark => Ok(mark?.is_some()),
     }
 }

@@ -13,6 +13,7 @@ pub(crate) enum Fault {
     Unreachable,
     AccessDenied,
     NoDatabase,
+    NoTable,
     NotADatabase,
     CannotOpen,
     /// A row with this key is there already.
@@ -49,6 +50,8 @@ impl Fault {
             // DBACCESS_DENIED, ACCESS_DENIED, TABLEACCESS_DENIED, ACCESS_DENIED_NO_PASSWORD
             1044 | 1045 | 1142 | 1698 => Fault::AccessDenied,
             1049 => Fault::NoDatabase,
+            // NO_SUCH_TABLE
+            1146 => Fault::NoTable,
             // DISK_FULL, RECORD_FILE_FULL
             1021 | 1114 => Fault::Full,
             // CHECKREAD, LOCK_WAIT_TIMEOUT, LOCK_DEADLOCK; Galera reports its conflicts as these.
@@ -73,7 +76,10 @@ impl Fault {
             Some(8) => Fault::ReadOnly,
             Some(13) => Fault::Full,
             Some(14) => Fault::CannotOpen,
-            Some(26) => Fault::NotADatabase,
+            // CORRUPT, NOTADB
+            Some(11 | 26) => Fault::NotADatabase,
+            // ERROR, as for any statement that does not fit.
+            Some(1) if error.message().starts_with("no such table") => Fault::NoTable,
             _ => Fault::Other,
         }
     }

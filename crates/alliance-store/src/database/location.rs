@@ -2,7 +2,7 @@
 //! errors without its password.
 
 use std::fmt;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, Metadata, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -76,16 +76,8 @@ impl Location {
         match made {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let metadata = fs::metadata(file).map_err(|source| OpenError::NotWritable {
-                    file: file.clone(),
-                    source,
-                })?;
-                if metadata.permissions().readonly() {
-                    return Err(OpenError::ReadOnly {
-                        database: self.to_string(),
-                    });
-                }
-                if metadata.permissions().mode() & 0o077 != 0 {
+                let metadata = self.require_writable()?;
+                if metadata.is_some_and(|metadata| metadata.permissions().mode() & 0o077 != 0) {
                     tracing::warn!("others than the daemon's user may open {self}; chmod 600 it");
                 }
                 Ok(())
@@ -95,6 +87,23 @@ impl Location {
                 source,
             }),
         }
+    }
+
+    /// What a file is that is there. Refuses one that nobody may write, which root could all the same.
+    pub(crate) fn require_writable(&self) -> Result<Option<Metadata>, OpenError> {
+        let At::File(file) = &self.at else {
+            return Ok(None);
+        };
+        let metadata = fs::metadata(file).map_err(|source| OpenError::NotWritable {
+            file: file.clone(),
+            source,
+        })?;
+        if metadata.permissions().readonly() {
+            return Err(OpenError::ReadOnly {
+                database: self.to_string(),
+            });
+        }
+        Ok(Some(metadata))
     }
 
     /// An error of the database, with what to do about it.
@@ -115,7 +124,7 @@ impl Location {
                 },
                 At::Server { .. } => OpenError::Other { database, source },
             },
-            Fault::Unique | Fault::NoVariable | Fault::Other => {
+            Fault::Unique | Fault::NoTable | Fault::NoVariable | Fault::Other => {
                 OpenError::Other { database, source }
             }
         }

@@ -33,6 +33,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0017_instances.sql"),
     include_str!("../../migrations/0018_audit_events.sql"),
     include_str!("../../migrations/0019_held_leases.sql"),
+    include_str!("../../migrations/0020_long_numbers.sql"),
 ];
 
 /// The schema of this version.
@@ -185,6 +186,9 @@ async fn schema(
     Ok(found)
 }
 
+/// Leaves all as it was. MariaDB asks for the right to write when somebody does.
+pub(super) const SAME: &str = "UPDATE meta SET value = value WHERE name = 'schema'";
+
 /// How the database is, without changing anything.
 pub(crate) async fn look(
     connection: &mut AnyConnection,
@@ -192,18 +196,34 @@ pub(crate) async fn look(
     cloud: &CloudId,
 ) -> Result<Look, OpenError> {
     match meta(connection, "schema").await {
-        // No such table: nobody has started on it.
-        Err(error) if Fault::of(&error) == Fault::Other => return Ok(Look::Absent),
+        // Nobody has started on it.
+        Err(error) if Fault::of(&error) == Fault::NoTable => return Ok(Look::Absent),
         Err(error) => return Err(location.explain(error)),
         Ok(_) => {}
     }
-    Ok(match schema(connection, location, cloud).await? {
-        0 => Look::Absent,
-        found => Look::Schema {
-            found,
-            known: KNOWN,
-        },
+    let found = schema(connection, location, cloud).await?;
+    if found == 0 {
+        return Ok(Look::Absent);
+    }
+    Ok(Look::Schema {
+        found,
+        known: KNOWN,
     })
+}
+
+/// Whether somebody who may write could do so now, without a change.
+pub(super) async fn try_write(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+) -> Result<(), sqlx::Error> {
+    let begin = match dialect {
+        Dialect::Sqlite => "BEGIN IMMEDIATE",
+        Dialect::MariaDb => "BEGIN",
+    };
+    for statement in [begin, SAME, "ROLLBACK"] {
+        run(connection, statement).await?;
+    }
+    Ok(())
 }
 
 /// The cloud that a database belongs to, if it is one of ours.

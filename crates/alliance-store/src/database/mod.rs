@@ -100,12 +100,22 @@ impl Database {
         if location.is_absent() {
             return Ok(Look::Absent);
         }
-        let mut connection = connect(&location)
-            .await
-            .map_err(|error| location.explain(error))?;
-        let look = migration::look(&mut connection, &location, cloud).await;
-        let _ = connection.close().await;
-        look
+        location.require_writable()?;
+        let looked = tokio::time::timeout(PATIENCE, async {
+            let mut connection = connect(&location)
+                .await
+                .map_err(|error| location.explain(error))?;
+            let look = migration::look(&mut connection, &location, cloud).await?;
+            if look != Look::Absent {
+                migration::try_write(&mut connection, location.dialect())
+                    .await
+                    .map_err(|error| location.explain(error))?;
+            }
+            let _ = connection.close().await;
+            Ok(look)
+        });
+        let looked = looked.await;
+        looked.unwrap_or_else(|_| Err(location.explain(sqlx::Error::PoolTimedOut)))
     }
 
     /// The database that a daemon has made, whoever's it is.
@@ -173,6 +183,21 @@ impl Database {
             .fetch_optional(&self.pool)
             .await?;
         Ok(())
+    }
+
+    /// Whether it can be written, without a change.
+    pub(crate) async fn try_write(&self) -> Result<()> {
+        let tried = async {
+            // One that is given up is rolled back.
+            let mut transaction = self.write().await?;
+            sqlx::query(migration::SAME)
+                .execute(&mut *transaction)
+                .await?;
+            transaction.rollback().await?;
+            Ok(())
+        };
+        let tried = tokio::time::timeout(PATIENCE, tried).await;
+        tried.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()))
     }
 
     pub(crate) async fn close(&self) {

@@ -220,8 +220,13 @@ async fn what_a_later_version_says_is_something_unknown(bed: &Bed) -> Outcome {
         r#"INSERT INTO bulletins (seq, at, author, what) VALUES (1, 1, 'three/1', '{"kind":"moon","phase":1}')"#,
     )
     .await?;
+    // Of a kind that is known, about something that is not.
+    bed.execute(
+        r#"INSERT INTO bulletins (seq, at, author, what) VALUES (2, 1, 'three/1', '{"kind":"heard","partner":"west","changes":[{"moon":1}]}')"#,
+    )
+    .await?;
     let found = two.bulletins().after(0).await?;
     let found: Vec<_> = found.into_iter().map(|one| one.what).collect();
-    assert_eq!(found, [Bulletin::Unknown]);
+    assert_eq!(found, [Bulletin::Unknown, Bulletin::Unknown]);
     Ok(())
 }

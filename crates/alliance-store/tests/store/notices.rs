@@ -313,6 +313,9 @@ async fn what_was_there_before_is_not_delivered(bed: &Bed) -> Outcome {
     deliveries.begin(Receiver::Webhook, 0).await?;
     let delivery = deliveries.state(Receiver::Webhook).await?;
     assert_eq!(delivery.map(stands), Some((3, 0, None)));
+    // Somebody was halted when it had told the first.
+    deliveries.delivered(Receiver::Webhook, 1).await?;
+    assert_eq!(deliveries.reached(Receiver::Webhook).await?, Some(3));
     Ok(())
 }
 

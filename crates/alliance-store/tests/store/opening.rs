@@ -45,13 +45,13 @@ async fn the_database_of_another_cloud_is_refused_and_both_are_named(bed: &Bed) 
 
 async fn a_newer_schema_is_refused(bed: &Bed) -> Outcome {
     bed.open().await?.close().await;
-    bed.execute("UPDATE meta SET value = '20' WHERE name IN ('schema', 'least')")
+    bed.execute("UPDATE meta SET value = '21' WHERE name IN ('schema', 'least')")
         .await?;
     let error = match bed.open().await {
         Ok(_) => return Err("it was opened".into()),
         Err(error) => error.to_string(),
     };
-    assert!(error.contains("has schema 20"), "{error}");
+    assert!(error.contains("has schema 21"), "{error}");
     assert_eq!(bed.count("SELECT COUNT(*) FROM partners").await?, 0);
     Ok(())
 }
@@ -62,16 +62,16 @@ async fn a_newer_schema_that_works_with_this_version_is_not(bed: &Bed) -> Outcom
     store.close().await;
     bed.execute("ALTER TABLE partners ADD COLUMN moon TEXT")
         .await?;
-    bed.execute("UPDATE meta SET value = '20' WHERE name = 'schema'")
+    bed.execute("UPDATE meta SET value = '21' WHERE name = 'schema'")
         .await?;
-    bed.execute("UPDATE meta SET value = '19' WHERE name = 'least'")
+    bed.execute("UPDATE meta SET value = '20' WHERE name = 'least'")
         .await?;
     let look = Store::look(bed.url(), &this_cloud()).await?;
     assert_eq!(
         look,
         Look::Schema {
-            found: 20,
-            known: 19
+            found: 21,
+            known: 20
         }
     );
     let store = bed.open().await?;
@@ -79,7 +79,7 @@ async fn a_newer_schema_that_works_with_this_version_is_not(bed: &Bed) -> Outcom
     assert_eq!(store.partners().list().await?.len(), 2);
     store.close().await;
     // It stays as the later version left it.
-    let schema = "SELECT COUNT(*) FROM meta WHERE name = 'schema' AND value = '20'";
+    let schema = "SELECT COUNT(*) FROM meta WHERE name = 'schema' AND value = '21'";
     assert_eq!(bed.count(schema).await?, 1);
     Ok(())
 }
@@ -224,7 +224,7 @@ async fn a_database_of_the_first_schema_keeps_what_it_holds(bed: &Bed) -> Outcom
     assert_eq!(kept, [(Some(1), terms())]);
     let (north, access) = keystone("north", &[TokenFormat::Uuid])?;
     store.partners().add_keystone(&north, &access).await?;
-    let newest = "SELECT COUNT(*) FROM meta WHERE name = 'schema' AND value = '19'";
+    let newest = "SELECT COUNT(*) FROM meta WHERE name = 'schema' AND value = '20'";
     assert_eq!(bed.count(newest).await?, 1);
     Ok(())
 }

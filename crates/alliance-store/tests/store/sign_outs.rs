@@ -10,6 +10,7 @@ on_both!(
     what_was_said_twice_is_noted_once,
     a_host_is_not_told_what_was_before_it_came,
     numbers_go_on_when_old_ones_are_forgotten,
+    numbers_go_on_beyond_two_thousand_million,
     people_are_shown_the_newest_and_who_has_heard_them,
 );
 
@@ -130,6 +131,29 @@ async fn numbers_go_on_when_old_ones_are_forgotten(bed: &Bed) -> Outcome {
     assert_eq!(next.len(), 1);
     assert!(next.iter().all(|seq| *seq > last));
     Ok(())
+}
+
+async fn numbers_go_on_beyond_two_thousand_million(bed: &Bed) -> Outcome {
+    let store = bed.open().await?;
+    bed.execute("INSERT INTO sign_outs (seq, what, at) VALUES (2147483647, '{}', 1)")
+        .await?;
+    bed.execute(
+        "INSERT INTO audit (seq, at, actor, action, subject, detail) \
+         VALUES (2147483647, 1, 'somebody', 'did', 'something', '')",
+    )
+    .await?;
+    store.sign_outs().append(&[new("ann", None)], 10).await?;
+    let noted = store.sign_outs().unheard(&cloud("east"), 5, 10).await?;
+    let [ann] = &noted[..] else {
+        return Err(format!("{noted:?}").into());
+    };
+    assert!(ann.seq > 2_147_483_647, "{}", ann.seq);
+    store.sign_outs().hears(&cloud("east"), ann.seq).await?;
+    assert_eq!(unheard(&store, "east", 10).await?, Vec::<u64>::new());
+    bed.execute(
+        "INSERT INTO audit (at, actor, action, subject, detail) VALUES (2, 'ann', 'did', 'it', '')",
+    )
+    .await
 }
 
 async fn people_are_shown_the_newest_and_who_has_heard_them(bed: &Bed) -> Outcome {

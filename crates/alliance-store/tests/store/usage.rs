@@ -374,18 +374,21 @@ async fn a_lease_is_taken_over_when_its_time_is_over(bed: &Bed) -> Outcome {
     let store = bed.open().await?;
     let (one, leases) = (lease(&store).await?, store.leases());
     assert_eq!(leases.holder("metering").await?.as_deref(), Some("one"));
+    assert_eq!(leases.over_for("metering").await?, None);
     // Its holder goes on, also when its time is over.
     assert_eq!(
         leases.take("metering", "one", 0).await?.as_ref(),
         Some(&one)
     );
     assert_eq!(leases.holder("metering").await?, None);
+    assert!(leases.over_for("metering").await?.is_some());
     assert_eq!(
         leases.take("metering", "one", 60).await?.as_ref(),
         Some(&one)
     );
     assert_eq!(leases.take("metering", "two", 60).await?, None);
     leases.give_back(&one).await?;
+    assert_eq!(leases.over_for("metering").await?, None);
     let two = leases.take("metering", "two/1", 60).await?;
     assert!(two.is_some());
     // Started anew.
