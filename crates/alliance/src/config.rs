@@ -11,6 +11,7 @@ mod sample;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,7 +23,7 @@ use alliance_core::region_name::{RegionNames, RegionNaming};
 use alliance_core::snapshot::Showing;
 use alliance_trace::Share;
 use anyhow::Context;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 pub(crate) use error::ConfigError;
@@ -497,6 +498,24 @@ impl Config {
         })
     }
 
+    /// The file that the database is, if it is one.
+    pub(crate) fn database_file(&self) -> Option<PathBuf> {
+        let url = self.database_url();
+        let file = url.expose_secret().strip_prefix("sqlite:")?;
+        let file = file.trim_start_matches("//").split('?').next()?;
+        Some(PathBuf::from(file))
+    }
+
+    /// Where a daemon or its database writes on this machine.
+    pub(crate) fn written_folders(&self) -> BTreeSet<PathBuf> {
+        let mut folders = BTreeSet::from([self.cloud.state_dir.clone()]);
+        let database = self.database_file();
+        let files = database.as_deref().into_iter();
+        let files = files.chain(self.audit.file.as_deref());
+        folders.extend(files.filter_map(|file| file.parent()).map(Path::to_owned));
+        folders
+    }
+
     /// How partners' regions are shown, as far as this file decides that.
     pub(crate) fn showing(&self) -> Showing {
         let catalog = &self.catalog;
@@ -515,20 +534,32 @@ impl Config {
         }
     }
 
+    /// Those of the warnings that are what makes a lab: its clouds are on one machine.
+    pub(crate) fn remarks(&self) -> Vec<String> {
+        match self.catalog.allow_http {
+            true => [Some(ALLOWS_HTTP.to_owned()), self.out_of_reach()]
+                .into_iter()
+                .flatten()
+                .collect(),
+            false => Vec::new(),
+        }
+    }
+
+    fn out_of_reach(&self) -> Option<String> {
+        let reach = UrlRules::default().require_fit(self.peer.url.as_str());
+        let reason = reach.err()?;
+        Some(format!(
+            "[peer] url {} {reason}: no other machine can pair with this cloud",
+            self.peer.url
+        ))
+    }
+
     /// What is allowed, yet an operator should know.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if let Err(reason) = UrlRules::default().require_fit(self.peer.url.as_str()) {
-            warnings.push(format!(
-                "[peer] url {} {reason}: no other machine can pair with this cloud",
-                self.peer.url
-            ));
-        }
+        warnings.extend(self.out_of_reach());
         if self.catalog.allow_http {
-            warnings.push(
-                "[catalog] allow_http is on: tokens can cross the network readable; for labs only"
-                    .to_owned(),
-            );
+            warnings.push(ALLOWS_HTTP.to_owned());
         }
         if !self.tokens.revoke_too_powerful {
             warnings.push(
@@ -551,6 +582,9 @@ impl Config {
         warnings
     }
 }
+
+const ALLOWS_HTTP: &str =
+    "[catalog] allow_http is on: tokens can cross the network readable; for labs only";
 
 /// All sections, in the order of the sample.
 fn sections() -> [section::Outline; 17] {

@@ -15,8 +15,11 @@ mod provisioning;
 mod publishing;
 mod retiring;
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use alliance_cloud::bus;
@@ -26,7 +29,7 @@ use alliance_store::{Lease, Store};
 use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{interval, sleep};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use uuid::Uuid;
 
 use self::ledger::Ledger;
@@ -35,16 +38,18 @@ use crate::config::{Config, read_secret};
 use crate::daemon::logging;
 
 /// The name of the lease of all that this process does.
-const WORK: &str = "work";
+pub(crate) const WORK: &str = "work";
 /// How long a process that says nothing more is taken for alive, in seconds.
 const LEASE: i64 = 15;
+/// For how long it acts after it said so last, by its own clock: less, so that it has ended before another begins.
+const ACTS: Duration = Duration::from_secs(14);
 /// How often it says so, and how often another looks.
 const BEAT: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// If it cannot start, or another process has taken over.
+/// If it cannot start, or one of the things that it does cannot go on.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     logging::start(&config.log);
     let bus = bus_settings(&config)?;
@@ -59,28 +64,38 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let store = Store::attach(config.database_url().expose_secret()).await?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let held = OnceLock::new();
+    let lease = Lease {
+        name: WORK.to_owned(),
+        holder: Uuid::new_v4().to_string(),
+    };
     let work = async {
-        let lease = wait_for_lease(&store).await?;
-        let lease = held.get_or_init(|| lease);
-        tracing::info!(
-            cloud_id = %store.cloud(),
-            notifications = bus.is_some(),
-            listings = access.is_some(),
-            provisioning = workshop.is_some(),
-            version = env!("CARGO_PKG_VERSION"),
-            "working"
-        );
-        let region = config.work.region.clone();
-        let ledger = Arc::new(Ledger::new(store.clone(), lease.clone(), region));
-        tokio::select! {
-            ended = keep_lease(&store, lease) => ended,
-            ended = listening::run(bus, Arc::clone(&ledger)) => ended,
-            ended = limits::run(access.clone(), config.work.poll, &store, lease) => ended,
-            ended = retiring::run(access.clone(), store.clone(), lease) => ended,
-            ended = listings::run(access, config.work.poll, ledger) => ended,
-            ended = provisioning::run(workshop, &store, lease) => ended,
-            never = publishing::run(notices, &store) => match never {},
+        loop {
+            let since = wait_for_lease(&store, &lease).await;
+            tracing::info!(
+                cloud_id = %store.cloud(),
+                notifications = bus.is_some(),
+                listings = access.is_some(),
+                provisioning = workshop.is_some(),
+                version = env!("CARGO_PKG_VERSION"),
+                "working"
+            );
+            let region = config.work.region.clone();
+            let ledger = Arc::new(Ledger::new(store.clone(), lease.clone(), region));
+            let poll = config.work.poll;
+            tokio::select! {
+                // Whatever happens, this is looked at first: who may not act any more does nothing more.
+                biased;
+                why = keep_lease(&store, &lease, since) => tracing::warn!(
+                    why,
+                    "all is left as it is; whoever works next goes on with it"
+                ),
+                ended = listening::run(bus.clone(), Arc::clone(&ledger)) => return ended,
+                ended = limits::run(access.clone(), poll, &store, &lease) => return ended,
+                ended = retiring::run(access.clone(), store.clone(), &lease) => return ended,
+                ended = listings::run(access.clone(), poll, Arc::clone(&ledger)) => return ended,
+                ended = provisioning::run(workshop.clone(), &store, &lease) => return ended,
+                never = publishing::run(notices.clone(), &store) => match never {},
+            }
         }
     };
     // Nothing has to be finished: what was not acknowledged comes again.
@@ -89,9 +104,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
     };
-    if let Some(lease) = held.get()
-        && let Err(error) = store.leases().give_back(lease).await
-    {
+    if let Err(error) = store.leases().give_back(&lease).await {
         tracing::warn!(%error, "the next process has to wait until this one is taken for dead");
     }
     store.close().await;
@@ -99,35 +112,54 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     ended
 }
 
-/// Waits for its turn.
-async fn wait_for_lease(store: &Store) -> anyhow::Result<Lease> {
-    let holder = Uuid::new_v4().to_string();
+/// Waits for its turn. Returns when it was asked for.
+async fn wait_for_lease(store: &Store, lease: &Lease) -> Instant {
     let mut is_told = false;
     loop {
-        if let Some(lease) = store.leases().take(WORK, &holder, LEASE).await? {
-            return Ok(lease);
-        }
-        if !is_told {
-            tracing::info!("another process works; this one waits until that one ends");
-            is_told = true;
+        let since = Instant::now();
+        match store.leases().take(&lease.name, &lease.holder, LEASE).await {
+            Ok(Some(_)) => return since,
+            Ok(None) if !is_told => {
+                tracing::info!("another process works; this one waits until that one ends");
+                is_told = true;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "whether another process works is not known"),
         }
         sleep(BEAT).await;
     }
 }
 
-/// Goes on holding it. Ends only if that is over.
-async fn keep_lease(store: &Store, lease: &Lease) -> anyhow::Result<()> {
-    let mut beats = interval(BEAT);
-    loop {
-        beats.tick().await;
-        let leases = store.leases();
-        match leases.take(&lease.name, &lease.holder, LEASE).await {
-            Ok(Some(_)) => {}
-            Ok(None) => bail!("another process has taken over"),
-            Err(error) => {
-                tracing::warn!(%error, "the database was not told that this process lives")
+/// Goes on holding it, which it does `since`. Ends if another has it, or might: the database, or this process,
+/// was away for too long. Says which.
+async fn keep_lease(store: &Store, lease: &Lease, since: Instant) -> &'static str {
+    const LATE: &str = "the database was not told in time that this process lives";
+    let kept = Cell::new(since);
+    // A process that was halted is woken by something, whatever its timers say.
+    let is_over = poll_fn(|_| match kept.get().elapsed() < ACTS {
+        true => Poll::Pending,
+        false => Poll::Ready(LATE),
+    });
+    let keep = async {
+        loop {
+            let end = kept.get() + ACTS;
+            sleep_until(end.min(Instant::now() + BEAT)).await;
+            let asked = Instant::now();
+            let taken = store.leases().take(&lease.name, &lease.holder, LEASE);
+            match timeout_at(end, taken).await {
+                Ok(Ok(Some(_))) => kept.set(asked),
+                Ok(Ok(None)) => return "another process has taken over",
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "the database was not told that this process lives");
+                }
+                Err(_) => return LATE,
             }
         }
+    };
+    tokio::select! {
+        biased;
+        why = is_over => why,
+        why = keep => why,
     }
 }
 
@@ -198,4 +230,36 @@ fn workshop(config: &Config, access: Option<&Access>) -> anyhow::Result<Option<S
 
 fn secret(option: &str, file: &Path) -> anyhow::Result<SecretString> {
     read_secret(file).with_context(|| format!("[work] {option}: reading {}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::daemon::bed::{Bed, Failure};
+
+    #[tokio::test]
+    async fn who_might_not_hold_the_lease_any_more_does_nothing_more() -> Result<(), Failure> {
+        let bed = Bed::new().await?;
+        let store = bed.store();
+        let lease = Lease {
+            name: WORK.to_owned(),
+            holder: "this one".to_owned(),
+        };
+        let since = wait_for_lease(store, &lease).await;
+        let short = Duration::from_millis(100);
+        assert!(
+            timeout(short, keep_lease(store, &lease, since))
+                .await
+                .is_err(),
+            "it is held"
+        );
+        // The process was halted: nobody has told it, nor the database.
+        let long_ago = since.checked_sub(ACTS).ok_or("just booted")?;
+        timeout(short, keep_lease(store, &lease, long_ago)).await?;
+        Ok(())
+    }
 }

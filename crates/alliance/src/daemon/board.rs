@@ -11,6 +11,8 @@ use uuid::Uuid;
 /// For how long what was read last counts: an instance that has not looked for longer was paused, or its
 /// database is away.
 const CURRENT_FOR: Duration = Duration::from_secs(1);
+/// For how long an instance is fit that cannot read it: a look may be slow.
+const FIT_FOR: Duration = Duration::from_secs(5);
 /// How many bulletins wait at most to be written.
 const MOST: usize = 10_000;
 
@@ -103,6 +105,11 @@ impl Board {
     pub(crate) fn is_current(&self) -> bool {
         let read = self.looked().read;
         !self.is_shared || read.is_some_and(|read| read.elapsed() < CURRENT_FOR)
+    }
+
+    /// Whether others should be sent here: what has ended elsewhere may count here only later.
+    pub(crate) fn is_fit(&self) -> bool {
+        !self.is_shared || self.age().is_some_and(|age| age < FIT_FOR)
     }
 
     /// Whether it is of use to look again now: the database may have been away just before.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use alliance_cloud::token_cache;
+use alliance_core::label::clean;
 use alliance_core::{LONGEST_TOKEN_LIFE, Seconds};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -13,7 +15,29 @@ use super::clock::now;
 /// remember tokens for less. Seconds.
 const LOOK_BACK: Seconds = 900;
 
+/// How often services' caches are told whose they are. They may have been restarted.
+const CLAIM: Duration = Duration::from_secs(3600);
+
 impl Daemon {
+    /// Says in the caches of this cloud's services whose they are: another cloud whose services use them
+    /// too finds out, and so does this one. Runs for ever.
+    pub(crate) async fn claim_caches(self: Arc<Self>) {
+        let mut ticks = interval(CLAIM);
+        loop {
+            ticks.tick().await;
+            for address in &self.config.services.memcached {
+                match token_cache::claim(address, self.identity.cloud_id().as_str()).await {
+                    Ok(None) => {}
+                    Ok(Some(other)) => tracing::error!(
+                        other = clean(&other, 64),
+                        "the services of another cloud use memcached at {address} too, and take this cloud's tokens from it; see alliance doctor"
+                    ),
+                    Err(error) => tracing::warn!(%error, "it is not known whose memcached it is"),
+                }
+            }
+        }
+    }
+
     /// Ends what has ended by itself, once a second, and forgets what is in memory only. Runs for ever.
     pub(crate) async fn follow_clock(self: Arc<Self>) {
         let mut ticks = interval(Duration::from_secs(1));

@@ -1,23 +1,30 @@
 //! Several instances of the daemon: each heeds what the others tell, and one of them does what only one may.
 
+mod view;
+
+pub(crate) use self::view::warnings;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alliance_core::Seconds;
 use alliance_core::sign_out::Change;
-use alliance_store::{Bulletin, Instance, Lease, Posted};
+use alliance_store::{Bulletin, Lease, Posted};
 use anyhow::Context;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::Daemon;
 use super::clock::now;
 use super::directory::Known;
-use crate::wire::InstanceView;
 
 /// How often the board is read.
 const READ_EVERY: Duration = Duration::from_millis(50);
+/// What comes within this time is told together.
+const GATHER: Duration = Duration::from_millis(20);
 /// How long one look at the database may take.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long it may take to start from the database.
+const STARTING: Duration = Duration::from_secs(60);
 /// How long a request waits for a board that was not read lately.
 const REQUEST_PATIENCE: Duration = Duration::from_millis(500);
 /// The lease of the one that does what only one may; for how long it says so, in seconds, and how often.
@@ -33,9 +40,6 @@ pub(super) const KEPT: Seconds = 600;
 const HEARD_KEPT: Seconds = 86_400;
 /// How long an instance is known that says nothing more, in seconds.
 const REMEMBERED: Seconds = 86_400;
-/// When an operator should look, in seconds: at an instance that says nothing, and at its clock.
-const SILENT: Seconds = 15;
-const SKEWED: Seconds = 5;
 /// How far before the last look sessions that other instances have let in are looked for, in seconds: such a
 /// note may have waited for its commit.
 const LATELY: Seconds = 5;
@@ -81,6 +85,8 @@ impl Daemon {
             loop {
                 let untold = self.board.take_untold();
                 let Err(error) = self.store.bulletins().post(&untold).await else {
+                    // However much partners give occasion to.
+                    sleep(GATHER).await;
                     break;
                 };
                 self.board.give_back(untold);
@@ -101,8 +107,7 @@ impl Daemon {
     }
 
     async fn read_board(self: &Arc<Self>) -> anyhow::Result<()> {
-        let read = timeout(PATIENCE, self.read_on()).await;
-        let read = read.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer in time")));
+        let read = self.read_on().await;
         if read.is_err() {
             self.board.was_not_read();
         }
@@ -113,19 +118,20 @@ impl Daemon {
         let mut position = self.board.position.lock().await;
         loop {
             let began = Instant::now();
-            let posted = self.store.bulletins().after(*position).await?;
+            let bulletins = self.store.bulletins();
+            let posted = in_time(PATIENCE, async { Ok(bulletins.after(*position).await?) }).await?;
             let Some(last) = posted.last().map(|one| one.number) else {
                 self.board.was_read(began);
                 return Ok(());
             };
             if last - *position == posted.len() as u64 {
-                self.heed(posted).await?;
+                in_time(PATIENCE, self.heed(posted)).await?;
                 *position = last;
             } else {
                 tracing::warn!(
                     "what other instances have told was forgotten before it was read here: starting from the database"
                 );
-                *position = self.start_over(began, *position).await?;
+                *position = in_time(STARTING, self.start_over(began, *position)).await?;
             }
         }
     }
@@ -141,20 +147,37 @@ impl Daemon {
         for known in self.directory.partners().all() {
             self.host.stops_listening(&known.partner.cloud_id);
         }
-        let untold = self.host.read_sessions().await?;
+        let untold = self.host.read_ended_sessions().await?;
         self.publisher.end_sessions(untold, true);
-        let mut heard = before;
-        loop {
-            let posted = self.store.bulletins().heard_after(heard).await?;
-            let Some(latest) = posted.last().map(|one| one.number) else {
-                break;
-            };
-            self.heed(posted).await?;
-            heard = latest;
-        }
+        self.heed_what_was_heard(before).await?;
+        // A million of live ones take their time; what was heard meanwhile is about them too.
+        self.host.has_yet_to_read();
+        let daemon = Arc::clone(self);
+        self.spawn_until_stopped(async move {
+            Arc::clone(&daemon).read_live_sessions().await;
+            while let Err(error) = daemon.heed_what_was_heard(before).await {
+                tracing::debug!(
+                    error = format!("{error:#}"),
+                    "what partners have said is heeded once more soon"
+                );
+                sleep(BEAT).await;
+            }
+        });
         self.publish_soon();
         self.board.tell(Bulletin::Joined);
         Ok(last)
+    }
+
+    /// Heeds what partners have said after this bulletin, as far as it is known.
+    async fn heed_what_was_heard(self: &Arc<Self>, mut after: u64) -> anyhow::Result<()> {
+        loop {
+            let posted = self.store.bulletins().heard_after(after).await?;
+            let Some(latest) = posted.last().map(|one| one.number) else {
+                return Ok(());
+            };
+            self.heed(posted).await?;
+            after = latest;
+        }
     }
 
     /// What these say counts here, if this returns no error. To heed one again changes nothing.
@@ -187,7 +210,8 @@ impl Daemon {
                 Bulletin::Heard { partner, changes } => {
                     let partners = self.directory.partners();
                     if let Some(known) = partners.by_cloud(&partner) {
-                        self.apply_here(known, &changes).await?;
+                        self.apply_to_the_known(known, &changes).await?;
+                        self.apply_to_the_rest(known, changes);
                     }
                 }
                 Bulletin::Ended { sessions } => {
@@ -219,6 +243,24 @@ impl Daemon {
             }
         }
         Ok(())
+    }
+
+    /// What counts for the sessions that are known counts for those too that are still being read, when they
+    /// are.
+    fn apply_to_the_rest(self: &Arc<Self>, known: &Arc<Known>, changes: Vec<Change>) {
+        if !self.host.is_reading() {
+            return;
+        }
+        let (daemon, known) = (Arc::clone(self), Arc::clone(known));
+        self.spawn_until_stopped(async move {
+            while let Err(error) = daemon.apply_here(&known, &changes).await {
+                tracing::debug!(
+                    error = format!("{error:#}"),
+                    "what has ended is applied once more soon"
+                );
+                sleep(BEAT).await;
+            }
+        });
     }
 
     /// Tells other instances what a partner has said, before that partner is told that it was heard.
@@ -273,6 +315,8 @@ impl Daemon {
                 sleep(BEAT).await;
                 continue;
             }
+            // Whoever came while nobody led was not answered.
+            self.tell_whom_it_listens_to();
             tokio::select! {
                 () = self.board.when_it_leads(false) => {}
                 () = Arc::clone(&self).do_what_one_does() => {}
@@ -312,14 +356,14 @@ impl Daemon {
         );
     }
 
-    /// Holds the lease of the leader, or waits for it. Runs for ever, if there may be other instances.
+    /// Holds the lease of the leader, or waits for it. Runs for ever, if there may be other instances; nothing
+    /// else is waited for, or another would lead though this one is well.
     pub(crate) async fn follow_lease(self: Arc<Self>) {
         if !self.board.is_shared() {
             return;
         }
         let mut beats = interval(BEAT);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut count = 0;
         loop {
             beats.tick().await;
             let asked = self
@@ -332,6 +376,20 @@ impl Daemon {
                 Ok(Err(error)) => tracing::debug!(%error, "the lease cannot be had or kept"),
                 Err(_) => tracing::debug!("the lease cannot be had or kept: no answer in time"),
             }
+        }
+    }
+
+    /// Takes in what other instances have let in, says that this one is there, and looks for what others have
+    /// left undone. Runs for ever, if there may be any.
+    pub(crate) async fn follow_instances(self: Arc<Self>) {
+        if !self.board.is_shared() {
+            return;
+        }
+        let mut beats = interval(BEAT);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut count = 0;
+        loop {
+            beats.tick().await;
             if let Err(error) = self.take_in_sessions(LATELY).await {
                 tracing::debug!(%error, "what other instances have let in is not known yet");
             }
@@ -339,8 +397,35 @@ impl Daemon {
                 self.say_that_it_is_there().await;
                 self.tell_what_was_left_untold().await;
                 self.keep_up().await;
+                self.look_whether_the_board_went_back().await;
             }
             count = (count + 1) % BEATS;
+        }
+    }
+
+    /// After a restore beside a living instance, or if MariaDB has lost its latest commits, numbers are given
+    /// again that were read here already: as if none had come.
+    async fn look_whether_the_board_went_back(self: &Arc<Self>) {
+        let mut position = self.board.position.lock().await;
+        let last = match self.store.bulletins().last().await {
+            Ok(last) if last < *position => last,
+            Ok(_) => return,
+            Err(error) => {
+                tracing::debug!(%error, "whether the board went back is not known");
+                return;
+            }
+        };
+        tracing::error!(
+            last,
+            read = *position,
+            "the database has been set back: starting from what it has"
+        );
+        match in_time(STARTING, self.start_over(Instant::now(), 0)).await {
+            Ok(begins) => *position = begins,
+            Err(error) => tracing::error!(
+                error = format!("{error:#}"),
+                "it cannot be read yet; it is tried again"
+            ),
         }
     }
 
@@ -448,50 +533,14 @@ impl Daemon {
         self.store.instances().forget_silent(REMEMBERED).await?;
         Ok(())
     }
-
-    /// The instances, for operators; none where there can be only one.
-    pub(crate) async fn instances(&self) -> Vec<InstanceView> {
-        if !self.board.is_shared() {
-            return Vec::new();
-        }
-        let found = self.store.instances().list().await.unwrap_or_default();
-        let leader = self.store.leases().holder(LEADER).await.ok().flatten();
-        let view = |one: Instance| InstanceView {
-            leads: leader.as_ref() == Some(&one.process),
-            here: one.process == self.board.process(),
-            silent: one.silent,
-            clock: one.clock,
-            name: one.name,
-            version: one.version,
-        };
-        found.into_iter().map(view).collect()
-    }
 }
 
-/// What an operator should know of them.
-pub(crate) fn warnings(instances: &[InstanceView]) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for one in instances {
-        let InstanceView { name, .. } = one;
-        if one.silent > SILENT {
-            warnings.push(format!(
-                "instance {name} has said nothing for {} s: does it run (systemctl status alliance), and reach the database? If it is gone for good, it is forgotten after a day",
-                one.silent
-            ));
-        } else if one.clock.abs() > SKEWED {
-            warnings.push(format!(
-                "the clock of instance {name} is {} s off the database's: mend its time synchronisation (chronyc tracking)",
-                one.clock
-            ));
-        }
-    }
-    if !instances.is_empty() && !instances.iter().any(|one| one.leads) {
-        warnings.push(
-            "no instance leads: what partners say is not heard. If that lasts for more than some seconds, look at the logs of all instances"
-                .to_owned(),
-        );
-    }
-    warnings
+async fn in_time<T>(
+    patience: Duration,
+    done: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let done = timeout(patience, done).await;
+    done.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer in time")))
 }
 
 #[cfg(test)]

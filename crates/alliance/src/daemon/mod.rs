@@ -11,9 +11,9 @@ mod border;
 mod budgets;
 mod chronicle;
 mod clock;
-mod console;
+pub(crate) mod console;
 mod contracts;
-mod delegate;
+pub(crate) mod delegate;
 mod directory;
 mod explaining;
 mod files;
@@ -358,10 +358,12 @@ impl Daemon {
             Arc::clone(&self).follow_board(),
             Arc::clone(&self).tell_instances(),
             Arc::clone(&self).follow_lease(),
+            Arc::clone(&self).follow_instances(),
             Arc::clone(&self).lead(),
             Arc::clone(&self).follow_own_catalog(refresh),
             Arc::clone(&self).follow_own_versions(refresh),
             Arc::clone(&self).follow_clock(),
+            Arc::clone(&self).claim_caches(),
             Arc::clone(&self).follow_revocations(self.config.tokens.revocation_refresh),
             Arc::clone(&self).follow_wishes(),
             Arc::clone(&self).follow_guests(),
@@ -448,7 +450,7 @@ fn own_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
-fn keystone_settings(config: &Config) -> alliance_cloud::keystone::Settings {
+pub(crate) fn keystone_settings(config: &Config) -> alliance_cloud::keystone::Settings {
     let keystone = &config.keystone;
     alliance_cloud::keystone::Settings {
         auth_url: keystone.auth_url.clone(),

@@ -52,10 +52,16 @@ pub(crate) async fn serve(
     listening::serve(listener, router, |_, _| (), LIMITS, stop).await;
 }
 
-/// Ready: the database answers. Keystone and partners may be away, that is what the daemon is for.
+/// Ready: the database answers, and what other instances tell counts here. Keystone and partners may be away,
+/// that is what the daemon is for.
 async fn ready(State(daemon): State<Arc<Daemon>>) -> Response {
     match daemon.store.ping().await {
-        Ok(()) => (StatusCode::OK, "ready\n").into_response(),
+        Ok(()) if daemon.board.is_fit() => (StatusCode::OK, "ready\n").into_response(),
+        Ok(()) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "what other instances tell was not read for seconds\n",
+        )
+            .into_response(),
         Err(error) => (
             StatusCode::SERVICE_UNAVAILABLE,
             format!("database: {error}\n"),

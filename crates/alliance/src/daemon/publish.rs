@@ -39,6 +39,8 @@ const ACK_WAIT: Duration = Duration::from_millis(if cfg!(test) { 100 } else { 20
 /// Pauses between rings that nobody answered.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How often is rung to see whether anybody hears it.
+const TRIALS: usize = 3;
 
 /// Rings about sessions are not closer together than this.
 const SIGN_OUT_PAUSE: Duration = Duration::from_millis(500);
@@ -208,13 +210,16 @@ impl Publisher {
     }
 
     /// The plugin has done what it was told. Returns the sessions that it knows of now, or `None` if
-    /// `ack.ring`, what follows [`RING_PREFIX`], is not that of the newest snapshot, or nothing is
-    /// pending.
+    /// `ack.ring`, what follows [`RING_PREFIX`], is not that of the newest snapshot.
     pub(crate) fn acknowledge(&self, ack: &DoorbellAck) -> Option<Vec<String>> {
         let node = &ack.node;
         let mut bell = self.bell();
-        if !bell.is_rung_by(&ack.ring) || !bell.is_pending() {
+        if !bell.is_rung_by(&ack.ring) {
             return None;
+        }
+        bell.heard += 1;
+        if !bell.is_pending() {
+            return Some(Vec::new());
         }
         if let Some(error) = &ack.error {
             tracing::error!(
@@ -252,6 +257,34 @@ impl Publisher {
     /// Since when our Keystone acknowledges no ring; `None` if it does.
     pub(crate) fn deaf_since(&self) -> Option<Seconds> {
         self.state.borrow().deaf_since
+    }
+
+    /// Whether Keystone answers the doorbell now, and none of its plugins comes to ask what it is about. Where
+    /// nothing is to be done, that costs Keystone one look at a string. No where Keystone is silent, or has
+    /// still to be told something: that is found elsewhere.
+    pub(crate) async fn is_unheard(&self) -> bool {
+        let begin = Instant::now();
+        let mut is_unheard = false;
+        for trial in 0..TRIALS {
+            if trial > 0 {
+                // A plugin that was at it has done by then.
+                sleep(FIRST_PAUSE).await;
+            }
+            let Some((secret, heard)) = self.bell().idle() else {
+                return false;
+            };
+            let request_id = RequestId::random().to_string();
+            let ring = self.keystone.ring(&secret, &request_id);
+            let left = ACK_WAIT.saturating_sub(begin.elapsed());
+            let Ok(Ok(())) = timeout(left, ring).await else {
+                break;
+            };
+            if self.bell().idle() != Some((secret, heard)) {
+                return false;
+            }
+            is_unheard = true;
+        }
+        is_unheard
     }
 
     /// For `alliance status`.
@@ -405,6 +438,9 @@ pub(crate) mod tests {
     use alliance_cloud::keystone;
     use alliance_core::partner::Status;
     use alliance_peer::identity::Identity;
+    use axum::Router;
+    use axum::routing::get;
+    use http::{HeaderMap, StatusCode};
     use tempfile::TempDir;
 
     use super::*;
@@ -422,10 +458,19 @@ pub(crate) mod tests {
         store: &Store,
         folder: &TempDir,
     ) -> Result<Publisher, Box<dyn std::error::Error>> {
+        publisher_to(nobodys_keystone()?, directory, store, folder)
+    }
+
+    fn publisher_to(
+        keystone: Keystone,
+        directory: &Arc<Directory>,
+        store: &Store,
+        folder: &TempDir,
+    ) -> Result<Publisher, Box<dyn std::error::Error>> {
         Ok(Publisher::new(
             Arc::clone(directory),
             store.clone(),
-            Arc::new(nobodys_keystone()?),
+            Arc::new(keystone),
             Arc::default(),
             Arc::new(Border::new(None)),
             Arc::new(Metrics::new()),
@@ -442,8 +487,12 @@ pub(crate) mod tests {
 
     /// Where no Keystone answers.
     pub(crate) fn nobodys_keystone() -> Result<Keystone, Box<dyn std::error::Error>> {
+        keystone_at("http://127.0.0.1:1/v3")
+    }
+
+    fn keystone_at(url: &str) -> Result<Keystone, Box<dyn std::error::Error>> {
         Ok(Keystone::new(keystone::Settings {
-            auth_url: "http://127.0.0.1:1/v3".parse()?,
+            auth_url: url.parse()?,
             ca_file: None,
             username: "alliance".into(),
             password: "none".into(),
@@ -492,15 +541,7 @@ pub(crate) mod tests {
         let (directory, store, west, folder) = knows_west().await?;
         let publisher = publisher(&directory, &store, &folder)?;
         publisher.write(true).await?;
-        let secret = publisher.bell().secret.clone().unwrap_or_default();
-        let ack = DoorbellAck {
-            ring: secret[RING_PREFIX.len()..].to_owned(),
-            node: "node".into(),
-            error: None,
-            batch: None,
-            projects: None,
-        };
-        assert!(publisher.acknowledge(&ack).is_some());
+        assert!(publisher.acknowledge(&ack(&publisher)).is_some());
         assert!(publisher.publish(false).await?.keystone_told);
         store
             .partners()
@@ -511,6 +552,100 @@ pub(crate) mod tests {
         let (one, other) = tokio::join!(publisher.publish(false), publisher.publish(false));
         assert!(!one?.keystone_told);
         assert!(!other?.keystone_told);
+        Ok(())
+    }
+
+    /// What a plugin says that was rung by this publisher.
+    fn ack(publisher: &Publisher) -> DoorbellAck {
+        let secret = publisher.bell().secret.clone().unwrap_or_default();
+        DoorbellAck {
+            ring: secret[RING_PREFIX.len()..].to_owned(),
+            node: "node".into(),
+            error: None,
+            batch: None,
+            projects: None,
+        }
+    }
+
+    /// Logs everybody in and knows no token. What it is asked about it hands to its plugin.
+    async fn keystone_with(
+        plugin: impl Fn(&str) + Clone + Send + Sync + 'static,
+    ) -> Result<Keystone, Box<dyn std::error::Error>> {
+        let log_in = || async {
+            let body = r#"{"token": {"user": {"id": "u", "name": "alliance",
+                "domain": {"id": "d", "name": "D"}}, "methods": ["password"], "audit_ids": ["a"],
+                "issued_at": "2030-01-01T00:00:00Z", "expires_at": "2030-01-02T00:00:00Z"}}"#;
+            (StatusCode::CREATED, [("x-subject-token", "own")], body)
+        };
+        let look_up = move |headers: HeaderMap| async move {
+            let subject = headers.get("x-subject-token");
+            let subject = subject.and_then(|subject| subject.to_str().ok());
+            plugin(subject.unwrap_or_default());
+            let body = r#"{"error": {"message": "no such token", "code": 404}}"#;
+            (StatusCode::NOT_FOUND, body)
+        };
+        let router = Router::new().route("/v3/auth/tokens", get(look_up).post(log_in));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let at = listener.local_addr()?;
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let keystone = keystone_at(&format!("http://{at}/v3"))?;
+        // Its first token may take it longer.
+        keystone.ring("ring~first", "req-1").await?;
+        Ok(keystone)
+    }
+
+    /// Within a test's patience for a Keystone, a loaded machine may not answer at all.
+    async fn is_found_unheard(publisher: &Publisher) -> bool {
+        for _ in 0..20 {
+            if publisher.is_unheard().await {
+                return true;
+            }
+        }
+        false
+    }
+
+    #[tokio::test]
+    async fn a_doorbell_that_nobody_hears_is_found_though_nothing_is_to_be_said()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let (directory, store, _west, folder) = knows_west().await?;
+        let keystone = keystone_with(|_| {}).await?;
+        let publisher = publisher_to(keystone, &directory, &store, &folder)?;
+        assert!(!publisher.is_unheard().await, "there is no doorbell yet");
+        publisher.write(true).await?;
+        assert!(!publisher.is_unheard().await, "that is known already");
+        publisher.acknowledge(&ack(&publisher));
+        assert!(publisher.health().ok);
+        assert!(is_found_unheard(&publisher).await);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_doorbell_that_is_heard_or_whose_keystone_is_silent_is_not_taken_for_unheard()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let (directory, store, _west, folder) = knows_west().await?;
+        let silent = publisher(&directory, &store, &folder)?;
+        silent.write(true).await?;
+        silent.acknowledge(&ack(&silent));
+        assert!(!silent.is_unheard().await);
+
+        let rung: Arc<Mutex<Option<Arc<Publisher>>>> = Arc::default();
+        let plugin = Arc::clone(&rung);
+        let keystone = keystone_with(move |secret| {
+            let rung = plugin.lock().unwrap_or_else(PoisonError::into_inner);
+            if let (Some(rung), Some(random)) = (&*rung, secret.strip_prefix(RING_PREFIX)) {
+                let _ = rung.answer(random);
+            }
+        });
+        let heard = publisher_to(keystone.await?, &directory, &store, &folder)?;
+        let heard = Arc::new(heard);
+        heard.write(true).await?;
+        heard.acknowledge(&ack(&heard));
+        let before = heard.bell().heard;
+        *rung.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&heard));
+        assert!(!is_found_unheard(&heard).await);
+        assert!(heard.bell().heard > before);
+        let told = heard.acknowledge(&ack(&heard));
+        assert_eq!(told, Some(Vec::new()), "there was nothing to do");
         Ok(())
     }
 }

@@ -63,8 +63,14 @@ impl Daemon {
                         Ok(Err(error)) => format!("{error:#}"),
                         Err(_) => "no answer in time".to_owned(),
                     };
+                    let partner = &known.partner.name;
+                    // That it does not answer at all was said.
+                    if daemon.border.silent_since(&known).is_some() {
+                        tracing::debug!(partner, error = failure, "nor is its revocation list");
+                        return;
+                    }
                     tracing::warn!(
-                        partner = known.partner.name,
+                        partner,
                         error = failure,
                         "a partner's revocation list was not read; what was used here is asked about again when it or the last list is too old"
                     );

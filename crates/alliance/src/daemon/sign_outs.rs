@@ -49,6 +49,19 @@ impl Daemon {
         known: &Arc<Known>,
         changes: &[Change],
     ) -> anyhow::Result<()> {
+        self.host.when_read().await;
+        self.apply_to_the_known(known, changes).await
+    }
+
+    /// The same for the sessions that are known, if others are still being read.
+    ///
+    /// # Errors
+    /// If it might not count after a restart.
+    pub(super) async fn apply_to_the_known(
+        self: &Arc<Self>,
+        known: &Arc<Known>,
+        changes: &[Change],
+    ) -> anyhow::Result<()> {
         let heard_at = Instant::now();
         let ending = self.host.apply_changes(known, changes).await?;
         self.doubts.heed(&known.partner.cloud_id, changes);

@@ -163,7 +163,7 @@ impl Daemon {
                 let cloud_id = &known.partner.cloud_id;
                 self.border.was_silent(cloud_id, &known.facts, now());
             }
-            let error = format!("{error:#}");
+            let error = lasting(&error);
             if known.facts.last_error.as_deref() != Some(&error) {
                 tracing::warn!(%request_id, partner = known.partner.name, error, "a partner was not heard");
                 let partners = self.store.partners();
@@ -336,6 +336,14 @@ fn is_silence(error: &anyhow::Error) -> bool {
     match error.downcast_ref::<PeerError>() {
         Some(error) => !error.is_answer(),
         None => error.is::<KeystoneError>(),
+    }
+}
+
+/// What went wrong, in the same words as long as it does: not for how long nobody asks.
+fn lasting(error: &anyhow::Error) -> String {
+    match error.downcast_ref() {
+        Some(PeerError::Paused { last, .. }) => last.clone(),
+        _ => format!("{error:#}"),
     }
 }
 

@@ -109,7 +109,11 @@ impl Daemon {
         let applied = self.publisher.publish(false).await;
         self.sweep_guests(known).await;
         self.poke_soon(known, &[Topic::Status, Topic::Agreements]);
-        applied
+        let mut applied = applied?;
+        if applied.keystone_told {
+            applied.detail = self.where_it_may_not_count().await;
+        }
+        Ok(applied)
     }
 
     /// Partners and agreements end by themselves at their time: those whose time came after `since`

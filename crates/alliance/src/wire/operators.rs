@@ -206,6 +206,9 @@ pub(crate) struct StatusView {
     pub instances: Vec<InstanceView>,
     /// Things an operator should look at.
     pub warnings: Vec<String>,
+    /// Those of them that are what makes a lab. None: an earlier version, or no lab.
+    #[serde(default)]
+    pub remarks: Vec<String>,
 }
 
 /// An instance of the daemon, of several that have one database.
@@ -276,6 +279,9 @@ pub(crate) struct PartnerView {
     /// How the way to it is.
     #[serde(default)]
     pub border: Option<BorderView>,
+    /// When it comes to nothing, if it is a pairing under way. `None`: an earlier version too.
+    #[serde(default)]
+    pub lapses_at: Option<Seconds>,
 }
 
 /// How the way to a partner is, as the daemon's pulls show.
@@ -380,7 +386,7 @@ pub(crate) struct PartnerChange {
 pub(crate) struct Applied {
     /// Whether every cache of Keystone was told within the deadline.
     pub keystone_told: bool,
-    /// If not: why, and what happens next.
+    /// If not: why, and what happens next. Else where it may not count yet.
     pub detail: Option<String>,
 }
 

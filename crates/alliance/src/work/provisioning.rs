@@ -31,6 +31,7 @@ const BEAT: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 8;
 
 /// As whom things are made.
+#[derive(Clone)]
 pub(super) struct Settings {
     /// The administrator's login.
     pub(super) access: Access,

@@ -65,6 +65,14 @@ impl Door {
             accepting,
         }))
     }
+
+    /// Whether browsers could be served with these.
+    ///
+    /// # Errors
+    /// If one cannot be read, or they do not belong together.
+    pub(crate) fn check(certificate: &Path, key: &Path) -> anyhow::Result<()> {
+        acceptor(certificate, key).map(drop)
+    }
 }
 
 impl Drop for Door {

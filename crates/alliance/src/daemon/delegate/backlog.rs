@@ -1,16 +1,23 @@
-//! What has waited for too long: usage that a partner does not fetch, services that nobody lists.
+//! What has waited for too long: sign-outs and usage that a partner does not fetch, services that nobody
+//! lists.
 
 use std::time::Duration;
 
 use alliance_core::Seconds;
 use alliance_core::usage::Kind;
-use alliance_store::Flow;
+use alliance_store::{Behind, Flow};
 
 use crate::daemon::Daemon;
 use crate::daemon::clock::now;
+use crate::work::WORK;
 
+/// How long a partner may leave what has ended here where it is, in seconds: it asks all the time.
+const UNTOLD: Seconds = 300;
 /// How long a partner may leave usage records where they are, in seconds: it asks each minute or so.
 const UNHEARD: Seconds = 3600;
+/// How long ago `alliance work` may have ended without a word before that is mentioned, in seconds: it is
+/// started again after some.
+const GONE: Seconds = 60;
 /// So many times `[work] poll` ago is too long, and less than this is not.
 const POLLS: u32 = 10;
 const UNLISTED: Duration = Duration::from_secs(900);
@@ -23,12 +30,43 @@ pub(super) async fn warnings(daemon: &Daemon) -> Vec<String> {
         .iter()
         .filter_map(|flow| unheard(&daemon.name_of(&flow.partner), flow, now()))
         .collect();
+    let behind = daemon.store.sign_outs().behind().await.unwrap_or_default();
+    let partners = daemon.directory.partners();
+    warnings.extend(behind.iter().filter_map(|one| {
+        let known = partners.by_cloud(&one.host)?;
+        // Who may not be told does not ask either.
+        known.partner.require_host(now()).ok()?;
+        untold(&known.partner.name, one, now())
+    }));
     let work = &daemon.config.work;
     if work.credential_id.is_some() {
         let listed = usage.listed().await.unwrap_or_default();
         warnings.extend(unlisted(&listed, work.poll, now()));
     }
+    let over = daemon.store.leases().over_for(WORK).await;
+    warnings.extend(over.ok().flatten().and_then(gone));
     warnings
+}
+
+/// Of a process that was stopped in order, nothing: its operator knows.
+fn gone(over: Seconds) -> Option<String> {
+    (over >= GONE).then(|| {
+        format!(
+            "`alliance work` does not run: it ended without a word {} minutes ago, and what partners use is not counted, nor what they order made, until it runs again; run: systemctl start alliance-work",
+            over / 60
+        )
+    })
+}
+
+fn untold(partner: &str, behind: &Behind, at: Seconds) -> Option<String> {
+    let waited = at - behind.unheard_since?;
+    (waited >= UNTOLD).then(|| {
+        format!(
+            "{} things that have ended here have waited for partner {partner} for up to {} minutes: until it fetches them, who has logged out here may be let in there; if it answers (alliance partner show {partner}), ask its operator for its log",
+            behind.unheard,
+            waited / 60
+        )
+    })
 }
 
 fn unheard(partner: &str, flow: &Flow, at: Seconds) -> Option<String> {
@@ -63,6 +101,32 @@ mod tests {
     use alliance_core::cloud::CloudId;
 
     use super::*;
+
+    #[test]
+    fn what_has_ended_and_a_partner_does_not_hear_is_named_after_five_minutes() {
+        let behind = |since| Behind {
+            host: CloudId::from_spki(b"west"),
+            unheard: 2,
+            unheard_since: since,
+        };
+        assert_eq!(untold("west", &behind(None), 10_000), None);
+        assert_eq!(untold("west", &behind(Some(9_701)), 10_000), None);
+        let said = untold("west", &behind(Some(9_700)), 10_000).unwrap_or_default();
+        assert!(
+            said.starts_with("2 things") && said.contains("for up to 5 minutes"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_process_that_has_ended_without_a_word_is_named_unless_it_may_be_starting() {
+        assert_eq!(gone(GONE - 1), None);
+        let said = gone(130).unwrap_or_default();
+        assert!(
+            said.contains("2 minutes ago") && said.ends_with("systemctl start alliance-work"),
+            "{said}"
+        );
+    }
 
     #[test]
     fn records_that_nobody_fetches_are_named_after_an_hour() {

@@ -4,7 +4,9 @@ mod acceptances;
 mod agreements;
 mod backlog;
 mod caller;
+mod doorbell;
 mod explain;
+mod given;
 mod guard;
 mod invitations;
 mod keystones;
@@ -18,7 +20,7 @@ mod regions;
 mod retirements;
 mod sessions;
 mod socket;
-mod status;
+pub(crate) mod status;
 mod tokens;
 mod traced;
 mod usage;
@@ -45,6 +47,7 @@ pub(crate) fn router(daemon: Arc<Daemon>, admins: AdminUids) -> Router {
     let (metrics, traces) = (Arc::clone(&daemon.metrics), Arc::clone(&daemon));
     let operators = Router::new()
         .route("/v1/status", get(status::show))
+        .route("/v1/doorbell/ring", post(doorbell::ring))
         .route("/v1/regions", get(regions::list))
         .route("/v1/explain", post(explain::explain))
         .route("/v1/partners", get(partners::list))

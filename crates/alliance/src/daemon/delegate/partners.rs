@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use alliance_cloud::keystone::{Domain, IdentityProvider};
 use alliance_core::cloud::fingerprint;
-use alliance_core::partner::Status;
+use alliance_core::label::clean;
+use alliance_core::partner::{Partner, Status};
 use alliance_token::SigningKey;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
@@ -201,6 +203,7 @@ impl Daemon {
             signing_keys: known.ring.keys().iter().map(key_view).collect(),
             revocation_list: self.list_view(known),
             access: known.plain().map(|plain| plain.access.clone()),
+            lapses_at: None,
             border: Some(self.border.view(known, at)),
             partner,
         }
@@ -233,40 +236,74 @@ impl Daemon {
         let found = async {
             let idp = self.keystone.identity_provider(name, &request_id).await?;
             let domain = self.keystone.domain(&domain_id, &request_id).await?;
-            Ok::<_, alliance_cloud::keystone::KeystoneError>((idp, domain))
+            let federation =
+                self.keystone
+                    .wrong_with_federation(name, &known.partner.cloud_id, &request_id);
+            Ok::<_, alliance_cloud::keystone::KeystoneError>((idp, domain, federation.await?))
         };
         let wrong = match found.await {
-            Err(error) => {
-                return Health {
-                    ok: false,
-                    detail: format!("unknown: {error}"),
-                };
-            }
-            Ok((None, _)) => format!("identity provider {name} is missing"),
-            Ok((_, None)) => format!("domain {domain_id} is missing"),
-            Ok((Some(idp), _)) if idp.domain_id != domain_id => {
-                format!("identity provider {name} belongs to another domain, it is not ours")
-            }
-            Ok((Some(idp), _)) if !idp.enabled => {
-                format!("identity provider {name} is disabled in Keystone: its users are refused")
-            }
-            Ok((_, Some(domain))) if !domain.enabled => {
-                format!("domain {domain_id} is disabled in Keystone: its users are refused")
-            }
-            Ok(_) => {
-                return Health {
-                    ok: true,
-                    detail: format!("domain {domain_id} and identity provider {name} are in place"),
-                };
+            Err(error) => Some(format!("unknown: {error}")),
+            Ok((idp, domain, federation)) => {
+                let wrong = wrong_with(&known.partner, idp.as_ref(), domain.as_ref());
+                wrong.or(federation)
             }
         };
         Health {
-            ok: false,
-            detail: format!(
-                "{wrong}. If that was not on purpose, `alliance partner repair {name}` makes and enables it again"
-            ),
+            ok: wrong.is_none(),
+            detail: wrong.unwrap_or_else(|| {
+                format!("domain {domain_id} and identity provider {name} are in place")
+            }),
         }
     }
+}
+
+/// What is wrong with a partner's identity provider and domain, and what mends it.
+fn wrong_with(
+    partner: &Partner,
+    idp: Option<&IdentityProvider>,
+    domain: Option<&Domain>,
+) -> Option<String> {
+    let (name, domain_id) = (&partner.name, partner.domain_id());
+    let repair = |wrong: String| {
+        Some(format!(
+            "{wrong}. If that was not on purpose, `alliance partner repair {name}` makes and enables it again"
+        ))
+    };
+    let Some(idp) = idp else {
+        return repair(format!("identity provider {name} is missing"));
+    };
+    let Some(domain) = domain else {
+        return repair(format!("domain {domain_id} is missing"));
+    };
+    if idp.domain_id != domain_id {
+        return Some(format!(
+            "identity provider {name} belongs to another domain, it is not ours: {name}'s users are refused; if nobody needs it, run: openstack identity provider delete {name}; alliance partner repair {name}"
+        ));
+    }
+    if !idp.enabled {
+        return repair(format!(
+            "identity provider {name} is disabled in Keystone: its users are refused"
+        ));
+    }
+    if !domain.enabled {
+        return repair(format!(
+            "domain {domain_id} is disabled in Keystone: its users are refused"
+        ));
+    }
+    if domain.name != *name {
+        return Some(format!(
+            "domain {domain_id} is called {} in place of {name}: `alliance partner repair` takes it for another's; run: openstack domain set --name {name} {domain_id}",
+            clean(&domain.name, 64)
+        ));
+    }
+    if !idp.remote_ids.is_empty() {
+        let remote_ids: Vec<_> = idp.remote_ids.iter().map(|id| clean(id, 64)).collect();
+        return Some(format!(
+            "identity provider {name} has remote ids ({}), which alliance gives none: logins may come in past this daemon; run: openstack identity provider set --remote-id-file /dev/null {name}",
+            remote_ids.join(", ")
+        ));
+    }
+    None
 }
 
 fn key_view(key: &SigningKey) -> KeyView {
@@ -275,5 +312,110 @@ fn key_view(key: &SigningKey) -> KeyView {
         id: key.id().to_owned(),
         retired_at: key.retired_at,
         not_after: key.not_after(),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use alliance_core::cloud::CloudId;
+    use alliance_core::partner::{Kind, Role};
+
+    use super::*;
+
+    /// A partner whose users may come here.
+    pub(in crate::daemon::delegate) fn west() -> Partner {
+        Partner {
+            cloud_id: CloudId::from_spki(b"west"),
+            name: "west".to_owned(),
+            kind: Kind::Alliance,
+            role: Role::Guest,
+            status: Status::Active,
+            peer_url: "https://west.example:5443".to_owned(),
+            trust_since: None,
+            trust_till: None,
+            max_users: None,
+            max_projects: None,
+            created_at: 0,
+        }
+    }
+
+    fn idp() -> IdentityProvider {
+        IdentityProvider {
+            id: "west".to_owned(),
+            enabled: true,
+            domain_id: west().domain_id(),
+            remote_ids: Vec::new(),
+        }
+    }
+
+    fn domain() -> Domain {
+        Domain {
+            enabled: true,
+            name: "west".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_is_as_it_was_made_is_not_wrong() {
+        assert_eq!(wrong_with(&west(), Some(&idp()), Some(&domain())), None);
+    }
+
+    #[test]
+    fn what_somebody_changed_in_keystone_is_named_with_what_mends_it() {
+        let id = west().domain_id();
+        let said = |idp: Option<IdentityProvider>, domain: Option<Domain>| {
+            wrong_with(&west(), idp.as_ref(), domain.as_ref()).unwrap_or_default()
+        };
+        let missing = said(None, Some(domain()));
+        assert!(
+            missing.contains("`alliance partner repair west`"),
+            "{missing}"
+        );
+        assert!(said(Some(idp()), None).contains(&format!("domain {id} is missing")));
+
+        let other = IdentityProvider {
+            domain_id: "default".to_owned(),
+            ..idp()
+        };
+        let mend = "openstack identity provider delete west; alliance partner repair west";
+        assert!(said(Some(other), Some(domain())).ends_with(mend));
+
+        let named = IdentityProvider {
+            remote_ids: vec!["https://idp.example".to_owned()],
+            ..idp()
+        };
+        let found = said(Some(named), Some(domain()));
+        assert!(found.contains("(https://idp.example)"), "{found}");
+        assert!(
+            found.ends_with("--remote-id-file /dev/null west"),
+            "{found}"
+        );
+
+        let renamed = Domain {
+            name: "foo".to_owned(),
+            ..domain()
+        };
+        let found = said(Some(idp()), Some(renamed));
+        assert!(found.contains("is called foo in place of west"), "{found}");
+        assert!(found.ends_with(&format!("openstack domain set --name west {id}")));
+
+        for (idp, domain) in [
+            (
+                IdentityProvider {
+                    enabled: false,
+                    ..idp()
+                },
+                domain(),
+            ),
+            (
+                idp(),
+                Domain {
+                    enabled: false,
+                    ..domain()
+                },
+            ),
+        ] {
+            assert!(said(Some(idp), Some(domain)).contains("is disabled in Keystone"));
+        }
     }
 }

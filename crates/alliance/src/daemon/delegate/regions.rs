@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use alliance_core::descriptor::{Region, Service};
+use alliance_core::descriptor::{Endpoint, Region, Service};
+use alliance_core::endpoint_url::UnfitUrl;
 use alliance_core::label::clean;
-use alliance_core::snapshot::Showing;
+use alliance_core::partner::Partner;
+use alliance_core::snapshot::{LeftOut, Showing};
 use axum::Json;
 use axum::extract::State;
 
@@ -41,28 +43,57 @@ pub(crate) async fn list(State(daemon): State<Arc<Daemon>>) -> Json<Vec<RegionVi
 
 /// What an operator should know of how a partner's regions are shown.
 pub(super) fn warnings(known: &Known, showing: &Showing) -> Vec<String> {
-    let partner = &known.partner;
     let regions = known.descriptor().map_or(&[][..], |told| &told.regions);
+    warnings_of(&known.partner, regions, showing)
+}
+
+fn warnings_of(partner: &Partner, regions: &[Region], showing: &Showing) -> Vec<String> {
     let renamed = regions.iter().filter_map(|region| {
-        let taken = showing.names.taken(partner, &region.id)?;
+        let taken = clean(&showing.names.taken(partner, &region.id)?, LONGEST);
         Some(format!(
-            "partner {}: its region is called {} here, for {} is one of our own",
+            "partner {}: its region is called {} here, for {taken} is one of our own: scripts that name region {taken} get this cloud's own; if that was made by hand for the partner, take away its endpoints and then run: openstack region delete {taken}; else nothing is to be done",
             partner.name,
             clean(&showing.names.name(partner, &region.id), LONGEST),
-            clean(&taken, LONGEST),
         ))
     });
-    let count: usize = regions
+    let unseen: Vec<_> = regions
         .iter()
-        .map(|region| left_out(region, showing).count())
-        .sum();
-    let hidden = (count > 0).then(|| {
+        .flat_map(|region| unshown(region, showing))
+        .collect();
+    let hidden = unseen.first().map(|(service, endpoint, why)| {
         format!(
-            "partner {}: {count} of its endpoints are shown to nobody here; `alliance region list` says why",
-            partner.name
+            "partner {}: {} of its endpoints are shown to nobody here: {} {} {} {why}; {}; `alliance region list` says why of each",
+            partner.name,
+            unseen.len(),
+            clean(&service.kind, LONGEST),
+            clean(&endpoint.interface, LONGEST),
+            clean(&endpoint.url, LONGEST),
+            mend(why, &partner.name),
         )
     });
     renamed.chain(hidden).collect()
+}
+
+/// What lets an endpoint be shown.
+fn mend(why: &LeftOut, partner: &str) -> String {
+    let mended = format!("its operator mends that in {partner}'s catalog");
+    let is_of_a_lab = match why {
+        LeftOut::Url(UnfitUrl::Scheme(scheme)) => scheme == "http",
+        LeftOut::Url(UnfitUrl::Local(_)) => true,
+        _ => false,
+    };
+    match why {
+        _ if is_of_a_lab => {
+            format!("{mended}; [catalog] allow_http = true takes it, for a lab only")
+        }
+        LeftOut::Url(UnfitUrl::Refused { .. }) => {
+            "if it is right, narrow that, or name the host in [catalog] allow_hosts".to_owned()
+        }
+        LeftOut::Url(UnfitUrl::OwnKeystone(_)) => {
+            format!("{mended}; if it is right, name the host in [catalog] allow_hosts")
+        }
+        _ => mended,
+    }
 }
 
 fn view(
@@ -106,17 +137,93 @@ fn api(service: &Service, own: &Offer) -> ApiView {
 }
 
 fn left_out(region: &Region, showing: &Showing) -> impl Iterator<Item = LeftOutView> {
+    unshown(region, showing).map(|(service, endpoint, why)| LeftOutView {
+        service: clean(&service.kind, LONGEST),
+        interface: clean(&endpoint.interface, LONGEST),
+        url: clean(&endpoint.url, LONGEST),
+        why: why.to_string(),
+    })
+}
+
+/// What of a region is shown to nobody here, and why.
+fn unshown<'a>(
+    region: &'a Region,
+    showing: &Showing,
+) -> impl Iterator<Item = (&'a Service, &'a Endpoint, LeftOut)> {
     let endpoints = region.services.iter().flat_map(|service| {
         let endpoints = service.endpoints.iter();
         endpoints.map(move |endpoint| (service, endpoint))
     });
     endpoints.filter_map(|(service, endpoint)| {
         let why = showing.require_shown(region, service, endpoint).err()?;
-        Some(LeftOutView {
-            service: clean(&service.kind, LONGEST),
-            interface: clean(&endpoint.interface, LONGEST),
-            url: clean(&endpoint.url, LONGEST),
-            why: why.to_string(),
-        })
+        Some((service, endpoint, why))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use alliance_core::endpoint_url::AddressRange;
+
+    use super::super::partners::tests::west;
+    use super::*;
+
+    fn region(id: &str, urls: &[&str]) -> Region {
+        let endpoint = |url: &&str| Endpoint {
+            interface: "public".to_owned(),
+            url: (*url).to_owned(),
+        };
+        Region {
+            id: id.to_owned(),
+            services: vec![Service {
+                kind: "image".to_owned(),
+                name: "glance".to_owned(),
+                endpoints: urls.iter().map(endpoint).collect(),
+                versions: Vec::new(),
+            }],
+        }
+    }
+
+    fn said(region: Region, showing: &Showing) -> Vec<String> {
+        warnings_of(&west(), &[region], showing)
+    }
+
+    #[test]
+    fn of_regions_that_are_shown_as_they_are_nothing_is_said() {
+        let region = region("west", &["https://west.example:9292"]);
+        assert_eq!(said(region, &Showing::default()), [""; 0]);
+    }
+
+    #[test]
+    fn a_name_that_is_taken_says_what_that_means_and_what_to_do() {
+        let mut showing = Showing::default();
+        showing.names.own = ["west".to_owned()].into();
+        let found = said(region("west", &[]), &showing).join("\n");
+        let is_so = "its region is called west:west here, for west is one of our own: scripts";
+        assert!(found.contains(is_so), "{found}");
+        assert!(found.contains("openstack region delete west"), "{found}");
+    }
+
+    #[test]
+    fn what_is_shown_to_nobody_names_the_first_reason_and_what_mends_it() {
+        let mut showing = Showing::default();
+        showing.urls.refuse = "10.0.0.0/8".parse::<AddressRange>().into_iter().collect();
+        showing.urls.own = ["own.example".to_owned()].into();
+        for (url, mend) in [
+            ("http://west.example:9292", "[catalog] allow_http"),
+            ("https://10.0.0.8:9292", "[catalog] allow_hosts"),
+            ("https://127.0.0.1/", "[catalog] allow_http"),
+            ("https://own.example/", "[catalog] allow_hosts"),
+            (
+                "https://me:secret@west.example",
+                "mends that in west's catalog;",
+            ),
+        ] {
+            let found = said(region("west", &[url, "ftp://x"]), &showing).join("\n");
+            assert!(
+                found.contains("2 of its endpoints are shown to nobody"),
+                "{found}"
+            );
+            assert!(found.contains(url) && found.contains(mend), "{found}");
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! The daemon's own state, for operators.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use alliance_cloud::keystone::OwnRole;
 use alliance_cloud::token_cache;
 use alliance_core::cloud::CloudId;
 use alliance_core::label::clean;
@@ -9,14 +11,21 @@ use alliance_peer::request_id::RequestId;
 use axum::Json;
 use axum::extract::State;
 use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
 
-use super::{backlog, regions};
+use super::{backlog, given, regions};
+use crate::config::Config;
 use crate::daemon::Daemon;
 use crate::daemon::clock::now;
 use crate::daemon::directory::Way;
 use crate::daemon::instances;
 use crate::disk;
 use crate::wire::{Health, StatusView};
+
+/// Of how many partners Keystone is asked at once.
+const AT_ONCE: usize = 8;
+/// How many of the daemon's own roles are named: one that is inherited is held on each project.
+const MENTIONED: usize = 4;
 
 /// What is wrong with the services' caches: nothing can be taken from one, and how long tokens that have
 /// ended are served there then; or the services of another cloud use it too.
@@ -42,39 +51,107 @@ pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> 
     Json(status(&daemon).await)
 }
 
-/// How this daemon and what it needs is. Asks Keystone and the services' caches.
+/// How this daemon and what it needs is. Asks Keystone, the database and the services' caches, each for some
+/// seconds at most, at once: who asks would wait for no more.
 pub(crate) async fn status(daemon: &Daemon) -> StatusView {
     let request_id = RequestId::random().to_string();
+    let caches = &daemon.config.services.memcached;
+    let (database, (keystone, of_user), of_caches) = tokio::join!(
+        database(daemon),
+        keystone(daemon, &request_id),
+        cache_warnings(caches, daemon.identity.cloud_id()),
+    );
     let mut warnings = daemon.config.warnings();
-    let keystone = match daemon.keystone.own_roles(&request_id).await {
-        Ok(roles) => {
-            let too_much: Vec<_> = roles
-                .iter()
-                .filter(|role| daemon.config.tokens.admin_roles.contains(&role.name))
-                .map(|role| role.name.clone())
-                .collect();
-            if !too_much.is_empty() {
-                warnings.push(format!(
-                    "the daemon's Keystone user {} holds {}: it faces the Internet and needs no more than role service on its project and role reader on the system; take the rest away",
-                    daemon.config.keystone.username,
-                    too_much.join(", "),
-                ));
-            }
-            Health {
-                ok: true,
-                detail: format!("{} answers", daemon.config.keystone.auth_url),
-            }
-        }
+    warnings.extend(of_user);
+    warnings.extend(of_caches);
+    warnings.extend(disk::warnings(&daemon.config));
+    warnings.extend(of_partners(daemon, keystone.ok).await);
+    if keystone.ok {
+        warnings.extend(given::warnings(daemon).await);
+    }
+    let mut instances = Vec::new();
+    if database.ok {
+        warnings.extend(daemon.notice_warnings().await);
+        warnings.extend(backlog::warnings(daemon).await);
+        instances = daemon.instances().await;
+        warnings.extend(instances::warnings(&instances));
+    }
+    StatusView {
+        cloud_id: daemon.identity.cloud_id().clone(),
+        name: daemon.config.cloud.name.clone(),
+        peer_url: daemon.peer_url(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        keystone,
+        doorbell: daemon.publisher.health(),
+        database: Some(database),
+        instances,
+        warnings,
+        remarks: daemon.config.remarks(),
+    }
+}
+
+async fn database(daemon: &Daemon) -> Health {
+    match daemon.store.try_write().await {
+        Ok(()) => Health {
+            ok: true,
+            detail: String::new(),
+        },
         Err(error) => Health {
             ok: false,
-            detail: error.to_string(),
+            detail: format!("{error}. What is known is in memory; changes fail until it answers"),
         },
-    };
-    let caches = &daemon.config.services.memcached;
-    warnings.extend(cache_warnings(caches, daemon.identity.cloud_id()).await);
-    warnings.extend(disk::warning(&daemon.config.cloud.state_dir, disk::LEAST));
+    }
+}
+
+/// Keystone, and what is wrong with the daemon's user there.
+async fn keystone(daemon: &Daemon, request_id: &str) -> (Health, Option<String>) {
+    match daemon.keystone.own_roles(request_id).await {
+        Ok(roles) => {
+            let health = Health {
+                ok: true,
+                detail: format!("{} answers", daemon.config.keystone.auth_url),
+            };
+            (health, too_many_roles(&daemon.config, &roles))
+        }
+        Err(error) => {
+            let health = Health {
+                ok: false,
+                detail: error.to_string(),
+            };
+            (health, None)
+        }
+    }
+}
+
+/// What to say of a user that may do more than the daemon needs.
+pub(crate) fn too_many_roles(config: &Config, roles: &BTreeSet<OwnRole>) -> Option<String> {
+    let admin_roles = &config.tokens.admin_roles;
+    let (user, domain) = (&config.keystone.username, &config.keystone.user_domain_name);
+    let too_many = roles.iter().filter(|role| role.is_too_much(admin_roles));
+    let too_many: Vec<_> = too_many.take(MENTIONED).collect();
+    // The mightier imply the others, which cannot be taken away by themselves.
+    let first = too_many
+        .iter()
+        .find(|role| admin_roles.contains(&role.name));
+    let first = first.or(too_many.first())?;
+    let named = too_many
+        .iter()
+        .map(|role| format!("{} on {}", clean(&role.name, 64), role.scope));
+    Some(format!(
+        "the daemon's Keystone user {user} holds {}: it faces the Internet and needs no more than role service on its project and role reader on the system; take the rest away: openstack role remove --user {user:?} --user-domain {domain:?} {} {}",
+        named.collect::<Vec<_>>().join(", "),
+        first.target,
+        clean(&first.name, 64),
+    ))
+}
+
+/// What is wrong with the way to each partner, and with what it needs in Keystone, if that answers.
+async fn of_partners(daemon: &Daemon, keystone_answers: bool) -> Vec<String> {
     let showing = daemon.catalog.showing();
-    for known in daemon.directory.partners().all() {
+    let mut warnings = Vec::new();
+    let mut well = Vec::new();
+    let partners = daemon.directory.partners();
+    for known in partners.all() {
         if known.partner.require_host(now()).is_ok() {
             warnings.extend(regions::warnings(known, &showing));
         }
@@ -91,36 +168,15 @@ pub(crate) async fn status(daemon: &Daemon) -> StatusView {
                     format!("the Keystone of partner {name} cannot be asked: {error}")
                 }
             });
-        } else {
-            let objects = daemon.keystone_objects(known).await;
-            if !objects.ok {
-                warnings.push(format!("partner {name}: {}", objects.detail));
-            }
+        } else if keystone_answers {
+            well.push(Arc::clone(known));
         }
     }
-    warnings.extend(daemon.notice_warnings().await);
-    warnings.extend(backlog::warnings(daemon).await);
-    let instances = daemon.instances().await;
-    warnings.extend(instances::warnings(&instances));
-    let database = match daemon.store.ping().await {
-        Ok(()) => Health {
-            ok: true,
-            detail: String::new(),
-        },
-        Err(error) => Health {
-            ok: false,
-            detail: format!("{error}. What is known is in memory; changes fail until it answers"),
-        },
-    };
-    StatusView {
-        cloud_id: daemon.identity.cloud_id().clone(),
-        name: daemon.config.cloud.name.clone(),
-        peer_url: daemon.peer_url(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        keystone,
-        doorbell: daemon.publisher.health(),
-        database: Some(database),
-        instances,
-        warnings,
-    }
+    let objects = stream::iter(well).map(|known| async move {
+        let objects = daemon.keystone_objects(&known).await;
+        (!objects.ok).then(|| format!("partner {}: {}", known.partner.name, objects.detail))
+    });
+    let objects: Vec<_> = objects.buffered(AT_ONCE).collect().await;
+    warnings.extend(objects.into_iter().flatten());
+    warnings
 }

@@ -32,6 +32,7 @@ use alliance_store::AuditEntry;
 use alliance_token::Token;
 use alliance_token::body::TokenView;
 use moka::sync::Cache;
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use self::abroad::Abroad;
@@ -57,6 +58,7 @@ pub(crate) struct Home {
     budgets: Budgets,
     reports: Budgets,
     shares: Shares,
+    desks: Shares,
     last_list: LastList,
     abroad: Abroad,
     /// Apart, since strangers who invent tokens abroad do not spend it.
@@ -87,7 +89,8 @@ impl Home {
             metrics,
             budgets: Budgets::new(&tokens.invalid_budget),
             reports: Budgets::new(&tokens.invalid_budget),
-            shares: Shares::default(),
+            shares: Shares::at_keystone(),
+            desks: Shares::at_database(),
             last_list: LastList::default(),
             abroad: Abroad::default(),
             guesses: Budgets::new(&tokens.invalid_budget),
@@ -99,6 +102,14 @@ impl Home {
             revoke_too_powerful: tokens.revoke_too_powerful,
             auditor: Auditor::default(),
         }
+    }
+
+    /// A place of the partner's at the database, until it is dropped.
+    ///
+    /// # Errors
+    /// As [`Shares::place`].
+    pub(crate) async fn desk(&self, partner: &CloudId) -> Result<OwnedSemaphorePermit, Reason> {
+        self.desks.place(partner).await
     }
 
     /// The same, and who writes down what is decided.

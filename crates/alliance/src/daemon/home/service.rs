@@ -22,6 +22,7 @@ use alliance_trace::Tracer;
 use data_encoding::HEXLOWER;
 use http::StatusCode;
 use sha2::{Digest, Sha256};
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::Answer;
@@ -40,6 +41,11 @@ impl PeerSide {
             .by_cloud(&call.caller)
             .map(Arc::clone)
             .ok_or_else(|| ApiError::refused(Reason::UnknownPartner))
+    }
+
+    /// A place at the database, until it is dropped: what one partner asks for keeps nobody else waiting.
+    async fn desk(&self, call: &Call) -> Result<OwnedSemaphorePermit, ApiError> {
+        Ok(self.0.home.desk(&call.caller).await?)
     }
 
     /// The caller, if its users may come here.
@@ -170,11 +176,13 @@ impl PeerService for PeerSide {
 
     async fn usage(&self, call: &Call, poll: UsagePoll) -> Result<UsageAnswer, ApiError> {
         let known = self.guest(call)?;
+        let _desk = self.desk(call).await?;
         self.0.tell_usage(&known, poll.after, call.request_id).await
     }
 
     async fn notices(&self, call: &Call, poll: NoticePoll) -> Result<NoticeAnswer, ApiError> {
         let known = self.guest(call)?;
+        let _desk = self.desk(call).await?;
         self.0
             .tell_notices(&known, poll.after, call.request_id)
             .await
@@ -194,6 +202,7 @@ impl PeerService for PeerSide {
 
     async fn receipts(&self, call: &Call, poll: ReceiptPoll) -> Result<ReceiptAnswer, ApiError> {
         let known = self.known(call)?;
+        let _desk = self.desk(call).await?;
         if !known.partner.role.is_guest() {
             return Err(ApiError::refused(Reason::NotAGuest));
         }
@@ -202,6 +211,7 @@ impl PeerService for PeerSide {
 
     async fn agreements(&self, call: &Call) -> Result<AgreementsAnswer, ApiError> {
         let known = self.known(call)?;
+        let _desk = self.desk(call).await?;
         let agreements: Vec<Offer> = if known.partner.role.is_guest() {
             known
                 .given
@@ -235,11 +245,13 @@ impl PeerService for PeerSide {
         after: u32,
     ) -> Result<ContractAnswer, ApiError> {
         let known = self.known(call)?;
+        let _desk = self.desk(call).await?;
         self.0.contract(&known, id, after).await
     }
 
     async fn contract_reply(&self, call: &Call, id: Uuid, reply: String) -> Result<(), ApiError> {
         let known = self.known(call)?;
+        let _desk = self.desk(call).await?;
         let daemon = Arc::clone(&self.0);
         // What was stored must count, also if the caller goes away.
         let heard = tokio::spawn(async move { daemon.hear_reply(&known, id, reply).await });
@@ -248,6 +260,7 @@ impl PeerService for PeerSide {
 
     async fn provision(&self, call: &Call, order: String) -> Result<ProvisionAnswer, ApiError> {
         let known = self.guest(call)?;
+        let _desk = self.desk(call).await?;
         let (daemon, request_id) = (Arc::clone(&self.0), call.request_id);
         // What was stored must be told, also if the caller goes away.
         let taken = tokio::spawn(async move {
@@ -276,11 +289,13 @@ impl PeerService for PeerSide {
         question: PlanQuestion,
     ) -> Result<PlanAnswer, ApiError> {
         let known = self.guest(call)?;
+        let _desk = self.desk(call).await?;
         self.0.plan_here(&known, &question).await
     }
 
     async fn stacks(&self, call: &Call, query: StacksQuery) -> Result<StacksAnswer, ApiError> {
         let known = self.guest(call)?;
+        let _desk = self.desk(call).await?;
         self.0.stacks_here(&known, &query).await
     }
 

@@ -120,6 +120,10 @@ impl Host {
     /// The last good word of a home that is silent now, for what the guest was allowed to make here.
     /// A *no* since then, and whatever put that word in doubt, has replaced it.
     fn borne(&self, known: &Known, request: &ConfirmRequest) -> Option<Arc<Kept<Grants>>> {
+        if !self.board.is_current() {
+            // Another instance may have heard what has replaced it.
+            return None;
+        }
         let project_id = request.project_id.as_deref()?;
         let allowed =
             covering(&known.given, project_id, now()).any(|one| !one.terms.allow.is_empty());

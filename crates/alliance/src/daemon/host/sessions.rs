@@ -264,8 +264,13 @@ impl Host {
         self.book.is_reading.send_replace(true);
     }
 
-    /// When this returns, they are.
-    async fn when_read(&self) {
+    /// Whether they are still being read.
+    pub(crate) fn is_reading(&self) -> bool {
+        *self.book.is_reading.borrow()
+    }
+
+    /// When this returns, they are not any more.
+    pub(crate) async fn when_read(&self) {
         let mut is_reading = self.book.is_reading.subscribe();
         // The sender is as old as we are.
         let _ = is_reading.wait_for(|is_reading| !is_reading).await;
@@ -352,8 +357,8 @@ impl Host {
         self.grants.forget(&key);
     }
 
-    /// What changed at a partner counts here from now on, and after a restart. What ended cannot be
-    /// used in the very next request; what is in doubt is asked about again.
+    /// What changed at a partner counts here from now on, and after a restart, for the sessions that are known
+    /// here. What ended cannot be used in the very next request; what is in doubt is asked about again.
     ///
     /// # Errors
     /// If the database does not take it: it counts nevertheless, but must be applied again.
@@ -362,7 +367,6 @@ impl Host {
         known: &Known,
         changes: &[Change],
     ) -> alliance_store::Result<Ending> {
-        self.when_read().await;
         let cloud_id = &known.partner.cloud_id;
         let Effect {
             mut ended,

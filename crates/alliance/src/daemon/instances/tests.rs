@@ -32,6 +32,7 @@ impl Running {
             tokio::spawn(Arc::clone(daemon).follow_board()),
             tokio::spawn(Arc::clone(daemon).tell_instances()),
             tokio::spawn(Arc::clone(daemon).follow_lease()),
+            tokio::spawn(Arc::clone(daemon).follow_instances()),
         ])
     }
 }
@@ -245,6 +246,72 @@ async fn who_was_noted_late_is_not_kept_though_home_said_long_ago_that_it_ended(
     assert_eq!(other.ended(), [""; 0], "a positive control");
     let _running = Running::of(&other.daemon);
     until(async || other.ended() == ["here-late"]).await?;
+    shared.drop_database().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_partners_say_counts_while_sessions_are_still_being_read() -> Outcome {
+    let Some((shared, one, other, west)) = two().await? else {
+        return Ok(());
+    };
+    for bed in [&one, &other] {
+        bed.daemon.directory.reload().await?;
+        bed.receives(west.cloud_id(), ["a".to_owned()]).await?;
+    }
+    other.daemon.host.has_yet_to_read();
+    let _running = Running::of(&other.daemon);
+    let partners = one.daemon.directory.partners();
+    let known = partners.by_cloud(west.cloud_id()).ok_or("no west")?;
+    one.daemon.apply_sign_outs(known, vec![logout("a")]).await?;
+    until(async || other.ended() == ["here-a"]).await?;
+    // What is told after that is not held up.
+    one.daemon
+        .set_status(known, Status::Suspended, OPERATOR)
+        .await?;
+    until(async || status(&other, &west) == Some(Status::Suspended)).await?;
+    assert!(other.daemon.board.is_current());
+    shared.drop_database().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_came_while_nobody_led_is_told_who_is_listened_to() -> Outcome {
+    let Some((shared, one, other, west)) = two().await? else {
+        return Ok(());
+    };
+    let listens = |bed: &Bed| bed.daemon.host.listening().len();
+    one.daemon.host.listens_since(west.cloud_id(), now());
+    let _running = Running::of(&other.daemon);
+    until(async || other.daemon.board.leads()).await?;
+    let reads = tokio::spawn(Arc::clone(&one.daemon).follow_board());
+    other.store().bulletins().post(&[Bulletin::Joined]).await?;
+    let last = one.store().bulletins().last().await?;
+    until(async || *one.daemon.board.position.lock().await >= last).await?;
+    assert_eq!(listens(&other), 0, "who leads does not know either");
+    one.daemon.board.set_leads(true);
+    let leads = tokio::spawn(Arc::clone(&one.daemon).lead());
+    let tells = tokio::spawn(Arc::clone(&one.daemon).tell_instances());
+    until(async || listens(&other) == 1).await?;
+    [leads, tells, reads].iter().for_each(JoinHandle::abort);
+    shared.drop_database().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_board_that_was_set_back_is_read_from_its_beginning() -> Outcome {
+    let Some((shared, one, _other, _west)) = two().await? else {
+        return Ok(());
+    };
+    let position = async || *one.daemon.board.position.lock().await;
+    for _ in 0..5 {
+        one.daemon.tell_and_wait().await?;
+    }
+    let _running = Running::of(&one.daemon);
+    until(async || position().await >= 5).await?;
+    shared.execute("DELETE FROM bulletins").await?;
+    shared
+        .execute("UPDATE counters SET value = 2 WHERE name = 'bulletins'")
+        .await?;
+    // It tells then that it has come.
+    until(async || (2..5).contains(&position().await)).await?;
     shared.drop_database().await
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use alliance_core::cloud::fingerprint;
 use alliance_core::descriptor::Descriptor;
+use alliance_core::invitation::{CONFIRMATION_TIME, InvitationState};
 use alliance_core::label::{clean, is_alias};
 use alliance_core::partner::{Kind, Status};
 use alliance_core::{keystone_id, partner::Partner};
@@ -33,13 +34,19 @@ impl Daemon {
         let drafts = self.store.drafts(now()).await?;
         let views = drafts.into_iter().filter_map(|draft| {
             let cloud_id = draft.cloud_id?;
-            let waits_for = match draft.of {
-                DraftOf::Invitation { .. } => {
-                    "it accepted; waiting for our operator's confirmation"
-                }
-                DraftOf::Acceptance { .. } => {
-                    "we accepted; waiting for its operator's confirmation"
-                }
+            let (waits_for, more_time) = match draft.of {
+                DraftOf::Invitation {
+                    state: InvitationState::Open,
+                    ..
+                } => ("we invited; waiting for it to accept", 0),
+                DraftOf::Invitation { .. } => (
+                    "it accepted; waiting for our operator's confirmation",
+                    CONFIRMATION_TIME,
+                ),
+                DraftOf::Acceptance { .. } => (
+                    "we accepted; waiting for its operator's confirmation",
+                    CONFIRMATION_TIME,
+                ),
             };
             Some(PartnerView {
                 fingerprint: Some(fingerprint(self.identity.cloud_id(), &cloud_id)),
@@ -59,6 +66,7 @@ impl Daemon {
                 revocation_list: None,
                 access: None,
                 border: None,
+                lapses_at: Some(draft.expires_at.saturating_add(more_time)),
                 partner: Partner {
                     cloud_id,
                     name: draft.name,

@@ -40,6 +40,8 @@ pub(super) struct Bell {
     told: Told,
     /// How often something was acknowledged.
     pub(super) done: u64,
+    /// How often a plugin came to who rang, whether or not something was to be done.
+    pub(super) heard: u64,
     /// Sessions that were untold when that was last looked at.
     untold: BTreeSet<String>,
 }
@@ -122,6 +124,13 @@ impl Bell {
         Some((secret.clone(), self.generation.is_some()))
     }
 
+    /// What to ring with to see whether a plugin comes, and how often one has; none while something is
+    /// pending.
+    pub(super) fn idle(&self) -> Option<(String, u64)> {
+        let secret = self.secret.as_ref().filter(|_| !self.is_pending())?;
+        Some((secret.clone(), self.heard))
+    }
+
     pub(super) fn is_rung_by(&self, random: &str) -> bool {
         let secret = self.secret.as_deref();
         secret.and_then(|secret| secret.strip_prefix(RING_PREFIX)) == Some(random)
@@ -131,6 +140,7 @@ impl Bell {
         if !self.is_rung_by(random) {
             return None;
         }
+        self.heard += 1;
         let work = DoorbellWork {
             changed: self.generation.is_some(),
             batch: self.told.batch + 1,

@@ -21,12 +21,23 @@ use crate::daemon::directory::{Known, Way};
 
 /// How old home's word on a project may be, in seconds, though nothing has been heard of a change.
 const OLDEST: Seconds = 3600;
-/// The same where that word may stop, delete or set free.
+/// The same where that word may set free what is being retired, at least; before anything is stopped or
+/// deleted home is asked anyway.
 const OLDEST_OF_RETIRING: Seconds = 10;
+/// Of the time that a retirement has run, that part may pass until home is asked again.
+const PART_OF_RETIRING: Seconds = 60;
 /// A home that does not say is asked again after that, in seconds.
 const PAUSE: Seconds = 10;
 /// How long homes may take for one question.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How old home's word may be at `at` on a project whose retirement, if there is one, began then.
+fn oldest(began: Option<Seconds>, at: Seconds) -> Seconds {
+    let runs = began.map(|began| at - began);
+    runs.map_or(OLDEST, |runs| {
+        (runs / PART_OF_RETIRING).clamp(OLDEST_OF_RETIRING, OLDEST)
+    })
+}
 
 impl Daemon {
     /// Asks homes about projects whose standing is too old, and notes it. Returns of which.
@@ -44,11 +55,7 @@ impl Daemon {
                     books.retired.get(key) <= books.seen.get(key) && books.partners.contains(&key.0)
                 }
             };
-            let oldest = if running.is_some() {
-                OLDEST_OF_RETIRING
-            } else {
-                OLDEST
-            };
+            let oldest = oldest(running.map(|one| one.began), at);
             let asked_at = standing.word.map(|word| word.asked_at);
             let is_due = asked_at.is_none_or(|asked_at| asked_at + oldest <= at)
                 || self.doubts.is_about(key, asked_at)
@@ -132,5 +139,26 @@ impl Daemon {
             );
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longer_a_retirement_runs_the_less_often_home_is_asked() {
+        let (minute, hour, day) = (60, 3600, 86_400);
+        for (runs, may_be_old) in [
+            (0, 10),
+            (10 * minute, 10),
+            (hour, minute),
+            (day, 24 * minute),
+            (30 * day, hour),
+        ] {
+            assert_eq!(oldest(Some(1000), 1000 + runs), may_be_old, "{runs} s");
+        }
+        assert_eq!(oldest(Some(1000), 900), 10, "the clock was set back");
+        assert_eq!(oldest(None, 1000), hour);
     }
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alliance_core::descriptor::{Descriptor, Endpoint, Region, Service};
@@ -165,4 +166,33 @@ async fn a_partner_that_pokes_without_end_is_pulled_from_twice_a_second() {
     assert!(first.await.is_ok());
     assert_eq!(pulled.load(Ordering::SeqCst), 2);
     assert!(pulls.lock().is_empty());
+}
+
+#[tokio::test]
+async fn silence_is_noted_in_the_same_words_however_often_nobody_answers() -> Result<(), Failure> {
+    let Stage {
+        east,
+        west,
+        _served,
+    } = Stage::new().await?;
+    drop(_served);
+    let mut said = BTreeSet::new();
+    for asked in 0..6 {
+        let known = || {
+            let partners = east.daemon.directory.partners();
+            let known = partners.by_cloud(west.identity.cloud_id()).map(Arc::clone);
+            known.context("west is no partner")
+        };
+        east.daemon.pull(&known()?).await?;
+        // The first may have been connected already.
+        if asked > 0 {
+            said.insert(known()?.facts.last_error.clone());
+        }
+    }
+    let said: Vec<_> = said.into_iter().flatten().collect();
+    assert!(
+        matches!(&said[..], [one] if one.contains("cannot be reached")),
+        "{said:?}"
+    );
+    Ok(())
 }

@@ -82,9 +82,18 @@ impl<'w> Saga<'w> {
     ///
     /// # Errors
     /// The database's, with the stack's id; it is taken up again then.
-    pub(super) async fn carry_out(self) -> (String, Result<(), Error>) {
-        let done = self.run().await;
-        (self.stack.id, done)
+    pub(super) async fn carry_out(mut self) -> (String, Result<(), Error>) {
+        let id = self.stack.id.clone();
+        // It was found a while ago: what was ordered then may have ended, and something else be ordered.
+        let done = match self.store.provisions().stack(&id).await {
+            Ok(Some(stack)) if stack.state.is_open() => {
+                self.stack = stack;
+                self.run().await
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        (id, done)
     }
 
     async fn run(&self) -> Result<(), Error> {
@@ -564,4 +573,57 @@ fn is_in_use(fault: &Fault) -> bool {
     let status = fault.service().and_then(|error| error.status());
     // Cinder says 400 where the others say 409.
     matches!(status, Some(StatusCode::CONFLICT | StatusCode::BAD_REQUEST))
+}
+
+#[cfg(test)]
+mod tests {
+    use alliance_cloud::services::Access;
+    use alliance_core::cloud::CloudId;
+    use alliance_store::TakenOrder;
+    use secrecy::SecretString;
+    use url::Url;
+
+    use super::super::Settings;
+    use super::*;
+    use crate::daemon::bed::{Bed, Failure};
+
+    #[tokio::test]
+    async fn an_order_that_was_found_before_it_ended_is_not_carried_out_once_more()
+    -> Result<(), Failure> {
+        let bed = Bed::new().await?;
+        let store = bed.store();
+        let lease = store.leases().take("work", "this one", 60).await?;
+        let lease = lease.ok_or("nobody else has it")?;
+        let taken = TakenOrder {
+            stack_id: "stack".into(),
+            home: CloudId::from_spki(b"west"),
+            project_id: "science".into(),
+            name: "web".into(),
+            id: "one".into(),
+            number: 1,
+            action: "apply".into(),
+            signed: "no order".into(),
+        };
+        let provisions = store.provisions();
+        provisions.take_in(&taken, 10).await?;
+        let found = provisions.stack("stack").await?.ok_or("no stack")?;
+        let complete = ("stack", StackState::Complete);
+        provisions.set_state(&lease, complete, None, 20).await?;
+        let hands = Hands::new(Settings {
+            access: Access {
+                auth_url: Url::parse("http://127.0.0.1:1/v3")?,
+                credential_id: String::new(),
+                credential_secret: SecretString::from(""),
+                region: "east".into(),
+                interface: "public".into(),
+                timeout: Duration::from_secs(1),
+            },
+            password: SecretString::from(""),
+        });
+        let (_, done) = Saga::new(store, &lease, &hands, found).carry_out().await;
+        done?;
+        let after = provisions.stack("stack").await?.ok_or("no stack")?;
+        assert_eq!((after.state, after.changed_at), (StackState::Complete, 20));
+        Ok(())
+    }
 }
