@@ -54,6 +54,9 @@ Exit codes:
   4  the daemon does not answer
   5  explain: a condition does not hold";
 
+/// Where a daemon listens to which nothing else was said.
+const DEFAULT_SOCKET: &str = "/run/alliance/delegate.sock";
+
 /// Resource federation between OpenStack clouds
 #[derive(Debug, Parser)]
 #[command(name = "alliance", version, after_help = EXIT_CODES, max_term_width = 100)]
@@ -65,7 +68,7 @@ pub(crate) struct Cli {
         help_heading = "Global options",
         value_name = "PATH",
         env = "ALLIANCE_SOCKET",
-        default_value = "/run/alliance/delegate.sock"
+        default_value = DEFAULT_SOCKET
     )]
     socket: PathBuf,
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use secrecy::ExposeSecret;
+use url::Url;
 
 use super::{Failure, Output};
 use crate::config::{Config, Sample};
@@ -56,17 +57,49 @@ pub(super) fn warnings(config: &Config, path: &Path) -> Vec<String> {
     let open = |path: &Path| {
         fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o007 != 0)
     };
-    let inline = !config.keystone.password.expose_secret().is_empty();
-    let secret = match &config.keystone.password_file {
-        Some(file) => Some(file.as_path()),
-        None if inline => Some(path),
-        None => None,
-    };
-    if let Some(secret) = secret.filter(|secret| open(secret)) {
-        warnings.push(format!(
-            "every user of this machine can open {}, which holds Keystone's password; run: chmod o= {0}",
-            secret.display()
-        ));
+    let work = &config.work;
+    let of_work = [
+        ("the message bus's password", work.amqp_url_file.as_deref()),
+        (
+            "an administrator's credential",
+            work.credential_secret_file.as_deref(),
+        ),
+        ("an administrator's password", work.password_file.as_deref()),
+    ];
+    let of_work = of_work
+        .into_iter()
+        .filter_map(|(what, secret)| Some((what, secret?)));
+    for (what, secret) in secrets(config, path).into_iter().chain(of_work) {
+        if open(secret) {
+            warnings.push(format!(
+                "every user of this machine can open {}, which holds {what}; run: chmod o= {0}",
+                secret.display()
+            ));
+        }
     }
     warnings
+}
+
+/// The files with secrets that a daemon opens, and what they hold; `path` is that of the configuration.
+pub(super) fn secrets<'a>(config: &'a Config, path: &'a Path) -> Vec<(&'static str, &'a Path)> {
+    let keystone = &config.keystone;
+    let inline = !keystone.password.expose_secret().is_empty();
+    let database = Url::parse(config.database_url().expose_secret());
+    let database = database.is_ok_and(|url| url.password().is_some());
+    let all = [
+        ("Keystone's password", keystone.password_file.as_deref()),
+        (
+            "Keystone's password",
+            (inline && keystone.password_file.is_none()).then_some(path),
+        ),
+        ("the database's password", database.then_some(path)),
+        (
+            "the webhook's secret",
+            config.notify.webhook_secret_file.as_deref(),
+        ),
+        ("the console's key", config.console.key.as_deref()),
+    ];
+    all.into_iter()
+        .filter_map(|(what, secret)| Some((what, secret?)))
+        .collect()
 }

@@ -1,21 +1,35 @@
 //! `alliance doctor`
 
+mod certificates;
 mod conf;
+mod ending;
 mod keystone_conf;
+mod lines;
+mod lost_database;
+mod memcached;
+mod news;
+mod owners;
 mod place;
 mod queue;
+mod reach;
 mod service_conf;
+mod signing;
+mod snapshot;
+mod socket_owner;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
+mod values;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use alliance_cloud::keystone::Keystone;
 use alliance_core::Seconds;
 use alliance_core::label::clean;
 use alliance_core::partner::Status;
 use alliance_core::retirement::Phase;
 use alliance_peer::identity::Identity;
+use alliance_peer::request_id::RequestId;
 use clap::Args;
 use serde::Serialize;
 
@@ -23,20 +37,20 @@ use self::conf::Conf;
 use self::keystone_conf::KeystoneConf;
 use super::output::Format;
 use super::socket::Daemon;
-use super::{Failure, Output, agreement, configuration, init, partner, when};
+use super::{DEFAULT_SOCKET, Failure, Output, agreement, configuration, init, partner, when};
 use crate::config::Config;
+use crate::daemon::delegate::status::too_many_roles;
+use crate::daemon::keystone_settings;
 use crate::disk;
 use crate::wire::{AgreementView, Health, PartnerView, RetirementView, Standing, StatusView};
 
-/// How long before its end an agreement is mentioned, in seconds.
-const ENDS_SOON: Seconds = 7 * 86_400;
 /// How long home's word, or `alliance work`, may be waited for before that is mentioned, in seconds.
 const SILENCE: Seconds = 3600;
 
 /// Check everything that pairing and foreign tokens need, and say what to do
 ///
 /// The daemon, Keystone, its plugin, every partner. Exit code 1 if something does not work, 4 if
-/// the daemon does not answer.
+/// the daemon does not answer; with `--strict`, 1 also if something is worth a warning.
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
     /// Check this configuration file and its keys as well
@@ -49,6 +63,9 @@ pub(super) struct Doctor {
     /// Check how a service that validates tokens keeps them; may be repeated, once for each service
     #[arg(long, value_name = "FILE", requires = "config")]
     service_conf: Vec<PathBuf>,
+    /// Fail for warnings too
+    #[arg(long)]
+    strict: bool,
 }
 
 /// How a thing is.
@@ -56,6 +73,8 @@ pub(super) struct Doctor {
 #[serde(rename_all = "snake_case")]
 enum State {
     Ok,
+    /// As it was chosen; what that costs.
+    Note,
     Warn,
     Fail,
 }
@@ -77,15 +96,52 @@ struct Findings {
     own_keys: BTreeSet<String>,
 }
 
+fn of_warning(warning: &String, remarks: &[String]) -> State {
+    match remarks.contains(warning) {
+        true => State::Note,
+        false => State::Warn,
+    }
+}
+
+/// Whether this is where a daemon listens to which nothing else was said, and nothing is there.
+fn is_not_there(socket: &Path) -> bool {
+    socket == Path::new(DEFAULT_SOCKET) && !socket.exists()
+}
+
+/// An error, and what has led to it.
+fn with_causes(error: impl Into<anyhow::Error>) -> String {
+    format!("{:#}", error.into())
+}
+
 impl Doctor {
     pub(super) async fn run(self, daemon: &Daemon, out: &mut Output) -> Result<(), Failure> {
         let mut findings = Findings::default();
-        if let Some(path) = self.config {
-            findings
-                .configuration(&path, &self.keystone_conf, &self.service_conf)
-                .await;
+        let mut configured = None;
+        if let Some(path) = &self.config {
+            let config = findings.configuration(path, &self.keystone_conf, &self.service_conf);
+            configured = config.await;
         }
-        let unreachable = findings.daemon(daemon).await;
+        let socket = configured.as_ref().map(|config| &config.delegate.socket);
+        let elsewhere = socket.filter(|_| daemon.socket() == Path::new(DEFAULT_SOCKET));
+        let elsewhere = elsewhere.cloned().map(Daemon::new);
+        let asked = elsewhere.as_ref().unwrap_or(daemon);
+        let is_unknown = self.config.is_some() && configured.is_none();
+        let unreachable = match is_unknown && is_not_there(asked.socket()) {
+            true => {
+                let detail = "it was not asked, for its socket stands in that file; name it by --socket, or mend the file first";
+                findings.note(State::Note, "daemon", detail);
+                None
+            }
+            false => findings.while_it_runs(asked, configured.as_ref()).await,
+        };
+        if let Some(config) = configured
+            && let Ok(identity) = Identity::load(&config.cloud.state_dir)
+        {
+            let found = reach::own_url(&config, &identity, unreachable.is_none()).await;
+            if let Some((state, detail)) = found {
+                findings.note(state, "peer URL", detail);
+            }
+        }
         match out.format {
             Format::Json => out.json(&findings.all)?,
             Format::Table => {
@@ -97,6 +153,7 @@ impl Doctor {
                 {
                     let word = match state {
                         State::Ok => "OK  ",
+                        State::Note => "NOTE",
                         State::Warn => "WARN",
                         State::Fail => "FAIL",
                     };
@@ -107,7 +164,7 @@ impl Doctor {
         let failed = findings
             .all
             .iter()
-            .filter(|f| f.state == State::Fail)
+            .filter(|f| f.state == State::Fail || self.strict && f.state == State::Warn)
             .count();
         match unreachable {
             Some(failure) => Err(failure),
@@ -121,12 +178,33 @@ impl Doctor {
 }
 
 impl Findings {
+    /// What the file and the daemon say alike is said once.
     fn note(&mut self, state: State, what: &str, detail: impl ToString) {
+        let detail = detail.to_string();
+        let is_known = |found: &Finding| found.state == state && found.detail == detail;
+        if !detail.is_empty() && self.all.iter().any(is_known) {
+            return;
+        }
         self.all.push(Finding {
             state,
             what: what.to_owned(),
-            detail: detail.to_string(),
+            detail,
         });
+    }
+
+    /// The failure to end with, if the daemon cannot be asked.
+    async fn while_it_runs(&mut self, daemon: &Daemon, config: Option<&Config>) -> Option<Failure> {
+        let unreachable = self.daemon(daemon).await;
+        if unreachable.is_some() {
+            return unreachable;
+        }
+        let config = config.filter(|config| config.delegate.socket == daemon.socket());
+        let of_file = config.map(snapshot::faults).unwrap_or_default();
+        let heard = snapshot::unheard(daemon).await;
+        for (state, detail) in of_file.into_iter().chain(heard) {
+            self.note(state, "Keystone's plugin", detail);
+        }
+        None
     }
 
     async fn configuration(
@@ -134,48 +212,115 @@ impl Findings {
         path: &Path,
         keystone_conf: &[PathBuf],
         service_conf: &[PathBuf],
-    ) {
+    ) -> Option<Config> {
         let config = match Config::load(path) {
             Ok(config) => config,
-            Err(error) => return self.note(State::Fail, "configuration", error),
+            Err(error) => {
+                self.note(State::Fail, "configuration", with_causes(error));
+                // Where the daemon is may stand there nevertheless.
+                return Config::read(path).ok();
+            }
         };
         self.note(State::Ok, "configuration", path.display());
+        let remarks = config.remarks();
         for warning in configuration::warnings(&config, path) {
-            self.note(State::Warn, "configuration", warning);
+            let state = of_warning(&warning, &remarks);
+            self.note(state, "configuration", warning);
         }
         if let Some(warning) = init::snapshot_warning(&config) {
             self.note(State::Fail, "state_dir", warning);
         }
-        if let Some(warning) = disk::warning(&config.cloud.state_dir, disk::LEAST) {
-            self.note(State::Warn, "state_dir", warning);
+        if let Some((state, detail)) = owners::fault(&config.cloud.state_dir) {
+            self.note(state, "state_dir", detail);
         }
+        if let Some((state, detail)) = owners::everybodys(path) {
+            self.note(state, "configuration", detail);
+        }
+        let mut secrets = configuration::secrets(&config, path);
+        if config.console.listen.is_none() {
+            secrets.retain(|(_, file)| config.console.key.as_deref() != Some(*file));
+        }
+        for (state, detail) in owners::unreadable(&config.cloud.state_dir, &secrets) {
+            self.note(state, "secrets", detail);
+        }
+        for warning in disk::warnings(&config) {
+            self.note(State::Warn, "disk", warning);
+        }
+        let mut own = None;
         match Identity::load(&config.cloud.state_dir) {
             Ok(identity) => {
                 self.note(State::Ok, "keys", identity.cloud_id());
                 let (state, detail) = place::database(&config, identity.cloud_id()).await;
                 self.note(state, "database", detail);
+                own = Some(identity.cloud_id().clone());
+                if let Some((state, detail)) = place::open_database(&config) {
+                    self.note(state, "database", detail);
+                }
             }
-            Err(error) => self.note(State::Fail, "keys", error),
+            Err(error) => {
+                let error = init::lost(&config, error);
+                self.note(State::Fail, "keys", with_causes(error));
+            }
         }
-        for (state, detail) in place::socket(&config) {
+        self.keystone_user(&config).await;
+        for (state, detail) in certificates::faults(&config, when::now()) {
+            self.note(state, "certificates", detail);
+        }
+        let stranger = socket_owner::stranger(&config.delegate.socket).await;
+        for (state, detail) in place::socket(&config).into_iter().chain(stranger) {
             self.note(state, "socket", detail);
         }
         if let Some(found) = queue::faults(&config).await {
             self.faults("message bus", "the services are heard", found);
         }
         if !keystone_conf.is_empty() {
-            let found = Conf::read(keystone_conf).map(|conf| {
-                let conf = KeystoneConf(conf);
-                self.own_keys = conf.own_keys();
-                conf.faults(&config)
-            });
+            let found = match Conf::read(keystone_conf) {
+                Ok(conf) => {
+                    let away = reach::caches(&conf, own.as_ref()).await;
+                    let conf = KeystoneConf(conf);
+                    self.own_keys = conf.own_keys();
+                    Ok([conf.faults(&config), away].concat())
+                }
+                Err(error) => Err(error),
+            };
             self.faults("keystone.conf", "as the plugin needs it", found);
         }
         for file in service_conf {
             let found = Conf::read(std::slice::from_ref(file));
-            let found = found.map(|conf| service_conf::faults(&conf, &config));
+            let found = match found {
+                Ok(conf) => {
+                    let servers = service_conf::servers(&conf).unwrap_or_default();
+                    let others = memcached::other_clouds(&servers, own.as_ref()).await;
+                    Ok(service_conf::faults(&conf, &config, &others))
+                }
+                Err(error) => Err(error),
+            };
             let what = file.display().to_string();
             self.faults(&what, "its tokens can be taken back", found);
+        }
+        Some(config)
+    }
+
+    /// Whether the user that the file names may do what a daemon has to, and no more.
+    async fn keystone_user(&mut self, config: &Config) {
+        let what = "Keystone's user";
+        let asked = async {
+            let keystone = Keystone::new(keystone_settings(config))?;
+            keystone.own_roles(&RequestId::random().to_string()).await
+        };
+        match asked.await {
+            Err(error) => self.note(State::Fail, what, with_causes(error)),
+            Ok(roles) => match too_many_roles(config, &roles) {
+                Some(warning) => self.note(State::Warn, what, warning),
+                None => self.note(
+                    State::Ok,
+                    what,
+                    format_args!(
+                        "{} may validate tokens and read, and no more",
+                        config.keystone.username
+                    ),
+                ),
+            },
         }
     }
 
@@ -194,23 +339,18 @@ impl Findings {
 
     /// The failure to end with, if the daemon cannot be asked.
     async fn daemon(&mut self, daemon: &Daemon) -> Option<Failure> {
-        let asked = async {
-            let status: StatusView = daemon.get(&["status"]).send().await?;
-            let partners: Vec<PartnerView> = daemon.get(&["partners"]).send().await?;
-            let agreements: Vec<AgreementView> = daemon.get(&["agreements"]).send().await?;
-            // A daemon of an earlier version knows of none.
-            let retirements = daemon.get(&["retirements"]).send().await;
-            let retirements: Vec<RetirementView> = retirements.unwrap_or_default();
-            Ok((status, partners, agreements, retirements))
-        };
-        let (status, partners, agreements, retirements) = match asked.await {
-            Ok(answers) => answers,
+        // First, for what the daemon says of itself speaks of partners too.
+        news::fetch(daemon).await;
+        let status: StatusView = match daemon.get(&["status"]).send().await {
+            Ok(status) => status,
             Err(error) => {
-                let error: super::socket::SocketError = error;
                 self.note(State::Fail, "daemon", &error);
                 return Some(error.into());
             }
         };
+        // A daemon of an earlier version knows of none.
+        let retirements = daemon.get(&["retirements"]).send().await;
+        let retirements: Vec<RetirementView> = retirements.unwrap_or_default();
         self.note(
             State::Ok,
             "daemon",
@@ -232,13 +372,26 @@ impl Findings {
             self.health("the daemon's database", database);
         }
         for warning in &status.warnings {
-            self.note(State::Warn, "daemon", warning);
+            let state = of_warning(warning, &status.remarks);
+            self.note(state, "daemon", warning);
         }
-        for view in partners {
-            self.partner(daemon, view).await;
+        match daemon.get(&["partners"]).send().await {
+            Ok(partners) => {
+                let partners: Vec<PartnerView> = partners;
+                for view in partners {
+                    self.partner(daemon, view, status.keystone.ok).await;
+                }
+            }
+            Err(error) => self.note(State::Fail, "partners", error),
         }
-        for view in &agreements {
-            self.agreement(view);
+        match daemon.get(&["agreements"]).send().await {
+            Ok(agreements) => {
+                let agreements: Vec<AgreementView> = agreements;
+                for view in &agreements {
+                    self.agreement(view);
+                }
+            }
+            Err(error) => self.note(State::Fail, "agreements", error),
         }
         for view in retirements.iter().filter(|view| view.here) {
             self.retirement(view);
@@ -280,10 +433,8 @@ impl Findings {
                 );
             }
         }
-        let soon = when::now() + ENDS_SOON;
-        if let Some(till) = view.agreement.terms.till.filter(|till| *till <= soon) {
-            let till = when::rfc3339(till);
-            self.note(State::Warn, &what, format_args!("{id} ends at {till}"));
+        if let Some(ending) = ending::of(view, when::now()) {
+            self.note(State::Warn, &what, ending);
         }
     }
 
@@ -324,13 +475,14 @@ impl Findings {
         }
     }
 
-    async fn partner(&mut self, daemon: &Daemon, view: PartnerView) {
+    async fn partner(&mut self, daemon: &Daemon, view: PartnerView, keystone_answers: bool) {
         let name = view.partner.name.clone();
         // The listing does not look into Keystone, the single view does; drafts have none.
-        let view = match daemon.get(&["partners", &name]).send().await {
-            Ok(detailed) => detailed,
-            Err(_) => view,
+        let detailed = match keystone_answers {
+            true => daemon.get(&["partners", &name]).send().await.ok(),
+            false => None,
         };
+        let view = detailed.unwrap_or(view);
         let warnings = partner::warnings(&view);
         let what = format!("partner {name}");
         if view
@@ -356,6 +508,7 @@ impl Findings {
         for warning in warnings {
             let state = match view.partner.status {
                 Status::Active if !warning.is_minor => State::Fail,
+                Status::Draft => State::Note,
                 _ => State::Warn,
             };
             self.note(state, &what, warning.text);

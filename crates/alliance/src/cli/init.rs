@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use alliance_peer::identity::Identity;
+use alliance_peer::identity::{IDENTITY_KEY, Identity, IdentityError};
 use anyhow::Context;
 use clap::Args;
 
@@ -63,6 +63,7 @@ impl Init {
         if let Some(warning) = snapshot_warning(&config) {
             out.say(format_args!("warning: {warning}"));
         }
+        require_no_database_alone(&config).map_err(anyhow::Error::from)?;
         let identity = Identity::load_or_create(state_dir).map_err(anyhow::Error::from)?;
         if out.format == Format::Table {
             let made = if is_new { "written" } else { "kept as it was" };
@@ -102,6 +103,29 @@ fn write_new(path: &Path, sample: &Sample) -> anyhow::Result<bool> {
     }
 }
 
+/// A database without the identity that it belongs to is of no use to a new one.
+fn require_no_database_alone(config: &Config) -> Result<(), IdentityError> {
+    match Identity::load(&config.cloud.state_dir) {
+        Err(error @ IdentityError::Missing(_)) => match lost(config, error) {
+            lost @ IdentityError::Lost { .. } => Err(lost),
+            _ => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+/// Why there are no keys: of a cloud that has a database in a file, they are lost.
+pub(super) fn lost(config: &Config, error: IdentityError) -> IdentityError {
+    let is_used = |file: &PathBuf| fs::metadata(file).is_ok_and(|found| found.len() > 0);
+    let database = config.database_file().filter(is_used);
+    match (error, database) {
+        (IdentityError::Missing(missing), Some(present)) if missing.ends_with(IDENTITY_KEY) => {
+            IdentityError::Lost { missing, present }
+        }
+        (error, _) => error,
+    }
+}
+
 /// For its owner; Keystone's group passes through to the snapshot, the keys stay closed to it.
 pub(super) fn make_state_dir(config: &Config) -> anyhow::Result<()> {
     let path = &config.cloud.state_dir;
@@ -132,4 +156,36 @@ pub(super) fn snapshot_warning(config: &Config) -> Option<String> {
             path.display()
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::doctor::tests::config_in;
+
+    #[test]
+    fn a_database_whose_identity_is_lost_gets_no_new_one() -> Result<(), Box<dyn std::error::Error>>
+    {
+        let folder = tempfile::tempdir()?;
+        let state_dir = folder.path();
+        let config = config_in(state_dir)?;
+        let database = state_dir.join("alliance.db");
+        fs::write(&database, "")?;
+        require_no_database_alone(&config)?;
+        Identity::load_or_create(state_dir)?;
+        fs::write(&database, "whom this cloud trusts")?;
+        require_no_database_alone(&config)?;
+        fs::remove_file(state_dir.join("signing.key"))?;
+        require_no_database_alone(&config)?;
+        fs::remove_file(state_dir.join(IDENTITY_KEY))?;
+        let refused = require_no_database_alone(&config);
+        let said = refused.err().map(|error| error.to_string());
+        let said = said.unwrap_or_default();
+        assert!(
+            said.contains("copy it from another instance")
+                && said.contains(&format!("move {} away", database.display())),
+            "{said}"
+        );
+        Ok(())
+    }
 }

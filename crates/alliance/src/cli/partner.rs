@@ -19,7 +19,7 @@ use super::socket::Daemon;
 use super::{Failure, Output, ask, when};
 use crate::wire::{Applied, PartnerChange, PartnerView};
 
-pub(super) use view::warnings;
+pub(super) use view::{is_near, warnings};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PartnerCommand {
@@ -322,6 +322,9 @@ pub(super) fn report(
         Format::Json => out.json(applied)?,
         Format::Table if applied.keystone_told => out.line(format_args!("{done}: {effect}")),
         Format::Table => out.line(done),
+    }
+    if let Some(detail) = applied.detail.as_deref().filter(|_| applied.keystone_told) {
+        out.say(detail);
     }
     in_force(applied)
 }

@@ -355,7 +355,7 @@ fn what_is_about_to_go_wrong_at_the_border_is_told_with_what_to_do() -> Result<(
         ),
         (
             with(way(json!({})), json!({"trust_till": soon})),
-            "ends in 3 d; to go on: alliance partner set west --trust-till DATE",
+            "ends in 3 d; its tokens are refused here from then on; to go on: alliance partner set west --trust-till DATE",
         ),
         (
             with(way(json!({})), json!({"signing_keys": key(soon)})),

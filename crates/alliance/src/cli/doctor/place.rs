@@ -6,32 +6,55 @@ use std::path::Path;
 
 use alliance_core::cloud::CloudId;
 use alliance_store::{Look, Store};
+use nix::unistd::User;
 use secrecy::ExposeSecret;
 
-use super::{Fault, State};
+use super::{Fault, State, lost_database, owners};
 use crate::config::Config;
 
 /// How the database is for a daemon that is about to start.
 pub(super) async fn database(config: &Config, cloud: &CloudId) -> Fault {
     let url = config.database_url();
     match Store::look(url.expose_secret(), cloud).await {
-        Ok(Look::Absent) => {
-            let detail =
-                "nothing there yet: `alliance serve` makes what it needs when it first starts";
-            (State::Ok, detail.to_owned())
-        }
+        Ok(Look::Absent) => match lost_database::fault(config).await {
+            Some(fault) => fault,
+            None => {
+                let detail =
+                    "nothing there yet: `alliance serve` makes what it needs when it first starts";
+                (State::Ok, detail.to_owned())
+            }
+        },
         Ok(Look::Schema { found, known }) if found == known => (
             State::Ok,
             format!("has schema {found}, that of this version"),
         ),
-        Ok(Look::Schema { found, known }) => {
+        Ok(Look::Schema { found, known }) if found > known => {
             let detail = format!(
-                "has schema {found}: `alliance serve` brings it to {known} when it starts, and the version before cannot use it then; back it up first"
+                "a later version has brought it to schema {found}; this one knows {known}, and can work with it: install that version here too"
             );
             (State::Warn, detail)
         }
-        Err(error) => (State::Fail, error.to_string()),
+        Ok(Look::Schema { found, known }) => {
+            let detail = format!(
+                "has schema {found}: `alliance serve` brings it to {known} when it starts, and an earlier version may not work with it then; back it up first"
+            );
+            (State::Warn, detail)
+        }
+        Err(error) => (State::Fail, super::with_causes(error)),
     }
+}
+
+/// What to say of a database file that others than the daemon's user may open.
+pub(super) fn open_database(config: &Config) -> Option<Fault> {
+    let file = config.database_file()?;
+    let mode = fs::metadata(&file).ok()?.mode();
+    (mode & 0o077 != 0).then(|| {
+        let detail = format!(
+            "others than the daemon's user may open {0}, which says who may come in and who was here; run: chmod 600 {0}",
+            file.display()
+        );
+        (State::Warn, detail)
+    })
 }
 
 /// Whether Keystone gets to the daemon's socket, and nobody else does. Nothing is said of one that is not
@@ -58,6 +81,18 @@ pub(super) fn socket(config: &Config) -> Vec<Fault> {
         );
         found.push((State::Warn, detail));
     }
+    found.extend(replaceable(path));
+    if group.is_none() && mode & 0o660 != 0o660 {
+        let state = match mode & 0o600 {
+            0o600 => State::Warn,
+            _ => State::Fail,
+        };
+        let detail = format!(
+            "the daemon opens {shown} to its user and its group, and somebody has closed it since (mode {:04o}): Keystone may not get in, unless it runs as root; run: chmod 0660 {shown}",
+            mode & 0o7777
+        );
+        found.push((state, detail));
+    }
     if let Some(group) = group {
         if metadata.gid() != group || mode & 0o060 != 0o060 {
             let name = config.delegate.group.as_deref().unwrap_or_default();
@@ -66,28 +101,51 @@ pub(super) fn socket(config: &Config) -> Vec<Fault> {
             );
             found.push((State::Fail, detail));
         }
+        let keystone = keystones_user(config, metadata.uid());
         found.extend(
             path.ancestors()
                 .skip(1)
-                .find_map(|folder| closed(folder, group)),
+                .find_map(|folder| closed(folder, group, keystone)),
         );
     }
     found
 }
 
-/// What to say of a folder that members of the group cannot pass.
-fn closed(folder: &Path, group: u32) -> Option<Fault> {
+/// The user that Keystone runs as, where it has a group of its own name; `daemon` is the daemon's.
+fn keystones_user(config: &Config, daemon: u32) -> Option<u32> {
+    let name = config.delegate.group.as_deref()?;
+    let uid = User::from_name(name).ok()??.uid;
+    (!uid.is_root() && uid.as_raw() != daemon).then(|| uid.as_raw())
+}
+
+/// What to say of a folder that neither Keystone's user nor members of the group can pass.
+fn closed(folder: &Path, group: u32, keystone: Option<u32>) -> Option<Fault> {
     let metadata = fs::metadata(folder).ok()?;
     let passes = match metadata.gid() == group {
         true => metadata.mode() & 0o010,
         false => metadata.mode() & 0o001,
     };
-    if passes != 0 {
+    if passes != 0 || keystone.is_some_and(|uid| owners::may(owners::PASS, uid, &metadata)) {
         return None;
     }
     let folder = folder.display();
     let detail = format!(
         "Keystone does not get to the daemon's socket, so that nobody's token is let in: it may not pass {folder}; run: chmod a+x {folder}"
+    );
+    Some((State::Fail, detail))
+}
+
+/// What to say if everybody can put something else in the place of this file.
+fn replaceable(path: &Path) -> Option<Fault> {
+    let mut folders = path.ancestors().skip(1);
+    let is_open = |folder: &&Path| {
+        // In one that is sticky, each takes away what is theirs.
+        fs::metadata(folder).is_ok_and(|found| found.mode() & 0o1002 == 0o002)
+    };
+    let folder = folders.find(is_open)?.display();
+    let detail = format!(
+        "every user of this machine can put a socket of their own in the place of {}, for they can change {folder}; run: chmod o-w {folder}",
+        path.display()
     );
     Some((State::Fail, detail))
 }
@@ -163,6 +221,74 @@ mod tests {
         assert!(socket(&config)[0].1.contains("there is no group"));
         config.delegate.group = None;
         assert_eq!(socket(&config), [], "only root and the daemon's user ask");
+        for (mode, expected) in [(0o600, State::Warn), (0o000, State::Fail)] {
+            chmod(&path, mode)?;
+            let said = socket(&config);
+            assert!(
+                matches!(&said[..], [(state, text)] if *state == expected && text.contains("somebody has closed it")),
+                "{said:?}"
+            );
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_folder_in_which_everybody_can_replace_the_socket_is_named()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let (_folder, config, run) = bed()?;
+        let path = &config.delegate.socket;
+        let _listener = UnixListener::bind(path)?;
+        chmod(path, 0o660)?;
+        chmod(&run, 0o1777)?;
+        assert_eq!(socket(&config), [], "each takes away what is theirs");
+        chmod(&run, 0o777)?;
+        let said = socket(&config);
+        let mends = format!("chmod o-w {}", run.display());
+        assert!(
+            matches!(&said[..], [(State::Fail, text)] if text.ends_with(&mends)),
+            "{said:?}"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_folder_of_keystones_own_lets_keystone_pass() -> Result<(), Box<dyn std::error::Error>> {
+        if !nix::unistd::geteuid().is_root() {
+            return Ok(());
+        }
+        let (_folder, mut config, run) = bed()?;
+        let user = User::from_name("daemon")?.ok_or("every machine has it")?;
+        config.delegate.group = Some("daemon".into());
+        let path = &config.delegate.socket;
+        let _listener = UnixListener::bind(path)?;
+        chmod(path, 0o660)?;
+        chown(path, None, Some(user.gid.as_raw()))?;
+        chmod(&run, 0o700)?;
+        assert_eq!(socket(&config).len(), 1, "it is root's");
+        chown(&run, Some(user.uid.as_raw()), None)?;
+        assert_eq!(socket(&config), []);
+        // The daemon's own folder lets the daemon pass, whose group tells nothing of Keystone.
+        chown(path, Some(user.uid.as_raw()), None)?;
+        assert_eq!(socket(&config).len(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn a_database_that_others_may_open_is_named() -> Result<(), Box<dyn std::error::Error>> {
+        let (folder, mut config, _run) = bed()?;
+        assert_eq!(open_database(&config), None, "it is not there");
+        let file = folder.path().join("alliance.db");
+        fs::write(&file, "")?;
+        chmod(&file, 0o640)?;
+        let (_, said) = open_database(&config).unwrap_or((State::Ok, String::new()));
+        assert!(
+            said.ends_with(&format!("chmod 600 {}", file.display())),
+            "{said}"
+        );
+        chmod(&file, 0o600)?;
+        assert_eq!(open_database(&config), None);
+        config.database.url = Some("mysql://alliance:secret@127.0.0.1/alliance".into());
+        assert_eq!(open_database(&config), None);
         Ok(())
     }
 

@@ -1,13 +1,16 @@
 //! What `alliance work` reads from the services' message bus.
 
-use alliance_cloud::bus::QueueState;
+use alliance_cloud::bus::{BusError, QueueState, Settings, amqp_url};
+use secrecy::ExposeSecret;
 
-use super::{Fault, State};
+use super::{Fault, State, with_causes};
 use crate::config::Config;
 use crate::work::bus_settings;
 
 /// So many messages wait only where nobody reads, or where more comes than is read.
-const MANY: u32 = 10_000;
+const MANY: u32 = 1000;
+/// Where RabbitMQ listens unless the URL says something else.
+const AMQP: u16 = 5672;
 
 /// How the queue is; none if no bus is named.
 pub(super) async fn faults(config: &Config) -> Option<Result<Vec<Fault>, String>> {
@@ -18,9 +21,30 @@ pub(super) async fn faults(config: &Config) -> Option<Result<Vec<Fault>, String>
     };
     let found = settings.look().await;
     let found = found.map(|found| judge(&config.work.queue, &found));
-    Some(found.map_err(|error| {
-        format!("{error}; until it answers, what partners use is counted at the next listing only")
-    }))
+    Some(found.map_err(|error| unheard(error, &settings)))
+}
+
+/// Why the bus does not answer, and where it is. The URL's password is not shown.
+fn unheard(error: BusError, settings: &Settings) -> String {
+    format!(
+        "{} ({}); until it answers, what partners use is counted at the next listing only: start it (systemctl start rabbitmq-server), or mend the URL in [work] amqp_url_file",
+        with_causes(error),
+        address(settings).unwrap_or_default(),
+    )
+}
+
+fn address(settings: &Settings) -> Option<String> {
+    let url = amqp_url(settings.url.expose_secret()).ok()?;
+    let user = match url.username() {
+        "" => "guest",
+        user => user,
+    };
+    Some(format!(
+        "{}:{}, virtual host {}, user {user}",
+        url.host_str()?,
+        url.port().unwrap_or(AMQP),
+        url.path().strip_prefix('/')?.replace("%2f", "/"),
+    ))
 }
 
 fn judge(name: &str, found: &QueueState) -> Vec<Fault> {
@@ -80,5 +104,34 @@ mod tests {
         };
         let found = judge("q", &silent);
         assert!(matches!(&found[..], [(State::Warn, text)] if text.contains("nova, cinder")));
+    }
+
+    #[tokio::test]
+    async fn a_bus_that_does_not_answer_is_named_with_its_place_and_without_its_password()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let settings = |url: &str| Settings {
+            url: url.into(),
+            queue: "q".into(),
+            exchanges: Vec::new(),
+            keys: Vec::new(),
+        };
+        let said = address(&settings("rabbit://openstack:secret@bus/"));
+        let said = said.ok_or("an address")?;
+        assert_eq!(said, "bus:5672, virtual host /, user openstack");
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let at = listener.local_addr()?;
+        drop(listener);
+        let settings = settings(&format!("amqp://openstack:secret@{at}/east"));
+        let error = settings.look().await.err().ok_or("nobody listens")?;
+        let said = unheard(error, &settings);
+        assert!(
+            said.contains(&format!("{at}, virtual host east"))
+                && said.contains("refused")
+                && said.contains("systemctl start rabbitmq-server")
+                && !said.contains("secret"),
+            "{said}"
+        );
+        Ok(())
     }
 }

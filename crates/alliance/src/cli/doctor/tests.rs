@@ -1,6 +1,10 @@
 //! What the tests of the findings have in common.
 
+use std::io;
 use std::path::Path;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::config::{Config, ConfigError};
 
@@ -24,6 +28,23 @@ pub(super) fn config_with(folder: &Path, sections: &str) -> Result<Config, Confi
 }
 
 /// The same, without anything else.
-pub(super) fn config_in(folder: &Path) -> Result<Config, ConfigError> {
+pub(in crate::cli) fn config_in(folder: &Path) -> Result<Config, ConfigError> {
     config_with(folder, "")
+}
+
+/// What answers as a memcached that is this cloud's, or nobody's; as `host:port`.
+pub(super) async fn memcached_of(cloud: Option<&str>) -> io::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?.to_string();
+    let value = cloud.map(|cloud| format!("VALUE alliance/cloud 0 {}\r\n{cloud}\r\n", cloud.len()));
+    let answer = format!("{}END\r\n", value.unwrap_or_default());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut asked = [0; 64];
+            if matches!(stream.read(&mut asked).await, Ok(read) if read > 0) {
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        }
+    });
+    Ok(address)
 }

@@ -283,9 +283,7 @@ pub(crate) fn warnings(view: &PartnerView) -> Vec<Warning> {
     let mut warn = |text: String| warnings.push(text.into());
     match view.partner.status {
         Status::Active => {}
-        Status::Draft => warn(format!(
-            "the pairing with {name} is not finished: it waits for the other side, or for a confirmation here"
-        )),
+        Status::Draft => warn(unfinished(view)),
         Status::Suspended => warn(format!(
             "{name} is suspended here: its tokens are refused; to let them in: alliance partner resume {name}"
         )),
@@ -307,13 +305,17 @@ pub(crate) fn warnings(view: &PartnerView) -> Vec<Warning> {
         Some(Status::Active | Status::Draft) | None => {}
     }
     if let Some(keystone) = view.keystone.as_ref().filter(|keystone| !keystone.ok) {
-        warn(format!("Keystone: {}", clean(&keystone.detail, 200)));
+        warn(format!("Keystone: {}", clean(&keystone.detail, 600)));
     }
-    if let Some(error) = &view.last_error {
+    // Of a pairing under way it says for what that waits.
+    if let Some(error) = &view.last_error
+        && view.partner.status != Status::Draft
+    {
         let (seen, error) = (last_seen(view), clean(error, 400));
         warnings.push(match view.partner.kind {
             Kind::Alliance => {
-                format!("{name} does not answer (last answered: {seen}): {error}").into()
+                let cost = silence_costs(view).unwrap_or_default();
+                format!("{name} does not answer (last answered: {seen}): {error}{cost}").into()
             }
             Kind::Keystone => Warning {
                 text: format!(
@@ -345,6 +347,47 @@ pub(crate) fn warnings(view: &PartnerView) -> Vec<Warning> {
     warnings
 }
 
+/// What a pairing under way waits for, and until when.
+fn unfinished(view: &PartnerView) -> String {
+    let name = &view.partner.name;
+    let waits = "it waits for the other side, or for a confirmation here".to_owned();
+    let waits = view.last_error.as_ref().map_or(waits, |it| clean(it, 200));
+    let till = view.lapses_at.map(when::rfc3339);
+    let till = till.map_or_else(String::new, |till| {
+        format!(", and comes to nothing at {till}")
+    });
+    format!(
+        "the pairing with {name} is not finished: {waits}{till}; to give it up: alliance partner remove {name}"
+    )
+}
+
+/// What it costs that an active partner is silent, and what to do; `None` if it answers, with an error.
+fn silence_costs(view: &PartnerView) -> Option<String> {
+    let is_silent = |border: &BorderView| border.unreachable_since.is_some();
+    let (name, role) = (&view.partner.name, view.partner.role);
+    if view.partner.status != Status::Active || !view.border.as_ref().is_none_or(is_silent) {
+        return None;
+    }
+    let guests = "its users' tokens are undecided here, and what ends there is not heard";
+    let hosts = "what it offers and grants your users is not heard anew, and may be away";
+    let costs = [
+        role.is_guest().then_some(guests),
+        role.is_host().then_some(hosts),
+    ];
+    let costs: Vec<_> = costs.into_iter().flatten().collect();
+    Some(format!(
+        ": {}; ask its operator whether alliance runs there (systemctl status alliance), look at the network and firewall from here, or suspend it: alliance partner suspend {name}",
+        costs.join("; ")
+    ))
+}
+
+/// Whether an end is nearer than `soon`, and than a third of the time from its beginning, if that is known:
+/// what lasts for a day is not about to end all day long.
+pub(crate) fn is_near(since: Option<Seconds>, till: Seconds, soon: Seconds, at: Seconds) -> bool {
+    let third = since.map_or(soon, |since| (till - since) / 3);
+    till - at < soon.min(third)
+}
+
 /// What ends within [`SOON`], or has ended.
 fn ends_soon(view: &PartnerView) -> Vec<String> {
     let (name, at) = (&view.partner.name, when::now());
@@ -354,10 +397,10 @@ fn ends_soon(view: &PartnerView) -> Vec<String> {
     };
     let mut texts = Vec::new();
     if let Some(till) = view.partner.trust_till
-        && till - at < SOON
+        && is_near(view.partner.trust_since, till, SOON, at)
     {
         texts.push(format!(
-            "the trust in {name} ends {}; to go on: alliance partner set {name} --trust-till DATE",
+            "the trust in {name} ends {}; its tokens are refused here from then on; to go on: alliance partner set {name} --trust-till DATE",
             left(till)
         ));
     }
@@ -396,8 +439,9 @@ fn differences(view: &PartnerView) -> Vec<String> {
     let mut texts = Vec::new();
     if let Some(skew) = border.skew.filter(|skew| skew.is_worth_a_warning()) {
         texts.push(format!(
-            "the clock of {name} differs from this cloud's by {:.0} s, and above 60 s its statements are refused; compare at both: timedatectl",
-            skew.ahead.abs()
+            "the clock of {name} is {:.0} s {} this cloud's, and above 60 s its statements are refused; compare at both: timedatectl",
+            skew.ahead.abs(),
+            if skew.ahead > 0.0 { "ahead of" } else { "behind" }
         ));
     }
     let ours = env!("CARGO_PKG_VERSION");
@@ -445,4 +489,103 @@ pub(super) fn leftovers(view: &PartnerView) -> String {
         view.domain_id,
         view.partner.cloud_id.tag(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const DAY: Seconds = 86_400;
+
+    fn view(changes: serde_json::Value) -> Result<PartnerView, serde_json::Error> {
+        let mut view = json!({
+            "cloud_id": alliance_core::cloud::CloudId::from_spki(b"west"), "name": "west",
+            "role": "both", "status": "active", "peer_url": "https://west.example:5443",
+            "trust_since": null, "trust_till": null, "max_users": null, "max_projects": null,
+            "created_at": 0, "fingerprint": null, "calls_itself": "west", "regions": [],
+            "their_status": null, "last_seen": null, "last_error": null, "keystone": null,
+            "domain_id": "d", "agreements_given": 0, "agreements_received": 0, "modes": {},
+            "allow_sha1": false, "signing_keys": [], "revocation_list": null, "access": null,
+        });
+        if let (Some(view), Some(changes)) = (view.as_object_mut(), changes.as_object()) {
+            view.extend(changes.clone());
+        }
+        serde_json::from_value(view)
+    }
+
+    fn said(changes: serde_json::Value) -> Result<String, serde_json::Error> {
+        let texts = warnings(&view(changes)?);
+        let texts: Vec<_> = texts.into_iter().map(|one| one.text).collect();
+        Ok(texts.join("\n"))
+    }
+
+    fn border(unreachable_since: Option<Seconds>) -> serde_json::Value {
+        json!({
+            "reachable_since": null, "unreachable_since": unreachable_since, "is_hidden": false,
+            "round_trips": null, "skew": null, "last_change": null, "descriptor_till": null,
+            "protocol": null, "version": null,
+        })
+    }
+
+    #[test]
+    fn of_a_partner_that_is_well_nothing_is_said() -> Result<(), serde_json::Error> {
+        assert_eq!(said(json!({}))?, "");
+        let keystone = json!({"ok": true, "detail": "in place"});
+        assert_eq!(
+            said(json!({"keystone": keystone, "border": border(None)}))?,
+            ""
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn what_a_silent_partner_costs_is_said_by_its_role() -> Result<(), serde_json::Error> {
+        let error = "the partner cannot be reached: refused";
+        let silent = |role: &str, status: &str| {
+            said(
+                json!({"role": role, "status": status, "last_error": error, "border": border(Some(1))}),
+            )
+        };
+        let (guest, offers) = ("tokens are undecided here", "what it offers");
+        let found = silent("guest", "active")?;
+        assert!(found.contains(guest) && !found.contains(offers), "{found}");
+        assert!(found.ends_with("alliance partner suspend west"), "{found}");
+        let found = silent("host", "active")?;
+        assert!(!found.contains(guest) && found.contains(offers), "{found}");
+        let found = silent("both", "suspended")?;
+        assert!(!found.contains("systemctl"), "{found}");
+        let answers = said(json!({"last_error": "the partner refused", "border": border(None)}))?;
+        assert!(answers.ends_with("the partner refused"), "{answers}");
+        Ok(())
+    }
+
+    #[test]
+    fn what_mends_keystone_is_not_cut_off() -> Result<(), serde_json::Error> {
+        let detail = format!("{}; run: this", "x".repeat(500));
+        let found = said(json!({"keystone": {"ok": false, "detail": detail}}))?;
+        assert!(found.ends_with("run: this"), "{found}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_pairing_under_way_says_for_what_it_waits_and_until_when() -> Result<(), serde_json::Error>
+    {
+        let draft = json!({"status": "draft", "last_error": "it accepted", "lapses_at": 0});
+        let found = said(draft)?;
+        let expected = "the pairing with west is not finished: it accepted, and comes to nothing at 1970-01-01T00:00:00Z";
+        assert!(found.starts_with(expected), "{found}");
+        assert!(!found.contains("does not answer"), "{found}");
+        Ok(())
+    }
+
+    #[test]
+    fn an_end_is_near_in_the_last_third_of_a_short_term() {
+        let near = |since, left| is_near(since, 100 * DAY, SOON, 100 * DAY - left);
+        assert!(near(None, 13 * DAY) && !near(None, 15 * DAY));
+        assert!(near(Some(0), 13 * DAY) && !near(Some(0), 15 * DAY));
+        assert!(near(Some(97 * DAY), DAY - 1) && !near(Some(97 * DAY), DAY));
+        assert!(near(Some(99 * DAY), -1), "what has ended");
+    }
 }

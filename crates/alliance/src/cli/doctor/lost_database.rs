@@ -1,0 +1,169 @@
+//! A database file that is gone while a daemon runs on it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Fault, State, owners, socket_owner};
+use crate::config::Config;
+
+/// What the kernel writes behind the name of a file that is open, and in no folder any more.
+const DELETED: &str = " (deleted)";
+/// What SQLite writes first is in the file of this name.
+const LOG: &str = "-wal";
+/// What there is beside a database.
+const BESIDE: [&str; 3] = [LOG, "-shm", "-journal"];
+
+/// A file that a process has open.
+struct Open {
+    /// How it can be read, whether or not it is in a folder.
+    descriptor: PathBuf,
+    name: String,
+    place: PathBuf,
+    is_deleted: bool,
+}
+
+/// What to say if a daemon runs, though its database is not where the configuration has it.
+pub(super) async fn fault(config: &Config) -> Option<Fault> {
+    let file = config.database_file()?;
+    let daemon = socket_owner::of(&config.delegate.socket).await?;
+    let open = daemon.pid().map(open_files).unwrap_or_default();
+    let (shown, lost) = (file.display(), "at its next start all partners are lost");
+    let detail = match the_database(&open, &file) {
+        Some(found) if found.is_deleted => format!(
+            "the daemon runs on {shown}, which was deleted: {lost}. Do not stop it; run: {}; or restore a backup",
+            rescue(
+                &open,
+                found,
+                &file,
+                daemon.pid()?,
+                &owners::name(daemon.uid())
+            )
+        ),
+        Some(found) => format!(
+            "the daemon runs on {}, and there is nothing at {shown}: {lost}; put it back there, with what is beside it (-wal, -shm), or name its place in [database] url",
+            found.place.display()
+        ),
+        None => format!(
+            "the daemon runs, and there is nothing at {shown}: {lost}; put back what was there, or restore a backup"
+        ),
+    };
+    Some((State::Fail, detail))
+}
+
+/// The commands that bring back what the daemon has open, as it is at one moment.
+fn rescue(open: &[Open], found: &Open, file: &Path, daemon: i32, user: &str) -> String {
+    let shown = file.display();
+    let copy = |of: &Open, behind: &str| {
+        let descriptor = of.descriptor.display();
+        format!("install -m 600 -o {user} {descriptor} {shown}{behind}")
+    };
+    let logs = [found.place.as_path(), file].map(|file| file_name(file) + LOG);
+    let is_lost = |open: &&Open| open.is_deleted && logs.contains(&open.name);
+    let log = open.iter().find(is_lost);
+    let mut commands = vec![format!("kill -STOP {daemon}"), copy(found, "")];
+    commands.extend(log.map(|log| copy(log, LOG)));
+    commands.push(format!("kill -KILL {daemon}"));
+    format!("{}, and start it again", commands.join("; "))
+}
+
+/// The one that is, or was called like this file.
+fn the_database<'a>(open: &'a [Open], file: &Path) -> Option<&'a Open> {
+    let name = file_name(file);
+    let is_beside = |open: &Open| BESIDE.iter().any(|end| open.name.ends_with(end));
+    let mut named = open.iter();
+    let found = named.find(|open| open.name.starts_with(&name) && !is_beside(open))?;
+    (found.place != file || found.is_deleted).then_some(found)
+}
+
+fn file_name(file: &Path) -> String {
+    let name = file.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+/// None where this user may not see them.
+fn open_files(process: i32) -> Vec<Open> {
+    let entries = fs::read_dir(format!("/proc/{process}/fd"));
+    let mut open: Vec<_> = entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| open_file(entry.path()))
+        .collect();
+    open.sort_by(|one, other| one.descriptor.cmp(&other.descriptor));
+    open
+}
+
+fn open_file(descriptor: PathBuf) -> Option<Open> {
+    let target = fs::read_link(&descriptor).ok()?;
+    let target = target.to_str()?;
+    let place = target.strip_suffix(DELETED);
+    let is_deleted = place.is_some();
+    let place = PathBuf::from(place.unwrap_or(target));
+    Some(Open {
+        descriptor,
+        name: file_name(&place),
+        place,
+        is_deleted,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+    use crate::cli::doctor::tests::config_in;
+
+    #[tokio::test]
+    async fn a_database_that_is_gone_under_a_daemon_is_named_and_how_to_get_it_back()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let folder = folder.path();
+        let mut config = config_in(folder)?;
+        config.delegate.socket = folder.join("d.sock");
+        // Other tests of this process have others open.
+        let file = folder.join("lost.db");
+        config.database.url = Some(format!("sqlite://{}", file.display()).into());
+        assert_eq!(fault(&config).await, None, "nobody runs on it");
+        // This process is the daemon.
+        let _listener = UnixListener::bind(&config.delegate.socket)?;
+        let said = async || {
+            fault(&config)
+                .await
+                .map(|(_, said)| said)
+                .unwrap_or_default()
+        };
+        let nothing = said().await;
+        assert!(
+            nothing.contains(&format!("nothing at {}:", file.display())),
+            "{nothing}"
+        );
+        let log = folder.join("lost.db-wal");
+        fs::write(&log, "the log")?;
+        fs::write(&file, "the database")?;
+        let _open = (File::open(&log)?, File::open(&file)?);
+
+        let aside = folder.join("lost.db.old");
+        fs::rename(&file, &aside)?;
+        let moved = said().await;
+        assert!(
+            moved.contains(&format!("runs on {}, and", aside.display())),
+            "{moved}"
+        );
+        fs::remove_file(&aside)?;
+        fs::remove_file(&log)?;
+        let deleted = said().await;
+        let pid = std::process::id();
+        let commands = deleted
+            .split("; ")
+            .filter_map(|part| part.split_once("install -m 600 -o "));
+        let copies: Vec<_> = commands
+            .filter_map(|(_, words)| words.split_whitespace().nth(1))
+            .map(fs::read_to_string)
+            .collect::<Result<_, _>>()?;
+        assert_eq!(copies, ["the database", "the log"], "{deleted}");
+        assert!(deleted.contains(&format!("kill -STOP {pid};")), "{deleted}");
+        Ok(())
+    }
+}

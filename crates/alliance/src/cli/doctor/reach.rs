@@ -1,0 +1,155 @@
+//! Who answers, and whether anybody does, at addresses that a configuration names.
+
+use std::time::Duration;
+
+use alliance_core::cloud::CloudId;
+use alliance_peer::client::{Deadlines, PeerClient, PeerError};
+use alliance_peer::identity::Identity;
+use alliance_peer::request_id::RequestId;
+use futures_util::future::join_all;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use super::conf::Conf;
+use super::{Fault, State, memcached, with_causes};
+use crate::config::Config;
+
+/// For a cache to take a connection.
+const CONNECT: Duration = Duration::from_secs(2);
+/// Where memcached is unless Keystone's options say something else.
+const MEMCACHED: &str = "localhost";
+
+/// What is wrong with the address that partners are told to find this cloud at, seen from here.
+/// `is_running`: whether a daemon should answer there.
+pub(super) async fn own_url(
+    config: &Config,
+    identity: &Identity,
+    is_running: bool,
+) -> Option<Fault> {
+    let url = config.peer.url.as_str();
+    let own = identity.cloud_id().clone();
+    let client = match PeerClient::new(identity, own, url, Deadlines::default()) {
+        Ok(client) => client,
+        Err(error) => return Some((State::Fail, with_causes(error))),
+    };
+    match client.descriptor(RequestId::random(), None).await {
+        Err(PeerError::WrongKey(wrong)) => {
+            let detail = format!(
+                "[peer] url {url} leads to another cloud, {}: partners are sent there in place of here; set it to where this cloud's daemon answers",
+                wrong.found
+            );
+            Some((State::Fail, detail))
+        }
+        Err(error @ (PeerError::Unreachable(_) | PeerError::Timeout)) if is_running => {
+            let why = match error {
+                PeerError::Unreachable(why) => why,
+                _ => "nothing in time".to_owned(),
+            };
+            let detail = format!(
+                "no daemon answers at [peer] url {url} ({why}): partners do not find this cloud, unless only this machine cannot get there; mend the address, the balancer or the firewall"
+            );
+            Some((State::Warn, detail))
+        }
+        _ => None,
+    }
+}
+
+/// What to say of each memcached of Keystone's that takes no connection, or that is another cloud's too.
+/// `own`: this cloud's id, if it has one.
+pub(super) async fn caches(conf: &Conf, own: Option<&CloudId>) -> Vec<Fault> {
+    let backend = conf.text("cache", "backend").unwrap_or_default();
+    if !backend.contains("memcache") || conf.flag("cache", "enabled") == Some(false) {
+        return Vec::new();
+    }
+    let servers = conf.list("cache", "memcache_servers");
+    let mut servers = servers.unwrap_or_else(|| vec![MEMCACHED.to_owned()]);
+    servers.retain(|server| !server.contains('$'));
+    let found = join_all(servers.iter().map(|server| cache(server, own))).await;
+    found.into_iter().flatten().collect()
+}
+
+async fn cache(server: &str, own: Option<&CloudId>) -> Option<Fault> {
+    if let Err(error) = connected(server).await {
+        let detail = format!(
+            "nothing takes connections at {server}, where Keystone remembers tokens ({error}): each request of partners' users is asked about, and may take seconds; start memcached there, or mend [cache] memcache_servers"
+        );
+        return Some((State::Warn, detail));
+    }
+    let other = memcached::other_cloud(server, own).await?;
+    Some(memcached::shared(
+        server,
+        &other,
+        "[cache] memcache_servers",
+    ))
+}
+
+async fn connected(server: &str) -> Result<(), String> {
+    let connecting = async {
+        match server.strip_prefix("unix:") {
+            Some(path) => UnixStream::connect(path).await.map(drop),
+            None => TcpStream::connect(memcached::address(server))
+                .await
+                .map(drop),
+        }
+    };
+    match timeout(CONNECT, connecting).await {
+        Ok(done) => done.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("within {} s", CONNECT.as_secs())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::cli::doctor::tests::memcached_of;
+
+    #[tokio::test]
+    async fn a_cache_that_is_away_is_named() -> Result<(), Box<dyn std::error::Error>> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let at = listener.local_addr()?;
+        let said = async |options: &str| -> Result<Vec<Fault>, String> {
+            let mut conf = Conf::empty();
+            conf.add(&format!("[cache]\n{options}\n"))?;
+            Ok(caches(&conf, None).await)
+        };
+        let pymemcache = "backend = dogpile.cache.pymemcache\nmemcache_servers =";
+        assert_eq!(said(&format!("{pymemcache} {at}")).await?, []);
+        assert_eq!(
+            said(&format!("{pymemcache} inet:{at}, $somewhere")).await?,
+            []
+        );
+        drop(listener);
+        assert_eq!(said(&format!("memcache_servers = {at}")).await?, []);
+        let found = said(&format!("{pymemcache} {at}, unix:/nowhere/at/all")).await?;
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].1.contains(&format!(" at {at},")), "{found:?}");
+        assert!(found[1].1.contains("unix:/nowhere"), "{found:?}");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_cache_of_another_cloud_is_named() -> Result<(), Box<dyn std::error::Error>> {
+        let own = CloudId::from_spki(b"ours");
+        let ours = memcached_of(Some(own.as_str())).await?;
+        let others = memcached_of(Some("another")).await?;
+        let said = async |options: &str| -> Result<Vec<Fault>, String> {
+            let mut conf = Conf::empty();
+            conf.add(&format!(
+                "[cache]\nbackend = oslo_cache.memcache_pool\n{options}\n"
+            ))?;
+            Ok(caches(&conf, Some(&own)).await)
+        };
+        assert_eq!(said(&format!("memcache_servers = {ours}")).await?, []);
+        let both = format!("memcache_servers = {ours},{others}");
+        assert_eq!(said(&format!("{both}\nenabled = false")).await?, []);
+        let found = said(&both).await?;
+        assert!(
+            matches!(&found[..], [(State::Fail, text)]
+                if text.starts_with(&format!("{others} is used by cloud another too"))),
+            "{found:?}"
+        );
+        Ok(())
+    }
+}
