@@ -131,7 +131,7 @@ def test_a_page_follows_what_happens_without_being_asked(console, east, operator
     until(lambda: browser.reads(".live") == "live", "the page is live")
     with east.stopped("alliance"):
         until(lambda: "silent" in browser.reads("#live table"), "east is silent", deadline=60)
-    until(lambda: "silent" not in browser.reads("#live table"), "east answers", deadline=60)
+    until(lambda: "silent" not in browser.reads("#live table"), "east answers", deadline=120)
 
 
 def test_a_partner_is_suspended_and_resumed_by_somebody_with_a_name(

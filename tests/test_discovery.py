@@ -23,6 +23,7 @@ def ann(west, east):
     """A west user whose project east lets in."""
     person = west.person()
     east.agree("west", person.project)
+    until(lambda: seen(person), "west has heard of the agreement")
     return person
 
 

@@ -62,7 +62,7 @@ def _program() -> str:
     places = [os.environ.get("ALLIANCE_BIN")]
     if lab := os.environ.get("ALLIANCE_LAB"):
         places.append(f"{lab}/_bin/alliance")
-    built = [target / profile / "alliance" for profile in ("release", "lab", "debug")]
+    built = [target / profile / "alliance" for profile in ("release", "debug")]
     places += sorted((p for p in built if p.exists()), key=lambda p: -p.stat().st_mtime)
     for place in places:
         if place and (found := shutil.which(place)):

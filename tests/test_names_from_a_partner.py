@@ -53,7 +53,9 @@ def test_operators_of_both_clouds_see_no_control_characters(guest, east):
     assert "\x1b" not in east.alliance("token", "validate", "-", stdin=token).stdout
     assert east.lets_in(token)
     for service in ("alliance", "keystone", "glance"):
-        assert b"\x1b" not in east.log(service).read_bytes(), service
+        # An old Keystone's lines end with one of its own.
+        said = east.log(service).read_bytes().replace(b"\x1b[00m\n", b"\n")
+        assert b"\x1b" not in said, service
 
 
 def test_the_longest_name_that_a_keystone_takes_is_taken_from_a_partner(west, east):

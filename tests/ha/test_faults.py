@@ -23,12 +23,25 @@ MINUTE = 60
 BETWEEN_RESETS = 2.0
 
 
+@pytest.fixture(params=["west", "east"])
+def cloud(request):
+    """Where it goes wrong."""
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture(autouse=True)
-def nothing_twice(west, east):
-    """Whatever went wrong, nothing was done twice where that can be counted."""
+def nothing_twice(request, west, east):
+    """Whatever went wrong, nothing was done twice where that can be counted.
+
+    Keystone's events apart where a node of its database dies that may have taken one and not said
+    so: it is stored once more at the next, which need not show it yet. That costs a row.
+    """
+    before = [repeated(cloud, "keystone.revocation_event", REVOKED) for cloud in (west, east)]
     yield
+    if not request.node.get_closest_marker("database_dies"):
+        after = [repeated(cloud, "keystone.revocation_event", REVOKED) for cloud in (west, east)]
+        assert after == before
     for cloud in (west, east):
-        assert repeated(cloud, "keystone.revocation_event", REVOKED) == []
         assert repeated(cloud, f"alliance.audit WHERE action IN ({ONCE})", AUDITED) == []
 
 
@@ -44,30 +57,26 @@ def repeated(cloud, table: str, columns: str) -> list[list[str]]:
     )
 
 
-@pytest.mark.parametrize("where", ["west", "east"])
-def test_each_daemon_is_killed_in_turn(west, east, travel, say, where):
-    cloud = {"west": west, "east": east}[where]
+def test_each_daemon_is_killed_in_turn(cloud, travel, say):
     with travel.under_way(bound=SOON) as journey:
         for daemon in daemons(cloud):
             with cloud.killed(daemon):
                 journey.goes_on()
             journey.goes_on()
-    say(f"{where}'s daemons killed in turn: {journey.report()}")
+    say(f"{cloud}'s daemons killed in turn: {journey.report()}")
     journey.was_smooth()
 
 
-@pytest.mark.parametrize("where", ["west", "east"])
-def test_the_leader_is_killed(west, east, travel, say, where):
-    cloud = {"west": west, "east": east}[where]
+def test_the_leader_is_killed(cloud, travel, say):
     with travel.under_way(bound=SOON) as journey:
-        before = until(lambda: leader(cloud), f"{where} has a leader")
+        before = until(lambda: leader(cloud), f"{cloud} has a leader")
         with cloud.killed(before):
             began = time.monotonic()
             after = until(lambda: another(cloud, before), "another one leads", deadline=BACK)
             took = time.monotonic() - began
             journey.goes_on()
         journey.goes_on()
-    say(f"{where}'s leader killed, {after} leads after {took:.1f} s: {journey.report()}")
+    say(f"{cloud}'s leader killed, {after} leads after {took:.1f} s: {journey.report()}")
     journey.was_smooth()
 
 
@@ -76,23 +85,19 @@ def another(cloud, before: str) -> str | None:
     return now if now != before else None
 
 
-@pytest.mark.parametrize("where", ["west", "east"])
-def test_the_leader_halts_for_a_minute_and_goes_on(west, east, travel, say, where):
-    cloud = {"west": west, "east": east}[where]
+def test_the_leader_halts_for_a_minute_and_goes_on(cloud, travel, say):
     with travel.under_way(bound=SOON) as journey:
-        before = until(lambda: leader(cloud), f"{where} has a leader")
+        before = until(lambda: leader(cloud), f"{cloud} has a leader")
         with cloud.frozen(before):
             until(lambda: another(cloud, before), "another one leads", deadline=BACK)
             journey.goes_on(MINUTE)
         journey.goes_on()
         assert leader(cloud) not in (None, before)
-    say(f"{where}'s leader halted for a minute: {journey.report()}")
+    say(f"{cloud}'s leader halted for a minute: {journey.report()}")
     journey.was_smooth()
 
 
-@pytest.mark.parametrize("where", ["west", "east"])
-def test_a_spare_node_of_the_database_is_killed_and_joins_again(west, east, travel, say, where):
-    cloud = {"west": west, "east": east}[where]
+def test_a_spare_node_of_the_database_is_killed_and_joins_again(cloud, travel, say):
     with travel.under_way(bound=SOON) as journey:
         [*_, spare] = [name for name in nodes(cloud) if name not in working(cloud)]
         with cloud.killed(spare):
@@ -100,13 +105,12 @@ def test_a_spare_node_of_the_database_is_killed_and_joins_again(west, east, trav
             journey.goes_on()
         until(lambda: size(cloud) == 3, "it has joined again")
         journey.goes_on()
-    say(f"a spare node of {where}'s database killed: {journey.report()}")
+    say(f"a spare node of {cloud}'s database killed: {journey.report()}")
     journey.was_smooth()
 
 
-@pytest.mark.parametrize("where", ["west", "east"])
-def test_the_node_of_the_database_that_all_work_with_is_killed(west, east, travel, say, where):
-    cloud = {"west": west, "east": east}[where]
+@pytest.mark.database_dies
+def test_the_node_of_the_database_that_all_work_with_is_killed(cloud, travel, say):
     with travel.under_way(bound=SOON + BACK) as journey:
         for _ in range(2):  # the second time it is another one
             [node] = working(cloud)
@@ -121,7 +125,7 @@ def test_the_node_of_the_database_that_all_work_with_is_killed(west, east, trave
             # For a moment Keystone has no database.
             refused = {refusal.began for refusal in journey.load.refusals if refusal.began > killed}
             assert all(began < away + SOON for began in refused)
-    say(f"the node of {where}'s database that all work with killed, twice: {journey.report()}")
+    say(f"the node of {cloud}'s database that all work with killed, twice: {journey.report()}")
     assert not [refusal for refusal in journey.load.refusals if refusal.says_no]
     journey.departures.were_heard()
 
@@ -143,16 +147,14 @@ def size(cloud) -> int:
     return int(size)
 
 
-@pytest.mark.parametrize("where", ["west", "east"])
-def test_nobody_reaches_the_database_for_some_seconds(west, east, travel, say, where):
-    cloud = {"west": west, "east": east}[where]
+def test_nobody_reaches_the_database_for_some_seconds(cloud, travel, say):
     with travel.under_way(bound=SOON + BACK) as journey:
         with cloud.killed("mariadb"):
             journey.load.wait(5)
         back = time.monotonic()
         journey.goes_on()
         journey.goes_on()
-    say(f"{where}'s database away: {journey.report()}")
+    say(f"{cloud}'s database away: {journey.report()}")
     refusals = journey.load.refusals
     assert not [refusal for refusal in refusals if refusal.says_no]
     assert not [refusal for refusal in refusals if refusal.began > back + SOON]
@@ -160,9 +162,7 @@ def test_nobody_reaches_the_database_for_some_seconds(west, east, travel, say, w
 
 
 @pytest.mark.parametrize("skew", [-MINUTE, MINUTE])
-@pytest.mark.parametrize("where", ["west", "east"])
-def test_the_clock_of_one_daemon_is_off_by_a_minute(west, east, travel, say, where, skew):
-    cloud = {"west": west, "east": east}[where]
+def test_the_clock_of_one_daemon_is_off_by_a_minute(cloud, travel, say, skew):
     with (
         travel.under_way(bound=SOON) as journey,
         clock_off(cloud, skew, keystone=None, daemon="alliance-2"),
@@ -173,7 +173,7 @@ def test_the_clock_of_one_daemon_is_off_by_a_minute(west, east, travel, say, whe
             until(lambda: leader(cloud) == "alliance-2", "it leads", deadline=BACK)
             journey.goes_on()
         journey.goes_on()
-    say(f"the clock of one of {where}'s daemons off by {skew} s: {journey.report()}")
+    say(f"the clock of one of {cloud}'s daemons off by {skew} s: {journey.report()}")
     journey.was_smooth()
 
 

@@ -33,12 +33,12 @@ def earlier() -> Path:
             subprocess.run(["git", "-C", source, "checkout", "-q", BEFORE], check=True)
             told = subprocess.check_output([CHECKOUT / "scripts" / "cargo-target"], text=True)
             built = Path(os.environ.get("CARGO_TARGET_DIR") or told.strip())
-            build = ["cargo", "build", "--quiet", "--locked", "--profile", "lab"]
-            build += ["--package", "alliance", "--target-dir", built]
+            build = ["cargo", "build", "--quiet", "--locked", "--workspace", "--bin", "alliance"]
+            build += ["--target-dir", built]
             # What others wrote is there already, and so may be this checkout's program.
             with locked(built / "alliance-lab.lock", f"another build in {built}", deadline=2400):
                 subprocess.run(build, cwd=source, check=True)
-                shutil.copy2(built / "lab" / "alliance", target)
+                shutil.copy2(built / "debug" / "alliance", target)
 
     return ensure_file(f"alliance-{BEFORE[:12]}", make)
 
