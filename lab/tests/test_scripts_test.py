@@ -40,7 +40,6 @@ def checkout(tmp_path):
         ("lab/tokens/tests", 1),
         ("lab/tests", 1),
         ("keystone/bin/python -m pytest", 1),
-        ("-p no:cacheprovider tests/formats", 1),
         ("tests --ignore", 1),
     ],
 )

@@ -1,15 +1,17 @@
 //! Foreign tokens that are in use here, and which of them a change at home is about.
 
-use std::borrow::Borrow;
+mod index;
+
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use compact_str::CompactString;
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
+use self::index::{ByToken, Index, Name};
 use crate::Seconds;
 use crate::cloud::CloudId;
 use crate::keystone_id;
@@ -22,6 +24,9 @@ use crate::statement::TokenFacts;
 const REMEMBERED_FOR: Seconds = 120;
 /// And not more changes of one partner than this.
 const REMEMBERED: usize = 4096;
+
+/// Of so many sessions of a user it is looked whether a new one has anything in common with them.
+const LOOKED_AT: usize = 8;
 
 /// What of a token decides, beside its user, project and times, whether a change at home is about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,46 +64,110 @@ impl Origin {
 pub struct Session {
     /// SHA-256 of the token.
     pub token: [u8; 32],
-    /// The user's id at home.
-    pub user_id: Arc<str>,
-    /// The project's id at home.
-    pub project_id: Option<Arc<str>>,
-    /// When it expires.
-    pub expires_at: Seconds,
-    /// The rest.
-    pub origin: Arc<Origin>,
+    expires_at: u32,
+    issued_second: i64,
+    issued_nanosecond: i32,
+    id: CompactString,
+    /// Mostly at most two.
+    audit_ids: SmallVec<[CompactString; 2]>,
+    whose: Arc<Whose>,
+}
+
+/// What most sessions of a user have in common.
+#[derive(Debug, PartialEq, Eq)]
+struct Whose {
+    user_id: Box<str>,
+    user_domain_id: Box<str>,
+    project_id: Option<Box<str>>,
+    project_domain_id: Option<Box<str>>,
 }
 
 static NO_ROLES: BTreeSet<String> = BTreeSet::new();
 
 impl Session {
-    /// Its id here.
-    pub fn id(&self) -> &str {
-        &self.origin.session
+    /// That of a token with this SHA-256, whose user and project have these ids at home. It expires in 2106 at
+    /// the latest.
+    pub fn new(
+        token: [u8; 32],
+        (user_id, project_id): (&str, Option<&str>),
+        expires_at: Seconds,
+        origin: &Origin,
+    ) -> Self {
+        Self {
+            token,
+            expires_at: u32::try_from(expires_at.max(0)).unwrap_or(u32::MAX),
+            issued_second: origin.issued_at.as_second(),
+            issued_nanosecond: origin.issued_at.subsec_nanosecond(),
+            id: origin.session.clone(),
+            audit_ids: origin.audit_ids.iter().cloned().collect(),
+            whose: Arc::new(Whose {
+                user_id: user_id.into(),
+                user_domain_id: (&*origin.user_domain_id).into(),
+                project_id: project_id.map(Into::into),
+                project_domain_id: origin.project_domain_id.as_deref().map(Into::into),
+            }),
+        }
     }
 
     /// That of a valid token of `issuer`; `None` if what is said of it names no token.
     pub fn of(facts: &TokenFacts, issuer: &CloudId) -> Option<Self> {
         let token = HEXLOWER.decode(facts.token_sha256.as_bytes()).ok()?;
-        Some(Self {
-            token: token.try_into().ok()?,
-            user_id: facts.sub.as_str().into(),
-            project_id: facts.project.as_ref().map(|found| found.id.as_str().into()),
-            expires_at: facts.expires_at.as_second(),
-            origin: Arc::new(Origin::of(facts, issuer)),
-        })
+        let project_id = facts.project.as_ref().map(|found| found.id.as_str());
+        Some(Self::new(
+            token.try_into().ok()?,
+            (&facts.sub, project_id),
+            facts.expires_at.as_second(),
+            &Origin::of(facts, issuer),
+        ))
+    }
+
+    /// Its id here.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The user's id at home.
+    pub fn user_id(&self) -> &str {
+        &self.whose.user_id
+    }
+
+    /// The project's id at home.
+    pub fn project_id(&self) -> Option<&str> {
+        self.whose.project_id.as_deref()
+    }
+
+    /// When it expires.
+    pub fn expires_at(&self) -> Seconds {
+        self.expires_at.into()
+    }
+
+    /// When it was issued, as exactly as home says.
+    pub fn issued_at(&self) -> Timestamp {
+        // It was one.
+        Timestamp::new(self.issued_second, self.issued_nanosecond).unwrap_or_default()
+    }
+
+    /// What else was said of it.
+    pub fn origin(&self) -> Origin {
+        Origin {
+            session: self.id.clone(),
+            audit_ids: self.audit_ids.iter().cloned().collect(),
+            user_domain_id: (&*self.whose.user_domain_id).into(),
+            project_domain_id: self.whose.project_domain_id.as_deref().map(Into::into),
+            issued_at: self.issued_at(),
+        }
     }
 
     fn is_ended_by(&self, event: &RevocationEvent) -> bool {
         event.is_about(&Revocable {
-            user_id: &self.user_id,
-            user_domain_id: Some(&self.origin.user_domain_id),
-            project_id: self.project_id.as_deref(),
-            project_domain_id: self.origin.project_domain_id.as_deref(),
+            user_id: self.user_id(),
+            user_domain_id: Some(&self.whose.user_domain_id),
+            project_id: self.project_id(),
+            project_domain_id: self.whose.project_domain_id.as_deref(),
             role_ids: &NO_ROLES,
-            audit_ids: &self.origin.audit_ids,
-            issued_at: self.origin.issued_at,
-            expires_at: Timestamp::from_second(self.expires_at).unwrap_or(Timestamp::MAX),
+            audit_ids: &self.audit_ids,
+            issued_at: self.issued_at(),
+            expires_at: Timestamp::from_second(self.expires_at()).unwrap_or(Timestamp::MAX),
         })
     }
 
@@ -107,35 +176,15 @@ impl Session {
             wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
         };
         let domains = [
-            Some(&*self.origin.user_domain_id),
-            self.origin.project_domain_id.as_deref(),
+            Some(&*self.whose.user_domain_id),
+            self.whose.project_domain_id.as_deref(),
         ];
-        is(&look.user_id, Some(&self.user_id))
-            && is(&look.project_id, self.project_id.as_deref())
+        is(&look.user_id, Some(self.user_id()))
+            && is(&look.project_id, self.project_id())
             && look
                 .domain_id
                 .as_deref()
                 .is_none_or(|id| domains.contains(&Some(id)))
-    }
-
-    /// Keeps what another session of the user's says too only once.
-    fn share(&mut self, other: &Self) {
-        let share = |own: &mut Arc<str>, others: &Arc<str>| {
-            if *own == *others {
-                *own = Arc::clone(others);
-            }
-        };
-        share(&mut self.user_id, &other.user_id);
-        if let (Some(own), Some(others)) = (&mut self.project_id, &other.project_id) {
-            share(own, others);
-        }
-        let (origin, others) = (Arc::make_mut(&mut self.origin), &other.origin);
-        share(&mut origin.user_domain_id, &others.user_domain_id);
-        if let (Some(own), Some(others)) =
-            (&mut origin.project_domain_id, &others.project_domain_id)
-        {
-            share(own, others);
-        }
     }
 }
 
@@ -152,130 +201,6 @@ impl Effect {
     /// Whether nothing here is concerned.
     pub fn is_empty(&self) -> bool {
         self.ended.is_empty() && self.doubtful.is_empty()
-    }
-}
-
-/// A session in a set of those that have different tokens.
-#[derive(Debug)]
-struct ByToken(Arc<Session>);
-
-impl Borrow<[u8; 32]> for ByToken {
-    fn borrow(&self) -> &[u8; 32] {
-        &self.0.token
-    }
-}
-
-impl Hash for ByToken {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.token.hash(state);
-    }
-}
-
-impl PartialEq for ByToken {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.token == other.0.token
-    }
-}
-
-impl Eq for ByToken {}
-
-/// One of the names that changes call a session by.
-#[derive(Debug, Clone, Copy)]
-enum Name {
-    User,
-    /// Which of its audit ids.
-    AuditId(usize),
-}
-
-impl Name {
-    fn of(self, session: &Session) -> &str {
-        match self {
-            Self::User => &session.user_id,
-            Self::AuditId(nth) => session.origin.audit_ids.get(nth).map_or("", |id| id),
-        }
-    }
-}
-
-/// A session in a set of those that are called differently.
-#[derive(Debug)]
-struct Called {
-    session: Arc<Session>,
-    name: Name,
-}
-
-impl Borrow<str> for Called {
-    fn borrow(&self) -> &str {
-        self.name.of(&self.session)
-    }
-}
-
-impl Hash for Called {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let name: &str = self.borrow();
-        name.hash(state);
-    }
-}
-
-impl PartialEq for Called {
-    fn eq(&self, other: &Self) -> bool {
-        let (name, others): (&str, &str) = (self.borrow(), other.borrow());
-        name == others
-    }
-}
-
-impl Eq for Called {}
-
-/// Sessions by what they are called. Most are called so alone, and take no room for a name of their own.
-#[derive(Debug, Default)]
-struct Index {
-    first: HashSet<Called>,
-    /// Others that are called like one of those.
-    more: HashMap<Box<str>, Vec<Arc<Session>>>,
-}
-
-impl Index {
-    fn add(&mut self, session: &Arc<Session>, name: Name) {
-        let called = name.of(session);
-        if !self.first.contains(called) {
-            let session = Arc::clone(session);
-            self.first.insert(Called { session, name });
-        } else if let Some(place) = self.more.get_mut(called) {
-            place.push(Arc::clone(session));
-        } else {
-            self.more.insert(called.into(), vec![Arc::clone(session)]);
-        }
-    }
-
-    fn get(&self, name: &str) -> impl Iterator<Item = &Arc<Session>> {
-        let first = self.first.get(name).map(|called| &called.session);
-        first
-            .into_iter()
-            .chain(self.more.get(name).into_iter().flatten())
-    }
-
-    fn remove(&mut self, session: &Session, name: &str) {
-        let is_it = |other: &Arc<Session>| other.token == session.token;
-        if self
-            .first
-            .get(name)
-            .is_some_and(|first| is_it(&first.session))
-        {
-            self.first.remove(name);
-        }
-        if let Some(place) = self.more.get_mut(name) {
-            place.retain(|other| !is_it(other));
-            if place.is_empty() {
-                self.more.remove(name);
-            }
-        }
-    }
-
-    fn retain(&mut self, is_wanted: impl Fn(&Session) -> bool) {
-        self.first.retain(|called| is_wanted(&called.session));
-        self.more.retain(|_, sessions| {
-            sessions.retain(|session| is_wanted(session));
-            !sessions.is_empty()
-        });
     }
 }
 
@@ -302,12 +227,15 @@ impl Sessions {
         if self.all.contains(&session.token) {
             return is_ended;
         }
-        let other = self.by_user.get(&session.user_id).next().cloned();
-        if let Some(other) = other {
-            session.share(&other);
-        }
+        let whose = {
+            let mut others = self.by_user.get(session.user_id()).take(LOOKED_AT);
+            others
+                .find(|other| other.whose == session.whose)
+                .map(|other| Arc::clone(&other.whose))
+        };
+        session.whose = whose.unwrap_or(session.whose);
         let session = Arc::new(session);
-        for nth in 0..session.origin.audit_ids.len() {
+        for (nth, _) in (0..).zip(&session.audit_ids) {
             self.by_audit_id.add(&session, Name::AuditId(nth));
         }
         self.by_user.add(&session, Name::User);
@@ -369,15 +297,15 @@ impl Sessions {
         let Some(ByToken(session)) = self.all.take(token) else {
             return;
         };
-        for id in &session.origin.audit_ids {
+        for id in &session.audit_ids {
             self.by_audit_id.remove(&session, id);
         }
-        self.by_user.remove(&session, &session.user_id);
+        self.by_user.remove(&session, session.user_id());
     }
 
     /// Forgets those that have expired.
     pub fn forget_expired(&mut self, now: Seconds) {
-        let is_live = |session: &Session| session.expires_at > now;
+        let is_live = |session: &Session| session.expires_at() > now;
         self.all.retain(|found| is_live(&found.0));
         self.by_audit_id.retain(is_live);
         self.by_user.retain(is_live);
@@ -454,19 +382,14 @@ mod tests {
 
     /// `own` is its audit id, and its session's id too.
     fn session(number: u8, own: &str, chain: Option<&str>, issued_at: i64) -> Session {
-        Session {
-            token: [number; 32],
-            user_id: "ann".into(),
-            project_id: Some("science".into()),
-            expires_at: 3600,
-            origin: Arc::new(Origin {
-                session: own.into(),
-                audit_ids: std::iter::once(own).chain(chain).map(Into::into).collect(),
-                user_domain_id: "people".into(),
-                project_domain_id: Some("labs".into()),
-                issued_at: at(issued_at),
-            }),
-        }
+        let origin = Origin {
+            session: own.into(),
+            audit_ids: std::iter::once(own).chain(chain).map(Into::into).collect(),
+            user_domain_id: "people".into(),
+            project_domain_id: Some("labs".into()),
+            issued_at: at(issued_at),
+        };
+        Session::new([number; 32], ("ann", Some("science")), 3600, &origin)
     }
 
     fn event() -> RevocationEvent {
@@ -490,7 +413,7 @@ mod tests {
 
     fn has_no_index(sessions: &Sessions) -> bool {
         let mut both = [&sessions.by_audit_id, &sessions.by_user].into_iter();
-        both.all(|index| index.first.is_empty() && index.more.is_empty())
+        both.all(|index| index.is_empty())
     }
 
     fn ids(sessions: &[Arc<Session>]) -> Vec<&str> {
@@ -528,16 +451,36 @@ mod tests {
 
     #[test]
     fn what_sessions_of_a_user_have_in_common_is_kept_once() {
-        let sessions = three();
-        let all: Vec<_> = sessions.of_user("ann").collect();
-        assert_eq!(all.len(), 3);
-        for pair in all.windows(2) {
-            let (one, two) = (&pair[0], &pair[1]);
-            assert!(Arc::ptr_eq(&one.user_id, &two.user_id));
-            let domains = [&one.origin, &two.origin].map(|origin| &origin.user_domain_id);
-            assert!(Arc::ptr_eq(domains[0], domains[1]));
-            let projects = one.project_id.as_ref().zip(two.project_id.as_ref());
-            assert!(projects.is_some_and(|(one, two)| Arc::ptr_eq(one, two)));
+        let mut sessions = three();
+        let origin = session(4, "four", None, 200).origin();
+        for number in [4, 5] {
+            let in_bio = Session::new([number; 32], ("ann", Some("bio")), 3600, &origin);
+            assert!(!sessions.begin(in_bio, 200));
+        }
+        let whose = |number: u8| sessions.get(&[number; 32]).map(|found| &found.whose);
+        let is_shared = |one, other| {
+            let both = whose(one).zip(whose(other));
+            both.is_some_and(|(one, other)| Arc::ptr_eq(one, other))
+        };
+        assert!(is_shared(1, 2) && is_shared(2, 3) && is_shared(4, 5));
+        assert!(!is_shared(1, 4));
+    }
+
+    #[test]
+    fn a_session_is_what_was_said_of_it() {
+        let one = session(1, "one", Some("first"), 50);
+        assert_eq!((one.expires_at(), one.issued_at()), (3600, at(50)));
+        let again = Session::new([1; 32], ("ann", Some("science")), 3600, &one.origin());
+        assert_eq!(one, again);
+        assert_eq!(one.origin().audit_ids.len(), 2);
+        let precise = Timestamp::from_nanosecond(-1_000_000_007).unwrap_or_default();
+        let origin = Origin {
+            issued_at: precise,
+            ..one.origin()
+        };
+        for (said, expires_at) in [(-1, 0), (i64::MAX, u32::MAX.into())] {
+            let odd = Session::new([1; 32], ("ann", None), said, &origin);
+            assert_eq!((odd.expires_at(), odd.issued_at()), (expires_at, precise));
         }
     }
 

@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use alliance_core::keystone_id;
 use alliance_core::revocation::{Revocable, RevocationEvent};
@@ -85,19 +84,15 @@ impl Token {
     }
 
     pub(crate) fn session(&self, world: &World) -> Session {
-        Session {
-            token: self.key,
-            user_id: self.user.as_str().into(),
-            project_id: Some(self.project.as_str().into()),
-            expires_at: self.expires_at.as_second(),
-            origin: Arc::new(Origin {
-                session: self.session_id(world).into(),
-                audit_ids: self.audit_ids.iter().map(Into::into).collect(),
-                user_domain_id: "people".into(),
-                project_domain_id: Some("labs".into()),
-                issued_at: self.issued_at,
-            }),
-        }
+        let origin = Origin {
+            session: self.session_id(world).into(),
+            audit_ids: self.audit_ids.iter().map(Into::into).collect(),
+            user_domain_id: "people".into(),
+            project_domain_id: Some("labs".into()),
+            issued_at: self.issued_at,
+        };
+        let whose = (&*self.user, Some(&*self.project));
+        Session::new(self.key, whose, self.expires_at.as_second(), &origin)
     }
 
     /// Whether it counts at home.

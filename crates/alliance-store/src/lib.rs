@@ -321,7 +321,7 @@ mod tests {
             require_send(store.acceptances().pair("", descriptor, 0));
             require_send(store.acceptances().cancel("", 0));
             require_send(store.seen_tokens().forget_expired(0));
-            require_send(store.seen_tokens().origins_after("", 0, 1));
+            require_send(store.seen_tokens().each_origin(0, drop));
             require_send(store.seen_tokens().write_waiting());
             require_send(store.guest_projects().note(&[]));
             require_send(store.guest_standings().note(&[]));

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::session::Origin;
+use futures_util::stream::{StreamExt, TryChunksError, TryStreamExt};
 use sqlx::any::AnyRow;
 use sqlx::{Any, QueryBuilder, Row};
 
@@ -18,6 +19,9 @@ use crate::error::Result;
 const ROWS: usize = 100;
 /// How many tokens wait at most for a database that cannot be written; the oldest go first.
 const WAITING: usize = 100_000;
+
+/// How many are handed over at a time.
+const HANDED_OVER: usize = 1000;
 
 /// A partner's token that was let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,26 +197,30 @@ impl<'a> SeenTokens<'a> {
             .collect()
     }
 
-    /// Those of partners that have not expired at `now` and say what changes are compared with, by
-    /// `token_sha256`: at most so many of those behind `last`.
+    /// Hands over those of partners that have not expired at `now` and say what changes are compared with:
+    /// some at a time, in no order. One connection is asked once, however many there are.
     ///
     /// # Errors
-    /// The database's.
-    pub async fn origins_after(
+    /// The database's; what was read before it was handed over.
+    pub async fn each_origin(
         self,
-        last: &str,
         now: Seconds,
-        most: u32,
-    ) -> Result<Vec<SeenToken>> {
-        let rows = sqlx::query(&format!(
-            "{ORIGINS} WHERE token_sha256 > ? AND expires_at > ? AND origin IS NOT NULL ORDER BY token_sha256 LIMIT ?"
-        ))
-        .bind(last)
-        .bind(now)
-        .bind(i64::from(most))
-        .fetch_all(self.database.pool())
-        .await?;
-        rows.iter().map(seen).collect()
+        mut take: impl FnMut(Vec<SeenToken>),
+    ) -> Result<()> {
+        let query = format!("{ORIGINS} WHERE expires_at > ? AND origin IS NOT NULL");
+        let rows = sqlx::query(&query).bind(now).fetch(self.database.pool());
+        let mut some = rows.map(|row| seen(&row?)).try_chunks(HANDED_OVER);
+        while let Some(tokens) = some.next().await {
+            let (tokens, error) = match tokens {
+                Ok(tokens) => (tokens, None),
+                Err(TryChunksError(tokens, error)) => (tokens, Some(error)),
+            };
+            take(tokens);
+            if let Some(error) = error {
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Of those the ones that were noted in the last so many seconds.

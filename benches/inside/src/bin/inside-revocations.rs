@@ -5,7 +5,6 @@ use std::alloc::System;
 use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::io::{Write, stdout};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alliance_core::revocation::{Revocable, RevocationEvent, Revocations, Revoked};
@@ -121,20 +120,19 @@ fn sessions(count: usize) -> Sessions {
     for number in 0..count {
         let mut token = [0; 32];
         token[..8].copy_from_slice(&(number as u64).to_be_bytes());
-        let session = Session {
-            token,
-            user_id: id(number).into(),
-            project_id: Some(id(number).into()),
-            expires_at: now.as_second() + 3600,
-            origin: Arc::new(Origin {
-                session: audit_id(number).into(),
-                audit_ids: [audit_id(number).into()].into(),
-                user_domain_id: domain.as_str().into(),
-                project_domain_id: Some(domain.as_str().into()),
-                issued_at: now,
-            }),
+        let origin = Origin {
+            session: audit_id(number).into(),
+            audit_ids: [audit_id(number).into()].into(),
+            user_domain_id: domain.as_str().into(),
+            project_domain_id: Some(domain.as_str().into()),
+            issued_at: now,
         };
-        sessions.begin(session, now.as_second());
+        let (whose, expires_at) = (id(number), now.as_second() + 3600);
+        let whose = (&*whose, Some(&*whose));
+        sessions.begin(
+            Session::new(token, whose, expires_at, &origin),
+            now.as_second(),
+        );
     }
     sessions
 }

@@ -58,19 +58,15 @@ impl Token {
     }
 
     fn session(&self, number: usize) -> Session {
-        Session {
-            token: digest(number),
-            user_id: self.user_id.as_str().into(),
-            project_id: self.project_id.as_deref().map(Into::into),
-            expires_at: self.expires_at.as_second(),
-            origin: Arc::new(Origin {
-                session: number.to_string().into(),
-                audit_ids: self.audit_ids.iter().map(Into::into).collect(),
-                user_domain_id: self.user_domain_id.as_str().into(),
-                project_domain_id: self.project_domain_id.as_deref().map(Into::into),
-                issued_at: self.issued_at,
-            }),
-        }
+        let origin = Origin {
+            session: number.to_string().into(),
+            audit_ids: self.audit_ids.iter().map(Into::into).collect(),
+            user_domain_id: self.user_domain_id.as_str().into(),
+            project_domain_id: self.project_domain_id.as_deref().map(Into::into),
+            issued_at: self.issued_at,
+        };
+        let whose = (&*self.user_id, self.project_id.as_deref());
+        Session::new(digest(number), whose, self.expires_at.as_second(), &origin)
     }
 }
 

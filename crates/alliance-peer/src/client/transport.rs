@@ -102,8 +102,8 @@ pub(super) async fn send_unless_known<T: DeserializeOwned>(
         None => request,
     };
     let (span, request) = traced(partner, request)?;
-    let sending = look(request, known.is_some());
-    within(span, telling(sending)).await
+    let sending = Box::pin(telling(look(request, known.is_some())));
+    within(span, sending).await
 }
 
 async fn look<T: DeserializeOwned>(
@@ -142,8 +142,9 @@ async fn exchange(
     limit: usize,
 ) -> Result<BytesMut, PeerError> {
     let (span, request) = traced(partner, request)?;
+    // Many wait between two requests, or for leave to send one: that takes no room for sending.
     let sending = async { success(answered(request).await?, limit).await };
-    within(span, telling(sending)).await
+    within(span, Box::pin(telling(sending))).await
 }
 
 /// A request, with the span that it is sent in if it belongs to a trace.

@@ -14,7 +14,7 @@ use sqlx::{AnyConnection, Connection, Executor};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-pub(crate) type Outcome = Result<(), Box<dyn Error>>;
+pub(crate) type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 const SERVER: &str = "ALLIANCE_TEST_MYSQL_URL";
 

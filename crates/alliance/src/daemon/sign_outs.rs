@@ -131,10 +131,10 @@ impl Daemon {
             partner: partners
                 .by_cloud(cloud_id)
                 .map_or_else(|| cloud_id.to_string(), |known| known.partner.name.clone()),
-            user_id: session.user_id.to_string(),
-            project_id: session.project_id.as_deref().map(str::to_owned),
-            issued_at: session.origin.issued_at.as_second(),
-            expires_at: session.expires_at,
+            user_id: session.user_id().to_owned(),
+            project_id: session.project_id().map(str::to_owned),
+            issued_at: session.issued_at().as_second(),
+            expires_at: session.expires_at(),
             tokens: 1,
             ended: false,
             abroad: true,

@@ -16,7 +16,7 @@ use alliance_core::refusal::Reason;
 use alliance_core::snapshot::Received;
 use alliance_core::{CLOCK_SKEW, Seconds};
 use alliance_peer::client::guard::NoAnswer;
-use alliance_peer::client::{DescriptorNews, PeerError};
+use alliance_peer::client::{Contact, DescriptorNews, PeerClient, PeerError};
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement;
 use alliance_peer::wire::Topic;
@@ -104,6 +104,11 @@ impl Daemon {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            // What pulls have noted that brought no news.
+            if let Err(error) = self.directory.reload().await {
+                let error = format!("{error:#}");
+                tracing::error!(error, "what is known of partners was not read again");
+            }
             for known in self.directory.partners().all() {
                 self.pull_soon(&known.partner.cloud_id);
             }
@@ -158,18 +163,22 @@ impl Daemon {
             return Ok(());
         }
         let request_id = RequestId::random();
-        if let Err(error) = self.pull_facts(known, request_id).await {
-            if is_silence(&error) {
-                let cloud_id = &known.partner.cloud_id;
-                self.border.was_silent(cloud_id, &known.facts, now());
-            }
-            let error = lasting(&error);
-            if known.facts.last_error.as_deref() != Some(&error) {
-                tracing::warn!(%request_id, partner = known.partner.name, error, "a partner was not heard");
-                let partners = self.store.partners();
-                partners.set_failed(&known.partner.cloud_id, &error).await?;
-            }
+        let mut is_noted = false;
+        if let Err(error) = self.pull_facts(known, request_id, &mut is_noted).await {
+            is_noted |= self.note_silence(known, &error, request_id).await?;
         }
+        let partners = self.directory.partners();
+        let found = partners.by_cloud(&known.partner.cloud_id);
+        let is_another = found.is_none_or(|found| is_news(&known.facts, &found.facts));
+        // Thousands of answers that say nothing new cost no look at all that is known. What somebody else has
+        // noted meanwhile may be over.
+        if is_noted || is_another {
+            Box::pin(self.tell_news_of(known)).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_news_of(self: &Arc<Self>, known: &Known) -> anyhow::Result<()> {
         self.directory.reload().await?;
         let partners = self.directory.partners();
         let found = partners.by_cloud(&known.partner.cloud_id);
@@ -180,7 +189,35 @@ impl Daemon {
         Ok(())
     }
 
-    async fn pull_facts(&self, known: &Arc<Known>, request_id: RequestId) -> anyhow::Result<()> {
+    /// Returns whether it was another one the last time, or none.
+    async fn note_silence(
+        &self,
+        known: &Known,
+        error: &anyhow::Error,
+        request_id: RequestId,
+    ) -> anyhow::Result<bool> {
+        if is_silence(error) {
+            let cloud_id = &known.partner.cloud_id;
+            self.border.was_silent(cloud_id, &known.facts, now());
+        }
+        let error = lasting(error);
+        if known.facts.last_error.as_deref() == Some(&error) {
+            return Ok(false);
+        }
+        tracing::warn!(%request_id, partner = known.partner.name, error, "a partner was not heard");
+        let partners = self.store.partners();
+        partners.set_failed(&known.partner.cloud_id, &error).await?;
+        Ok(true)
+    }
+
+    /// `is_noted` says afterwards, whatever else went wrong, whether anything is in the database that was not
+    /// known, beside that the partner was seen.
+    async fn pull_facts(
+        self: &Arc<Self>,
+        known: &Arc<Known>,
+        request_id: RequestId,
+        is_noted: &mut bool,
+    ) -> anyhow::Result<()> {
         let cloud_id = &known.partner.cloud_id;
         let client = match &known.way {
             Way::Peer(client) => client,
@@ -189,23 +226,35 @@ impl Daemon {
                 let request_id = request_id.to_string();
                 plain.keystone.service_roles(&request_id).await?;
                 self.border.answered(cloud_id, None, now());
-                self.store
-                    .partners()
-                    .set_seen(cloud_id, None, now())
-                    .await?;
-                return Ok(());
+                return self.note_seen(known, None, is_noted).await;
             }
         };
         let stored = known.facts.descriptor.as_ref();
         let last = stored.and_then(|stored| self.heard.last(stored, now()));
         let known_as = last.as_ref().map(|last| last.etag.as_str());
+        let answer = client.descriptor(request_id, known_as).await;
+        // While many are silent, what to do with an answer takes no room.
+        Box::pin(self.take_answer(known, client, (answer, last), request_id, is_noted)).await
+    }
+
+    /// As [`Daemon::pull_facts`]; `last` is what the partner was asked to say no more than.
+    async fn take_answer(
+        self: &Arc<Self>,
+        known: &Arc<Known>,
+        client: &PeerClient,
+        (answer, last): (Result<(DescriptorNews, Contact), PeerError>, Option<Answer>),
+        request_id: RequestId,
+        is_noted: &mut bool,
+    ) -> anyhow::Result<()> {
+        let cloud_id = &known.partner.cloud_id;
         let mut is_changed = false;
-        let status = match client.descriptor(request_id, known_as).await {
+        let status = match answer {
             Ok((news, contact)) => {
                 self.border.answered(cloud_id, Some(contact), now());
                 match news {
                     DescriptorNews::Told { answer, etag } => {
                         is_changed = self.believe(known, &answer.descriptor).await?;
+                        *is_noted = true;
                         let status = answer.status;
                         let answer = etag.map(|etag| Answer {
                             etag,
@@ -224,16 +273,8 @@ impl Daemon {
                     return Err(PeerError::Refused(problem).into());
                 };
                 // It answers, and it wants nothing to do with us: nothing of its is offered here.
-                let last = known.facts.received_etag.as_deref();
-                self.store
-                    .partners()
-                    .set_received(cloud_id, &[], None, last)
-                    .await?;
-                self.store
-                    .partners()
-                    .set_seen(cloud_id, Some(status), now())
-                    .await?;
-                return Ok(());
+                self.note_received(known, &[], None, is_noted).await?;
+                return self.note_seen(known, Some(status), is_noted).await;
             }
             Err(error) => return Err(error.into()),
         };
@@ -254,20 +295,50 @@ impl Daemon {
                 (Vec::new(), None)
             };
             is_changed |= received != known.facts.received;
-            // False: who was asked later has answered meanwhile.
-            let last = known.facts.received_etag.as_deref();
-            self.store
-                .partners()
-                .set_received(cloud_id, &received, etag.as_deref(), last)
-                .await?;
+            let etag = etag.as_deref();
+            self.note_received(known, &received, etag, is_noted).await?;
         }
         if is_changed {
             self.store.partners().set_changed(cloud_id, now()).await?;
         }
+        self.note_seen(known, Some(status), is_noted).await
+    }
+
+    /// What a host grants; unless who was asked later has answered meanwhile.
+    async fn note_received(
+        &self,
+        known: &Known,
+        received: &[Received],
+        etag: Option<&str>,
+        is_noted: &mut bool,
+    ) -> anyhow::Result<()> {
+        let (cloud_id, facts) = (&known.partner.cloud_id, &known.facts);
+        let last = facts.received_etag.as_deref();
+        if (received, etag) == (&facts.received, last) {
+            return Ok(());
+        }
+        let partners = self.store.partners();
+        partners
+            .set_received(cloud_id, received, etag, last)
+            .await?;
+        *is_noted = true;
+        Ok(())
+    }
+
+    /// A partner has answered, and holds this of us.
+    async fn note_seen(
+        &self,
+        known: &Known,
+        status: Option<Status>,
+        is_noted: &mut bool,
+    ) -> anyhow::Result<()> {
+        let (cloud_id, facts) = (&known.partner.cloud_id, &known.facts);
         self.store
             .partners()
-            .set_seen(cloud_id, Some(status), now())
+            .set_seen(cloud_id, status, now())
             .await?;
+        let is_known = facts.last_error.is_none() && facts.last_seen.is_some();
+        *is_noted |= !is_known || status.is_some() && status != facts.their_status;
         Ok(())
     }
 

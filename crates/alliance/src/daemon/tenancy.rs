@@ -21,11 +21,11 @@ impl Daemon {
         let at = now();
         let mut here: BTreeMap<(CloudId, String), Vec<Arc<Session>>> = BTreeMap::new();
         for (cloud_id, session) in self.host.sessions() {
-            if session.expires_at > at
+            if session.expires_at() > at
                 && !self.host.has_ended(session.id())
-                && let Some(project_id) = &session.project_id
+                && let Some(project_id) = session.project_id()
             {
-                let place = here.entry((cloud_id, project_id.to_string())).or_default();
+                let place = here.entry((cloud_id, project_id.to_owned())).or_default();
                 place.push(session);
             }
         }
@@ -127,7 +127,7 @@ fn view(
     let (name, domain_name) = said.unzip();
     // Spellings of one token are one session.
     let ids: BTreeSet<&str> = sessions.iter().map(|session| session.id()).collect();
-    let users: BTreeSet<&str> = sessions.iter().map(|one| &*one.user_id).collect();
+    let users: BTreeSet<&str> = sessions.iter().map(|one| one.user_id()).collect();
     ProjectView {
         partner: known.partner.name.clone(),
         project_id: project_id.to_owned(),

@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is so done, one at a time, and what the last one left.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Turns<T> {
     wanted: AtomicU64,
     last: tokio::sync::Mutex<Last<T>>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Last<T> {
     /// How many wishes had come when it began.
     wishes: u64,

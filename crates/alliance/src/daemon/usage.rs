@@ -87,7 +87,8 @@ impl Daemon {
         let mut count = 0;
         loop {
             let (batch, more) = self.fetch_usage(known, client, last).await?;
-            let received = usage.receive(host, &batch.after(last)?, now()).await?;
+            let batch = batch.after(last)?;
+            let received = Box::pin(usage.receive(host, &batch, now())).await?;
             count += received.new;
             if !more || received.last == last {
                 return Ok(count);

@@ -111,7 +111,7 @@ pub(super) async fn ask_end(
     let question = Question {
         title: format!("End this session of {partner}?"),
         says: vec![
-            format!("Its user at home: {}.", session.user_id),
+            format!("Its user at home: {}.", session.user_id()),
             "Its token, and all that was made from it here, is refused from the next request on, at Keystone and at the services.".to_owned(),
             format!("{partner} is not told; the token still works there. Its user can log in there again and come back."),
         ],

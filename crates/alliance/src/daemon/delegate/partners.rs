@@ -106,6 +106,8 @@ pub(crate) async fn refresh(
 ) -> Answer<PartnerView> {
     let known = daemon.partner(&name)?;
     daemon.pull(&known).await?;
+    // When it was seen is no news, but asked for.
+    daemon.directory.reload().await?;
     let known = daemon.partner(&name)?;
     Ok(Json(daemon.view(&known, None)))
 }

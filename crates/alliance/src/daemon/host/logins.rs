@@ -331,7 +331,7 @@ mod tests {
         };
         assert_eq!(shows(&restarted, &east.signed(&other)?, None).await, Ok(()));
         let session = restarted.sessions().pop().ok_or("no session")?;
-        assert_eq!(&*session.1.user_id, "ann");
+        assert_eq!(session.1.user_id(), "ann");
         Ok(())
     }
 

@@ -239,9 +239,8 @@ impl Host {
                 matter: Matter::Token,
                 partner: known,
                 person: Person {
-                    user_id: session.as_ref().map(|session| session.user_id.to_string()),
-                    project_id: session
-                        .and_then(|session| session.project_id.as_deref().map(str::to_owned)),
+                    user_id: session.as_ref().map(|session| session.user_id().to_owned()),
+                    project_id: session.and_then(|session| session.project_id().map(str::to_owned)),
                     ..token.map(bearer).unwrap_or_default()
                 },
                 via: Some(via),
@@ -405,7 +404,7 @@ impl Host {
             project_id: entrant.project_id.as_deref().map(str::to_owned),
             expires_at: entrant.expires_at.min(now() + LONGEST_TOKEN_LIFE),
             session: session.as_ref().map(|session| session.id().to_owned()),
-            origin: session.map(|session| Arc::clone(&session.origin)),
+            origin: session.map(|session| Arc::new(session.origin())),
         })
         .await;
     }

@@ -18,9 +18,7 @@ use super::projects::Projects;
 use super::standings::Standings;
 use crate::daemon::clock::now;
 use crate::daemon::directory::Known;
-
-/// How many of the database's are read at once.
-const PAGE: u32 = 10_000;
+use crate::daemon::turns::Turns;
 
 /// In memory, as the database has it.
 #[derive(Debug, Default)]
@@ -32,6 +30,8 @@ pub(super) struct Book {
     heard_since: Mutex<HashMap<CloudId, Seconds>>,
     /// Whether those of the database are being read: what it has of a million is not here at once.
     is_reading: watch::Sender<bool>,
+    /// One at a time: each holds a connection to the database for as long as it reads.
+    reading: Turns<()>,
     /// What was last known of the users who are here.
     pub(super) standings: Standings,
     /// Their projects.
@@ -143,9 +143,9 @@ impl Book {
         roles: &Arc<BTreeSet<String>>,
     ) {
         if let Some(session) = Session::of(facts, cloud_id) {
-            let project_id = session.project_id.as_deref();
+            let project_id = session.project_id();
             self.standings
-                .note(cloud_id, &session.user_id, project_id, Some(roles));
+                .note(cloud_id, session.user_id(), project_id, Some(roles));
             if let Some(project) = &facts.project {
                 self.projects.is_called(cloud_id, project);
             }
@@ -244,17 +244,14 @@ impl Host {
     /// # Errors
     /// The database's; what was read stays.
     pub(crate) async fn read_live_sessions(&self) -> alliance_store::Result<()> {
-        let (at, mut last) = (now(), String::new());
-        loop {
-            let tokens = self.store.seen_tokens();
-            let page = tokens.origins_after(&last, at, PAGE).await?;
-            let Some(token) = page.last() else {
-                break;
-            };
-            last.clone_from(&token.token_sha256);
-            // What has ended of them the database knows, or whoever heard of it writes it.
-            drop(self.take_in(page));
+        let turn = self.book.reading.next().await;
+        if turn.is_done() {
+            return Ok(());
         }
+        // What has ended of them the database knows, or whoever heard of it writes it.
+        let take = |tokens| drop(self.take_in(tokens));
+        self.store.seen_tokens().each_origin(now(), take).await?;
+        turn.done(());
         self.book.is_reading.send_replace(false);
         Ok(())
     }
@@ -305,9 +302,9 @@ impl Host {
             if self.book.of(&cloud_id, &token).is_some() {
                 continue;
             }
-            let project_id = session.project_id.as_deref();
+            let project_id = session.project_id();
             let standings = &self.book.standings;
-            standings.note(&cloud_id, &session.user_id, project_id, None);
+            standings.note(&cloud_id, session.user_id(), project_id, None);
             if self.book.add(&cloud_id, session) {
                 let session = self.book.of(&cloud_id, &token);
                 ended.entry(cloud_id).or_default().extend(session);
@@ -352,8 +349,8 @@ impl Host {
     fn forget_what_was_said_of(&self, cloud_id: &CloudId, session: &Session) {
         self.passports.forget(&session.token);
         self.attested.remove(&session.token);
-        let project_id = session.project_id.as_deref();
-        let key = guest_key(cloud_id, &session.user_id, project_id);
+        let project_id = session.project_id();
+        let key = guest_key(cloud_id, session.user_id(), project_id);
         self.grants.forget(&key);
     }
 
@@ -442,13 +439,13 @@ impl Host {
         });
         let mut found: Vec<_> = all
             .filter(|(cloud_id, session)| {
-                session.expires_at > at
+                session.expires_at() > at
                     && is_wanted(cloud_id, session)
                     && !self.book.has_ended(session.id())
             })
             .collect();
         let (count, age) = (found.len(), |(_, session): &(_, &Arc<Session>)| {
-            std::cmp::Reverse(session.origin.issued_at)
+            std::cmp::Reverse(session.issued_at())
         });
         if count > most {
             found.select_nth_unstable_by_key(most, age);
@@ -569,21 +566,21 @@ fn ended(cloud_id: &CloudId, session: &Session) -> EndedSession {
     EndedSession {
         session: session.id().to_owned(),
         cloud_id: cloud_id.clone(),
-        user_id: session.user_id.to_string(),
-        expires_at: session.expires_at,
+        user_id: session.user_id().to_owned(),
+        expires_at: session.expires_at(),
     }
 }
 
 /// A token that the database knows as a session.
 fn session_of(seen: SeenToken) -> Option<(CloudId, Session)> {
     let token = HEXLOWER.decode(seen.token_sha256.as_bytes()).ok()?;
-    let session = Session {
-        token: token.try_into().ok()?,
-        user_id: seen.user_id.into(),
-        project_id: seen.project_id.map(Into::into),
-        expires_at: seen.expires_at,
-        origin: seen.origin?,
-    };
+    let whose = (&*seen.user_id, seen.project_id.as_deref());
+    let session = Session::new(
+        token.try_into().ok()?,
+        whose,
+        seen.expires_at,
+        &*seen.origin?,
+    );
     Some((seen.cloud_id, session))
 }
 
@@ -603,19 +600,15 @@ mod tests {
 
     fn session(number: u8, own: &str) -> Session {
         let issued_at = Timestamp::now();
-        Session {
-            token: [number; 32],
-            user_id: "ann".into(),
-            project_id: Some("p".into()),
-            expires_at: issued_at.as_second() + 3600,
-            origin: Arc::new(Origin {
-                session: format!("here-{own}").into(),
-                audit_ids: [own.into()].into(),
-                user_domain_id: "people".into(),
-                project_domain_id: Some("labs".into()),
-                issued_at,
-            }),
-        }
+        let expires_at = issued_at.as_second() + 3600;
+        let origin = Origin {
+            session: format!("here-{own}").into(),
+            audit_ids: [own.into()].into(),
+            user_domain_id: "people".into(),
+            project_domain_id: Some("labs".into()),
+            issued_at,
+        };
+        Session::new([number; 32], ("ann", Some("p")), expires_at, &origin)
     }
 
     fn entrant() -> Entrant {

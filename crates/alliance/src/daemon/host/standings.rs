@@ -57,9 +57,11 @@ enum Word {
     No,
 }
 
+/// There may be as many as users are here: whose they are is said once for all of a partner's.
 #[derive(Debug)]
 struct Standing {
-    here: Here,
+    user_id: Box<str>,
+    project_id: Option<Box<str>>,
     word: Word,
     asked: Instant,
     seen: Instant,
@@ -83,11 +85,8 @@ impl Standings {
         let theirs = all.entry(cloud_id.clone()).or_default();
         let seen = Instant::now();
         let standing = theirs.entry(key).or_insert_with(|| Standing {
-            here: Here {
-                cloud_id: cloud_id.clone(),
-                user_id: user_id.to_owned(),
-                project_id: project_id.map(str::to_owned),
-            },
+            user_id: user_id.into(),
+            project_id: project_id.map(Into::into),
             word: roles.map_or(Word::Nothing, |roles| Word::Yes(Arc::clone(roles))),
             asked: seen,
             seen,
@@ -107,9 +106,14 @@ impl Standings {
             if standing.asked.elapsed() < age {
                 return true;
             }
-            let is_here = standing.seen.elapsed() < SEEN_LATELY && !is_gone(&standing.here);
+            let here = Here {
+                cloud_id: cloud_id.clone(),
+                user_id: standing.user_id.to_string(),
+                project_id: standing.project_id.as_deref().map(str::to_owned),
+            };
+            let is_here = standing.seen.elapsed() < SEEN_LATELY && !is_gone(&here);
             if is_here {
-                due.push(standing.here.clone());
+                due.push(here);
             }
             is_here
         });

@@ -44,7 +44,7 @@ impl Daemon {
                 known: last,
                 reaches,
                 missed: batch.missed(last),
-                arrived: self.judge(known, batch.arrived(last)?).await?,
+                arrived: Box::pin(self.judge(known, batch.arrived(last)?)).await?,
             };
             if told.missed > 0 {
                 tracing::warn!(
@@ -62,7 +62,8 @@ impl Daemon {
                     "notices were dropped: of a newer version, impossible, or about no project of ours there"
                 );
             }
-            let Some(new) = notices.receive(host, &told, now()).await? else {
+            let receiving = Box::pin(notices.receive(host, &told, now()));
+            let Some(new) = receiving.await? else {
                 return Ok(count);
             };
             self.count_notices(told.kinds());

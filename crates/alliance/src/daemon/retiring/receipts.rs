@@ -126,7 +126,7 @@ impl Daemon {
                 Ok(None) => return Ok(count),
                 Ok(Some((next, receipt))) => {
                     let taken = retirements.receive(host, next, &receipt, &answer.receipt);
-                    if !taken.await? {
+                    if !Box::pin(taken).await? {
                         return Ok(count);
                     }
                     count += 1;

@@ -2,11 +2,12 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alliance_core::descriptor::{Descriptor, Endpoint, Region, Service};
+use alliance_core::partner::Role;
 use alliance_peer::identity::Identity;
 
 use super::*;
 use crate::daemon::bed::fake_home::FakeHome;
-use crate::daemon::bed::{Bed, Failure, Served};
+use crate::daemon::bed::{self, Bed, Failure, Served};
 
 /// East, a host, and west, a partner that says of itself what the test wants.
 struct Stage {
@@ -25,12 +26,42 @@ impl Stage {
         })
     }
 
+    async fn whose_west_is(role: Role) -> Result<Self, Failure> {
+        let (east, west) = (Bed::new().await?, FakeHome::new()?);
+        let served = west.serve().await?;
+        let told = bed::descriptor(&west.identity, &west.identity, &served.url)?;
+        east.knows("west", told, role).await?;
+        Ok(Self {
+            east,
+            west,
+            _served: served,
+        })
+    }
+
+    /// As the database has it.
+    async fn known(&self) -> anyhow::Result<Arc<Known>> {
+        let directory = &self.east.daemon.directory;
+        directory.reload().await?;
+        let partners = directory.partners();
+        let known = partners.by_cloud(self.west.identity.cloud_id());
+        known.cloned().context("west is no partner")
+    }
+
+    /// Whether a pull succeeds, and whether it notes something that was not known.
+    async fn is_noted(&self) -> anyhow::Result<(bool, bool)> {
+        let (daemon, mut is_noted) = (&self.east.daemon, false);
+        let known = self.known().await?;
+        let pull = daemon.pull_facts(&known, RequestId::random(), &mut is_noted);
+        Ok((pull.await.is_ok(), is_noted))
+    }
+
     async fn pull(&self) -> anyhow::Result<StoredDescriptor> {
         let daemon = &self.east.daemon;
         let partners = daemon.directory.partners();
         let known = partners.by_cloud(self.west.identity.cloud_id());
         let known = known.context("west is no partner")?;
-        daemon.pull_facts(known, RequestId::random()).await?;
+        let request_id = RequestId::random();
+        daemon.pull_facts(known, request_id, &mut false).await?;
         self.stored().await
     }
 
@@ -58,6 +89,40 @@ async fn a_descriptor_that_says_the_same_is_not_pulled_again() -> Result<(), Fai
     assert_eq!(stage.pull().await?.jws, first.jws);
     stage.says(|descriptor| descriptor.name = "another".into());
     assert_eq!(stage.pull().await?.claims.name, "another");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_or_a_silence_like_the_last_one_is_no_news() -> Result<(), Failure> {
+    let stage = Stage::new().await?;
+    let is_silent = async |why: &str| {
+        let error = PeerError::Unreachable(why.to_owned()).into();
+        let (daemon, known) = (&stage.east.daemon, stage.known().await?);
+        daemon
+            .note_silence(&known, &error, RequestId::random())
+            .await
+    };
+    assert_eq!(stage.is_noted().await?, (true, true), "the first one");
+    assert_eq!(stage.is_noted().await?, (true, false));
+    stage.says(|descriptor| descriptor.name = "another".into());
+    assert_eq!(stage.is_noted().await?, (true, true), "another name");
+    assert_eq!(stage.is_noted().await?, (true, false));
+    assert!(is_silent("no route").await?, "the first one");
+    assert!(!is_silent("no route").await?);
+    assert!(is_silent("no name").await?, "another reason");
+    assert_eq!(stage.is_noted().await?, (true, true), "it is back");
+    assert_eq!(stage.is_noted().await?, (true, false));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_noted_before_something_else_fails_is_news() -> Result<(), Failure> {
+    // What it grants it does not say.
+    let stage = Stage::whose_west_is(Role::Host).await?;
+    assert_eq!(stage.is_noted().await?, (false, true), "the first one");
+    assert_eq!(stage.is_noted().await?, (false, false));
+    stage.says(|descriptor| descriptor.name = "another".into());
+    assert_eq!(stage.is_noted().await?, (false, true), "another name");
     Ok(())
 }
 

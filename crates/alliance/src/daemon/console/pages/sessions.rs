@@ -101,7 +101,7 @@ pub(super) fn tables(page: &Page<'_>, filter: &Filter, most: usize) -> Markup {
     let is_wanted = |cloud_id: &CloudId, session: &Session| {
         only.as_ref()
             .is_none_or(|only| only.as_ref() == Some(cloud_id))
-            && filter.user().is_none_or(|user| *session.user_id == *user)
+            && filter.user().is_none_or(|user| session.user_id() == &*user)
     };
     let projects = daemon.host.projects().into_iter();
     let projects: HashMap<(CloudId, String), String> = projects
@@ -140,9 +140,9 @@ fn abroad(
 ) -> (Found, usize) {
     let all = page.console.daemon.home.abroad().list().into_iter();
     let mut found: Found = all
-        .filter(|(host, session)| session.expires_at > page.clock.0 && is_wanted(host, session))
+        .filter(|(host, session)| session.expires_at() > page.clock.0 && is_wanted(host, session))
         .collect();
-    found.sort_by_key(|(_, session)| std::cmp::Reverse(session.origin.issued_at));
+    found.sort_by_key(|(_, session)| std::cmp::Reverse(session.issued_at()));
     let number = found.len();
     found.truncate(most);
     (found, number)
@@ -157,20 +157,20 @@ fn table(
     let daemon = &page.console.daemon;
     let rows = found.iter().map(|(cloud_id, session)| {
         let name = daemon.name_of(cloud_id);
-        let project = session.project_id.as_ref().map(|project_id| {
-            let named = projects.get(&(cloud_id.clone(), project_id.to_string()));
+        let project = session.project_id().map(|project_id| {
+            let named = projects.get(&(cloud_id.clone(), project_id.to_owned()));
             html! { @if let Some(named) = named { (clean(named)) " " } (id(project_id)) }
         });
         let mut row = vec![
-            id(&session.user_id),
+            id(session.user_id()),
             html! { (clean(&name)) },
             project.unwrap_or_else(|| html! { span.none { "none" } }),
-            page.clock.at(session.origin.issued_at.as_second()),
-            page.clock.at(session.expires_at),
+            page.clock.at(session.issued_at().as_second()),
+            page.clock.at(session.expires_at()),
         ];
         if is_here {
             let path = format!("/sessions/{}/end", session.id());
-            let label = format!("End the session of {}", session.user_id);
+            let label = format!("End the session of {}", session.user_id());
             row.push(html! { a.button href=(path) aria-label=(label) { "End…" } });
         }
         row
