@@ -101,7 +101,7 @@ pub(super) fn tables(page: &Page<'_>, filter: &Filter, most: usize) -> Markup {
     let is_wanted = |cloud_id: &CloudId, session: &Session| {
         only.as_ref()
             .is_none_or(|only| only.as_ref() == Some(cloud_id))
-            && filter.user().is_none_or(|user| session.user_id() == &*user)
+            && filter.user().is_none_or(|user| session.user_id() == user)
     };
     let projects = daemon.host.projects().into_iter();
     let projects: HashMap<(CloudId, String), String> = projects
