@@ -443,7 +443,14 @@ mod tests {
         sessions.begin(session(4, "four", Some("one"), 70), 70);
         assert_eq!(about(&sessions, "one"), ["four", "two"]);
         assert_eq!(sessions.of_user("ann").count(), 3);
-        for number in 2..=4 {
+        // Those that came after it stand under the name of one that is gone.
+        sessions.forget(&[2; 32]);
+        assert_eq!(about(&sessions, "one"), ["four"]);
+        assert_eq!(sessions.of_user("ann").count(), 2);
+        sessions.begin(session(5, "five", Some("one"), 80), 80);
+        assert_eq!(about(&sessions, "one"), ["five", "four"]);
+        assert_eq!(sessions.of_user("ann").count(), 3);
+        for number in 3..=5 {
             sessions.forget(&[number; 32]);
         }
         assert!(sessions.is_empty() && has_no_index(&sessions));
@@ -591,6 +598,18 @@ mod tests {
 
     #[test]
     fn what_has_expired_is_forgotten() {
+        let mut sessions = three();
+        // Two that go first, and under whose name others stand.
+        for (number, own, chain) in [(2, "two", Some("one")), (3, "three", None)] {
+            sessions.forget(&[number; 32]);
+            let origin = session(number, own, chain, 55).origin();
+            let early = Session::new([number; 32], ("ann", Some("science")), 100, &origin);
+            assert!(!sessions.begin(early, 60));
+        }
+        sessions.begin(session(4, "four", Some("one"), 70), 70);
+        sessions.forget_expired(100);
+        assert_eq!((sessions.len(), sessions.of_user("ann").count()), (2, 2));
+        assert_eq!(sessions.by_audit_id.get("one").count(), 2);
         let mut sessions = three();
         sessions.forget_expired(3599);
         assert_eq!(sessions.len(), 3);

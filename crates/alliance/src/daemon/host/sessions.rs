@@ -29,13 +29,36 @@ pub(super) struct Book {
     /// Since when, by the partner's clock, all that has ended there is known here.
     heard_since: Mutex<HashMap<CloudId, Seconds>>,
     /// Whether those of the database are being read: what it has of a million is not here at once.
-    is_reading: watch::Sender<bool>,
+    reads: watch::Sender<Reads>,
     /// One at a time: each holds a connection to the database for as long as it reads.
     reading: Turns<()>,
     /// What was last known of the users who are here.
     pub(super) standings: Standings,
     /// Their projects.
     pub(super) projects: Projects,
+}
+
+/// How many times those of the database were to be read, and how many of those are over.
+#[derive(Debug, Default)]
+struct Reads {
+    wanted: u64,
+    done: u64,
+}
+
+impl Reads {
+    /// One begins, which is for all who have wanted it by now.
+    fn begun(&self) -> u64 {
+        self.wanted
+    }
+
+    /// That one is over. Who has wanted one since waits for the next.
+    fn end(&mut self, begun: u64) {
+        self.done = self.done.max(begun);
+    }
+
+    fn are_owed(&self) -> bool {
+        self.done < self.wanted
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -248,29 +271,30 @@ impl Host {
         if turn.is_done() {
             return Ok(());
         }
+        let begun = self.book.reads.borrow().begun();
         // What has ended of them the database knows, or whoever heard of it writes it.
         let take = |tokens| drop(self.take_in(tokens));
         self.store.seen_tokens().each_origin(now(), take).await?;
+        self.book.reads.send_modify(|reads| reads.end(begun));
         turn.done(());
-        self.book.is_reading.send_replace(false);
         Ok(())
     }
 
     /// The live ones of the database are not here yet.
     pub(crate) fn has_yet_to_read(&self) {
-        self.book.is_reading.send_replace(true);
+        self.book.reads.send_modify(|reads| reads.wanted += 1);
     }
 
     /// Whether they are still being read.
     pub(crate) fn is_reading(&self) -> bool {
-        *self.book.is_reading.borrow()
+        self.book.reads.borrow().are_owed()
     }
 
     /// When this returns, they are not any more.
     pub(crate) async fn when_read(&self) {
-        let mut is_reading = self.book.is_reading.subscribe();
+        let mut reads = self.book.reads.subscribe();
         // The sender is as old as we are.
-        let _ = is_reading.wait_for(|is_reading| !is_reading).await;
+        let _ = reads.wait_for(|reads| !reads.are_owed()).await;
     }
 
     /// What other instances have let in during the last so many seconds. Returns what of it had ended, though
@@ -621,6 +645,21 @@ mod tests {
             issued_at: at,
             expires_at: at + 3600,
         }
+    }
+
+    #[test]
+    fn who_wants_them_read_while_they_are_being_read_waits_for_the_next_reading() {
+        let mut reads = Reads::default();
+        assert!(!reads.are_owed());
+        reads.wanted += 1;
+        let first = reads.begun();
+        reads.wanted += 1;
+        reads.end(first);
+        assert!(reads.are_owed());
+        let second = reads.begun();
+        reads.end(second);
+        reads.end(first);
+        assert!(!reads.are_owed());
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use alliance_core::descriptor::{Descriptor, Endpoint, Region, Service};
 use alliance_core::partner::Role;
 use alliance_peer::identity::Identity;
+use alliance_peer::wire::AgreementsAnswer;
 
 use super::*;
 use crate::daemon::bed::fake_home::FakeHome;
@@ -112,6 +113,51 @@ async fn an_answer_or_a_silence_like_the_last_one_is_no_news() -> Result<(), Fai
     assert!(is_silent("no name").await?, "another reason");
     assert_eq!(stage.is_noted().await?, (true, true), "it is back");
     assert_eq!(stage.is_noted().await?, (true, false));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_it_holds_of_us_or_grants_is_news_though_its_descriptor_is_the_same()
+-> Result<(), Failure> {
+    let stage = Stage::whose_west_is(Role::Host).await?;
+    let grants = |etag: &str| {
+        let answer = AgreementsAnswer {
+            agreements: Vec::new(),
+            etag: etag.into(),
+            contracts: None,
+        };
+        stage
+            .west
+            .does(move |script| script.grants_us = Some(answer));
+    };
+    grants("one");
+    assert_eq!(stage.is_noted().await?, (true, true), "the first one");
+    assert_eq!(stage.is_noted().await?, (true, false));
+    grants("another");
+    assert_eq!(stage.is_noted().await?, (true, true));
+    assert_eq!(stage.is_noted().await?, (true, false));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pull_without_news_looks_at_nothing_unless_somebody_else_has_noted_some()
+-> Result<(), Failure> {
+    let stage = Stage::new().await?;
+    let daemon = &stage.east.daemon;
+    daemon.pull(&stage.known().await?).await?;
+    let (known, before) = (stage.known().await?, daemon.directory.partners());
+    daemon.pull(&known).await?;
+    assert!(Arc::ptr_eq(&before, &daemon.directory.partners()));
+    // Another instance finds it silent, and this one hears of that, while it is being asked.
+    let partners = daemon.store.partners();
+    partners
+        .set_failed(stage.west.identity.cloud_id(), "no route")
+        .await?;
+    daemon.directory.reload().await?;
+    daemon.pull(&known).await?;
+    let partners = daemon.directory.partners();
+    let found = partners.by_cloud(stage.west.identity.cloud_id());
+    assert_eq!(found.and_then(|found| found.facts.last_error.clone()), None);
     Ok(())
 }
 
