@@ -36,9 +36,9 @@ pub struct Origin {
     /// Audit ids at home: own, and that of the chain's first token if it is another.
     pub audit_ids: Box<[CompactString]>,
     /// The user's domain at home.
-    pub user_domain_id: Arc<str>,
+    pub user_domain_id: CompactString,
     /// The project's domain at home.
-    pub project_domain_id: Option<Arc<str>>,
+    pub project_domain_id: Option<CompactString>,
     /// When it was issued, as exactly as home says.
     pub issued_at: Timestamp,
 }

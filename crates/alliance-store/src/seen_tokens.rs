@@ -2,7 +2,7 @@
 //! from the services' caches. Many at once are written in one go.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
@@ -39,7 +39,7 @@ pub struct SeenToken {
     /// The session that it belongs to.
     pub session: Option<String>,
     /// What changes at home are compared with; `None` for a token that was made here.
-    pub origin: Option<Arc<Origin>>,
+    pub origin: Option<Origin>,
 }
 
 /// Tokens that were noted while a write was under way.
@@ -266,7 +266,7 @@ impl<'a> SeenTokens<'a> {
                 "REPLACE INTO seen_tokens (token_sha256, cloud_id, user_id, project_id, expires_at, session, origin, noted_at) ",
             );
             let origins = rows.iter().map(|token| {
-                let origin = token.origin.as_deref();
+                let origin = token.origin.as_ref();
                 origin
                     .map(|origin| to_json("seen_tokens.origin", origin))
                     .transpose()
@@ -296,7 +296,7 @@ fn seen(row: &AnyRow) -> Result<SeenToken> {
         project_id: row.maybe_text("project_id")?,
         expires_at: row.int("expires_at")?,
         session: row.maybe_text("session")?,
-        origin: row.maybe_json("origin")?.map(Arc::new),
+        origin: row.maybe_json("origin")?,
     })
 }
 

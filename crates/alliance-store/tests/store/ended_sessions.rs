@@ -1,7 +1,6 @@
 //! Sessions that have ended before their time.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use alliance_core::session::Origin;
 use alliance_store::{EndedSession, SeenToken, Store};
@@ -73,13 +72,13 @@ async fn more_than_are_handed_over_at_a_time_are_all_handed_over(bed: &Bed) -> O
         project_id: None,
         expires_at: 100,
         session: None,
-        origin: Some(Arc::new(Origin {
+        origin: Some(Origin {
             session: number.to_string().into(),
             audit_ids: [].into(),
             user_domain_id: "people".into(),
             project_domain_id: None,
             issued_at: Timestamp::UNIX_EPOCH,
-        })),
+        }),
     });
     let tokens: Vec<_> = tokens.collect();
     let notes = tokens.iter().cloned();
@@ -90,21 +89,21 @@ async fn more_than_are_handed_over_at_a_time_are_all_handed_over(bed: &Bed) -> O
 
 async fn a_sessions_tokens_are_known_with_what_was_made_from_them(bed: &Bed) -> Outcome {
     let store = bed.open().await?;
-    let origin = Arc::new(Origin {
+    let origin = Origin {
         session: "one".into(),
         audit_ids: ["own".into(), "root".into()].into(),
         user_domain_id: "people".into(),
         project_domain_id: None,
         issued_at: Timestamp::from_microsecond(1_700_000_000_123_456)?,
-    });
-    let token = |hash: &str, session: Option<&str>, origin: Option<&Arc<Origin>>| SeenToken {
+    };
+    let token = |hash: &str, session: Option<&str>, origin: Option<&Origin>| SeenToken {
         token_sha256: hash.into(),
         cloud_id: cloud("west"),
         user_id: "u".into(),
         project_id: None,
         expires_at: 100,
         session: session.map(str::to_owned),
-        origin: origin.map(Arc::clone),
+        origin: origin.cloned(),
     };
     let first = token("a", Some("one"), Some(&origin));
     let last = token("e", Some("one"), Some(&origin));

@@ -94,6 +94,8 @@ struct Findings {
     all: Vec<Finding>,
     /// Whose signatures make a token of this cloud, by the hex SHA-256 of each key.
     own_keys: BTreeSet<String>,
+    /// This cloud's, if the configuration names its folder.
+    identity: Option<Identity>,
 }
 
 fn of_warning(warning: &String, remarks: &[String]) -> State {
@@ -134,10 +136,8 @@ impl Doctor {
             }
             false => findings.while_it_runs(asked, configured.as_ref()).await,
         };
-        if let Some(config) = configured
-            && let Ok(identity) = Identity::load(&config.cloud.state_dir)
-        {
-            let found = reach::own_url(&config, &identity, unreachable.is_none()).await;
+        if let (Some(config), Some(identity)) = (&configured, &findings.identity) {
+            let found = reach::own_url(config, identity, unreachable.is_none()).await;
             if let Some((state, detail)) = found {
                 findings.note(state, "peer URL", detail);
             }
@@ -218,7 +218,9 @@ impl Findings {
             Err(error) => {
                 self.note(State::Fail, "configuration", with_causes(error));
                 // Where the daemon is may stand there nevertheless.
-                return Config::read(path).ok();
+                let config = Config::read(path).ok()?;
+                self.identity = Identity::load(&config.cloud.state_dir).ok();
+                return Some(config);
             }
         };
         self.note(State::Ok, "configuration", path.display());
@@ -246,22 +248,22 @@ impl Findings {
         for warning in disk::warnings(&config) {
             self.note(State::Warn, "disk", warning);
         }
-        let mut own = None;
         match Identity::load(&config.cloud.state_dir) {
             Ok(identity) => {
                 self.note(State::Ok, "keys", identity.cloud_id());
                 let (state, detail) = place::database(&config, identity.cloud_id()).await;
                 self.note(state, "database", detail);
-                own = Some(identity.cloud_id().clone());
                 if let Some((state, detail)) = place::open_database(&config) {
                     self.note(state, "database", detail);
                 }
+                self.identity = Some(identity);
             }
             Err(error) => {
                 let error = init::lost(&config, error);
                 self.note(State::Fail, "keys", with_causes(error));
             }
         }
+        let own = self.identity.as_ref().map(|own| own.cloud_id().clone());
         self.keystone_user(&config).await;
         for (state, detail) in certificates::faults(&config, when::now()) {
             self.note(state, "certificates", detail);

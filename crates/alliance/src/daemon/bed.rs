@@ -120,10 +120,15 @@ impl Bed {
 
     /// A host, and a home whose users may come there, served until the third is dropped.
     pub(crate) async fn with_home() -> Result<(Self, Arc<FakeHome>, Served), Failure> {
+        Self::with_partner(Role::Guest).await
+    }
+
+    /// The same, where the other is a partner of this role.
+    pub(crate) async fn with_partner(role: Role) -> Result<(Self, Arc<FakeHome>, Served), Failure> {
         let (east, west) = (Self::new().await?, FakeHome::new()?);
         let served = west.serve().await?;
         let told = descriptor(&west.identity, &west.identity, &served.url)?;
-        east.knows("west", told, Role::Guest).await?;
+        east.knows("west", told, role).await?;
         Ok((east, west, served))
     }
 
@@ -186,13 +191,13 @@ impl Bed {
                 project_id: Some("p".into()),
                 expires_at: now() + 3600,
                 session: Some(session.clone()),
-                origin: Some(Arc::new(Origin {
+                origin: Some(Origin {
                     session: session.into(),
                     audit_ids: [own.into()].into(),
                     user_domain_id: "people".into(),
                     project_domain_id: None,
                     issued_at,
-                })),
+                }),
             };
             self.daemon.store.seen_tokens().note(seen).await?;
         }

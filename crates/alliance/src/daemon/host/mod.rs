@@ -404,7 +404,7 @@ impl Host {
             project_id: entrant.project_id.as_deref().map(str::to_owned),
             expires_at: entrant.expires_at.min(now() + LONGEST_TOKEN_LIFE),
             session: session.as_ref().map(|session| session.id().to_owned()),
-            origin: session.map(|session| Arc::new(session.origin())),
+            origin: session.map(|session| session.origin()),
         })
         .await;
     }

@@ -603,7 +603,7 @@ fn session_of(seen: SeenToken) -> Option<(CloudId, Session)> {
         token.try_into().ok()?,
         whose,
         seen.expires_at,
-        &*seen.origin?,
+        &seen.origin?,
     );
     Some((seen.cloud_id, session))
 }

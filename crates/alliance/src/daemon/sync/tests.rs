@@ -8,7 +8,7 @@ use alliance_peer::wire::AgreementsAnswer;
 
 use super::*;
 use crate::daemon::bed::fake_home::FakeHome;
-use crate::daemon::bed::{self, Bed, Failure, Served};
+use crate::daemon::bed::{Bed, Failure, Served};
 
 /// East, a host, and west, a partner that says of itself what the test wants.
 struct Stage {
@@ -19,19 +19,11 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Result<Self, Failure> {
-        let (east, west, served) = Bed::with_home().await?;
-        Ok(Self {
-            east,
-            west,
-            _served: served,
-        })
+        Self::whose_west_is(Role::Guest).await
     }
 
     async fn whose_west_is(role: Role) -> Result<Self, Failure> {
-        let (east, west) = (Bed::new().await?, FakeHome::new()?);
-        let served = west.serve().await?;
-        let told = bed::descriptor(&west.identity, &west.identity, &served.url)?;
-        east.knows("west", told, role).await?;
+        let (east, west, served) = Bed::with_partner(role).await?;
         Ok(Self {
             east,
             west,
@@ -57,22 +49,15 @@ impl Stage {
     }
 
     async fn pull(&self) -> anyhow::Result<StoredDescriptor> {
-        let daemon = &self.east.daemon;
-        let partners = daemon.directory.partners();
-        let known = partners.by_cloud(self.west.identity.cloud_id());
-        let known = known.context("west is no partner")?;
+        let (daemon, known) = (&self.east.daemon, self.known().await?);
         let request_id = RequestId::random();
-        daemon.pull_facts(known, request_id, &mut false).await?;
+        daemon.pull_facts(&known, request_id, &mut false).await?;
         self.stored().await
     }
 
     async fn stored(&self) -> anyhow::Result<StoredDescriptor> {
-        let daemon = &self.east.daemon;
-        daemon.directory.reload().await?;
-        let partners = daemon.directory.partners();
-        let known = partners.by_cloud(self.west.identity.cloud_id());
-        let facts = known.map(|known| known.facts.descriptor.clone());
-        facts.flatten().context("west has no descriptor")
+        let facts = self.known().await?.facts.descriptor.clone();
+        facts.context("west has no descriptor")
     }
 
     /// What west says from now on: its descriptor with a change, signed by itself.
