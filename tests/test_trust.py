@@ -213,12 +213,12 @@ def test_a_removed_partner_is_refused_at_once_also_when_it_is_dead(lab, north, e
     token = person.login()
     assert answers(east, token) == SERVED
     with north.stopped("alliance", "keystone"):
-        east.alliance("partner", "remove", "north", "--yes")
+        east.ordered("partner", "remove", "north", "--yes")
         assert answers(east, token) == REFUSED
         assert "north" not in [one["name"] for one in east.told("partner", "list")]
     # Only a new pairing and a new agreement bring it back, to the same objects in Keystone.
     assert answers(east, token) == REFUSED
-    north.alliance("partner", "remove", "east", "--yes")
+    north.ordered("partner", "remove", "east", "--yes")
     pairing.pair_all([lab.cloud("north"), lab.cloud("east")])
     assert not east.lets_in(token)
     east.agree("north", person.project)

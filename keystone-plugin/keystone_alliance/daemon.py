@@ -23,6 +23,13 @@ LOG = log.getLogger(__name__)
 _FLIGHT_PATIENCE = 10.0  # for a flight whose answer has come and is being written to the database
 
 
+class Later(typing.NamedTuple):
+    """What takes Keystone its time, and is acknowledged for itself."""
+
+    sweep: typing.Optional[int]  # the change whose grants are to be swept away, if any are
+    projects: list
+
+
 class Work(typing.NamedTuple):
     """What the daemon asks for when it rings."""
 
@@ -30,7 +37,8 @@ class Work(typing.NamedTuple):
     batch: typing.Optional[int]
     sessions: list
     flush: bool
-    projects: list
+    projects: list  # those to be made at once
+    later: typing.Optional[Later]  # None: all that comes of a change is done at once
 
     @classmethod
     def read(cls, answer):
@@ -48,20 +56,35 @@ class Work(typing.NamedTuple):
                 }
                 for session in answer['sessions']
             ]
-            projects = [
-                {
-                    'cloud_id': str(project['cloud_id']),
-                    'project_id': str(project['project_id']),
-                    'name': str(project['name']),
-                    'domain_name': str(project['domain_name']),
-                }
-                # A daemon of an earlier version asks for none.
-                for project in answer.get('projects', [])
-            ]
+            # A daemon of an earlier version asks for none.
+            projects = _projects(answer.get('projects', []))
+            later = None
+            # One of an earlier version knows no later.
+            if answer.get('later') is not None:
+                sweep = answer['later']['sweep']
+                later = Later(
+                    None if sweep is None else int(sweep), _projects(answer['later']['projects'])
+                )
             changed, batch = bool(answer['changed']), int(answer['batch'])
-            return cls(changed, batch, sessions, bool(answer['flush']), projects)
+            return cls(changed, batch, sessions, bool(answer['flush']), projects, later)
         except (KeyError, TypeError, ValueError) as error:
             raise exchange.Failed(f'the answer is not understood: {error!r}') from None
+
+
+def _node():
+    return f'{socket.gethostname()}:{os.getpid()}'
+
+
+def _projects(told):
+    return [
+        {
+            'cloud_id': str(project['cloud_id']),
+            'project_id': str(project['project_id']),
+            'name': str(project['name']),
+            'domain_name': str(project['domain_name']),
+        }
+        for project in told
+    ]
 
 
 class Daemon:
@@ -156,9 +179,12 @@ class Daemon:
 
         :returns: ``Work``: everything that needs no names, where the daemon does not tell more
         """
-        everything = Work(changed=True, batch=None, sessions=[], flush=True, projects=[])
+        everything = Work(
+            changed=True, batch=None, sessions=[], flush=True, projects=[], later=None
+        )
         try:
-            status, content = self._post('/v1/doorbell/answer', {'secret': ring})
+            question = {'secret': ring, 'knows_later': True}
+            status, content = self._post('/v1/doorbell/answer', question)
             # An earlier version, which rings for changes alone and has no such question.
             return everything if status == 404 else Work.read(_parse(content))
         except exchange.Failed as failure:
@@ -170,9 +196,17 @@ class Daemon:
 
         :param projects: of each project that was asked for, by its id here, why it is not there
         """
-        node = f'{socket.gethostname()}:{os.getpid()}'
-        told = {'ring': ring, 'node': node, 'error': error, 'batch': batch, 'projects': projects}
-        self._tell('/v1/doorbell/ack', told)
+        told = {'ring': ring, 'error': error, 'batch': batch, 'projects': projects}
+        self._tell('/v1/doorbell/ack', {'node': _node(), **told})
+
+    def acknowledge_later(self, ring, error, sweep, projects):
+        """Tell the daemon that what it asked for as ``Work.later`` is done, or what failed.
+
+        :param sweep: as in ``Later``
+        :param projects: as in ``acknowledge``
+        """
+        told = {'ring': ring, 'error': error, 'sweep': sweep, 'projects': projects}
+        self._tell('/v1/doorbell/done', {'node': _node(), **told})
 
     def sweep(self, domain_id):
         """Tell the daemon that guests are shut out, for the caches of other services."""

@@ -1,8 +1,8 @@
 """The doorbell: a string that is never a token, with which the daemon has Keystone look again.
 
-Keystone asks the daemon what there is to do. Partners or agreements have changed: grants that no
-agreement allows any more are taken away, and what Keystone remembers of tokens and catalogs is
-dropped. Partners' users have logged out at home: their sessions end here.
+Keystone asks the daemon what there is to do. Partners or agreements have changed: what Keystone
+remembers of tokens and catalogs is dropped, and then grants that no agreement allows any more are
+taken away. Partners' users have logged out at home: their sessions end here.
 """
 
 import hashlib
@@ -55,31 +55,64 @@ class Doorbell:
         if not self._answering.acquire(blocking=False):
             return  # another thread is at it
         try:
-            ring = token_id[len(_PREFIX) :]
-            work = self._daemon.ask_what_to_do(ring)
-            projects = {}
-            failed = [error for step in self._steps(work, projects) if (error := _error_of(step))]
-            error = f'{"; ".join(failed)}: see the log of Keystone' if failed else None
-            self._daemon.acknowledge(ring, error, work.batch, projects)
+            work = self._answer(token_id[len(_PREFIX) :])
         finally:
             self._answering.release()
+        if work.later is not None:
+            self._tidy(token_id[len(_PREFIX) :], work.later)
 
-    def _steps(self, work, projects):
-        """What there is to do, in this order, whether or not the step before could be done.
-
-        :param projects: is told what became of those that were asked for
-        """
+    def _answer(self, ring):
+        """Do what nobody may wait for, and all there is if the daemon knows no later."""
+        work = self._daemon.ask_what_to_do(ring)
         staleness.leave_earlier_request()
         snapshot = self._source.current()
-        if work.sessions:
-            yield lambda: _end_sessions(snapshot, work.sessions)
-        if work.changed or work.flush or work.sessions:
-            yield staleness.flush
-        if work.changed:
-            yield catalog_core.COMPUTED_CATALOG_REGION.invalidate
-            yield lambda: _sweep(snapshot)
-        if work.projects:
-            yield lambda: projects.update(_make(snapshot, each) for each in work.projects)
+        projects = {}
+        steps = _at_once(snapshot, work)
+        if work.later is None:
+            steps += self._in_time(work.changed, work.projects, projects)
+        self._daemon.acknowledge(ring, _done(steps), work.batch, projects)
+        return work
+
+    def _tidy(self, ring, later):
+        """Do what takes its time: a session that ends meanwhile ends in another thread."""
+        projects = {}
+        steps = self._in_time(later.sweep is not None, later.projects, projects)
+        if steps:
+            self._daemon.acknowledge_later(ring, _done(steps), later.sweep, projects)
+
+    def _in_time(self, is_swept, wanted, projects):
+        """The steps that take the longer the more projects there are.
+
+        :param projects: is told what became of those that are wanted
+        """
+        current = self._source.current
+        steps = []
+        if wanted:
+            # Somebody waits for these.
+            steps.append(lambda: projects.update(_make(current(), each) for each in wanted))
+        if is_swept:
+            steps.append(lambda: _sweep(current))
+        return steps
+
+
+def _at_once(snapshot, work):
+    steps = []
+    if work.sessions:
+        steps.append(lambda: _end_sessions(snapshot, work.sessions))
+    if work.changed or work.flush or work.sessions:
+        steps.append(staleness.flush)
+    if work.changed:
+        steps.append(catalog_core.COMPUTED_CATALOG_REGION.invalidate)
+    return steps
+
+
+def _done(steps):
+    """Do each, whether or not the one before could be done.
+
+    :returns: what failed, or None
+    """
+    failed = [error for step in steps if (error := _error_of(step))]
+    return f'{"; ".join(failed)}: see the log of Keystone' if failed else None
 
 
 def _error_of(step):
@@ -96,9 +129,9 @@ def _end_sessions(snapshot, sessions):
     LOG.info('Doorbell: %d session(s) of partners have ended', ended)
 
 
-def _sweep(snapshot):
-    removed = sweep(snapshot)
-    LOG.info('Doorbell: caches dropped, %d grant(s) taken away', removed)
+def _sweep(current):
+    removed = sweep(current)
+    LOG.info('Doorbell: %d grant(s) taken away', removed)
 
 
 def _make(snapshot, project):
@@ -123,12 +156,13 @@ def _make(snapshot, project):
     return here, None
 
 
-def sweep(snapshot):
+def sweep(current):
     """Take away what shadow users hold in shadow projects beyond every live agreement.
 
+    :param current: returns the newest snapshot: meanwhile somebody may be let in by another one
     :returns: the number of grants removed
     """
-    return sum(_sweep_domain(snapshot, *found) for found in _partner_domains(snapshot))
+    return sum(_sweep_domain(current, *found) for found in _partner_domains(current()))
 
 
 def _partner_domains(snapshot):
@@ -141,8 +175,7 @@ def _partner_domains(snapshot):
     return sorted(found.items())
 
 
-def _sweep_domain(snapshot, domain_id, cloud_id):
-    partner = snapshot.partners.get(ids.tag_of(cloud_id))
+def _sweep_domain(current, domain_id, cloud_id):
     try:
         projects = PROVIDERS.resource_api.list_projects_in_domain(domain_id)
     except exception.DomainNotFound:
@@ -152,8 +185,11 @@ def _sweep_domain(snapshot, domain_id, cloud_id):
         home_id = project.get('alliance_project_id')
         if home_id is None:
             continue
+        held = PROVIDERS.assignment_api.list_role_assignments(project_id=project['id'])
+        # Looked at after what is held: whatever was given before that, this one knows.
+        partner = current().partners.get(ids.tag_of(cloud_id))
         allowed = guest.allowed_roles(partner, home_id)
-        for assignment in PROVIDERS.assignment_api.list_role_assignments(project_id=project['id']):
+        for assignment in held:
             if _is_superfluous(assignment, project['id'], allowed):
                 grants.revoke(assignment['role_id'], assignment['user_id'], project['id'])
                 removed += 1

@@ -12,7 +12,7 @@ from partner_cloud import new_key
 from partner_cloud import sign
 from partner_cloud import word
 
-_TOLD = ('/v1/doorbell/ack', '/v1/guests/sweep')
+_TOLD = ('/v1/doorbell/ack', '/v1/doorbell/done', '/v1/guests/sweep')
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):

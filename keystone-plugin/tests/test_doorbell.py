@@ -1,3 +1,5 @@
+import threading
+
 from at_once import parallel
 from keystone_host import PROVIDERS
 
@@ -7,6 +9,10 @@ from keystone_alliance import staleness
 
 def acknowledgements(world):
     return [body for _path, body, _id in world.daemon.questions('/v1/doorbell/ack')]
+
+
+def done_later(world):
+    return [body for _path, body, _id in world.daemon.questions('/v1/doorbell/done')]
 
 
 def held(user_id, project_id):
@@ -156,6 +162,110 @@ def test_a_sweep_that_fails_is_reported_after_the_caches_were_dropped(
     assert api.validate(token, admin).status_code == 404
     (acknowledgement,) = acknowledgements(world)
     assert acknowledgement['error'].startswith('ZeroDivisionError')
+
+
+def asks_for_later(world, sweep, projects=(), **now):
+    work = {'changed': False, 'batch': 7, 'sessions': [], 'flush': False, 'projects': []}
+    later = {'sweep': sweep, 'projects': list(projects)}
+    world.daemon.work = {**work, **now, 'later': later}
+
+
+def test_what_is_new_is_acknowledged_before_grants_are_taken_away(
+    world, api, west, admin, ring, monkeypatch
+):
+    token = west.token(west.user(), west.project())
+    body = api.validate(token, admin).json['token']
+    world.partner_entry()['agreements'] = []
+    world.write()
+    asks_for_later(world, sweep=5, changed=True)
+    begun, goes_on = threading.Event(), threading.Event()
+    list_idps = PROVIDERS.federation_api.list_idps
+
+    def slowly():
+        begun.set()
+        assert goes_on.wait(30)
+        return list_idps()
+
+    monkeypatch.setattr(PROVIDERS.federation_api, 'list_idps', slowly, raising=False)
+    first = threading.Thread(target=lambda: api.validate(ring, admin))
+    first.start()
+    try:
+        assert begun.wait(30)
+        (acknowledgement,) = acknowledgements(world)
+        assert (acknowledgement['batch'], acknowledgement['error']) == (7, None)
+        assert api.validate(token, admin).status_code == 404, 'nothing remembered lets it in'
+        # Another ring, meanwhile: the session of somebody ends.
+        asks_for_later(world, sweep=None, batch=8, flush=True)
+        assert api.validate(ring, admin).status_code == 404
+        assert [one['batch'] for one in acknowledgements(world)] == [7, 8]
+        assert not done_later(world)
+        assert held(body['user']['id'], body['project']['id'])
+    finally:
+        goes_on.set()
+        first.join()
+    assert not held(body['user']['id'], body['project']['id'])
+    (told,) = done_later(world)
+    assert (told['sweep'], told['error'], told['projects']) == (5, None, {})
+    assert told['ring'] == ring.partition('~')[2]
+    assert told['node']
+
+
+def test_later_a_sweep_that_fails_is_reported_and_keeps_no_project_from_being_made(
+    world, api, west, admin, ring, monkeypatch
+):
+    project = west.project()
+    asked = {
+        'cloud_id': west.cloud_id,
+        'project_id': project['id'],
+        'name': 'science',
+        'domain_name': 'Default',
+    }
+    monkeypatch.setattr(PROVIDERS.federation_api, 'list_idps', lambda: 1 / 0, raising=False)
+    asks_for_later(world, sweep=5, projects=[asked])
+    assert api.validate(ring, admin).status_code == 404
+    (acknowledgement,) = acknowledgements(world)
+    assert acknowledgement['error'] is None
+    (told,) = done_later(world)
+    assert told['sweep'] == 5
+    assert told['error'].startswith('ZeroDivisionError')
+    made = ids.project_id(west.cloud_id, project['id'])
+    assert told['projects'] == {made: None}
+    assert PROVIDERS.resource_api.get_project(made)['alliance_project_id'] == project['id']
+
+
+def test_without_anything_to_be_done_later_nothing_is_said_of_it(world, api, admin, ring):
+    asks_for_later(world, sweep=None, flush=True)
+    assert api.validate(ring, admin).status_code == 404
+    assert len(acknowledgements(world)) == 1
+    assert not done_later(world)
+
+
+def test_who_was_let_in_while_grants_are_taken_away_keeps_what_they_were_given(
+    world, api, west, admin, ring, monkeypatch
+):
+    project, user = west.project(), west.user()
+    token = west.token(user, project)
+    body = api.validate(token, admin).json['token']
+    agreements = world.partner_entry()['agreements']
+    world.partner_entry()['agreements'] = []
+    world.write()
+    asks_for_later(world, sweep=5, changed=True)
+    list_projects = PROVIDERS.resource_api.list_projects_in_domain
+
+    def and_then_there_is_a_new_agreement(domain_id):
+        world.partner_entry()['agreements'] = agreements
+        world.write()
+        return list_projects(domain_id)
+
+    monkeypatch.setattr(
+        PROVIDERS.resource_api,
+        'list_projects_in_domain',
+        and_then_there_is_a_new_agreement,
+        raising=False,
+    )
+    assert api.validate(ring, admin).status_code == 404
+    assert len(done_later(world)) == 1
+    assert held(body['user']['id'], body['project']['id']) == {'member', 'reader'}
 
 
 def test_a_ring_is_heard_while_the_daemon_cannot_take_the_acknowledgement(

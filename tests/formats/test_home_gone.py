@@ -100,6 +100,8 @@ def test_half_a_home_is_no_less_than_none(issued, service, reasons, guest, unkno
         # Home may have come back a moment ago.
         listed = "home's revocation list has been read"
         until(lambda: hasty.judge(known, "--offline")["status"] == "valid", listed)
+        # What home says of the user's roles, which a token may not carry, must be of late too.
+        assert hasty.judge(known)["status"] == "valid"
     gone = home.stopped if service == "alliance" else home.frozen
     with gone(service):
         hasty.forget()

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use alliance_cloud::keystone::Keystone;
+use alliance_cloud::keystone::{Keystone, KeystoneError};
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::descriptor::Jwk;
@@ -29,7 +29,9 @@ use super::files;
 use super::metrics::{Metrics, RingLabels};
 use super::own_catalog::OwnCatalog;
 use super::turns::Turns;
-use crate::wire::{Applied, DoorbellAck, DoorbellWork, Health, ProjectToMake};
+use crate::wire::{
+    Applied, DoorbellAck, DoorbellDone, DoorbellQuestion, DoorbellWork, Health, ProjectToMake,
+};
 
 /// The file's name in the state directory.
 pub(crate) const SNAPSHOT: &str = "keystone.json";
@@ -97,6 +99,8 @@ struct State {
     deaf_since: Option<Seconds>,
     /// What the plugin said, if it heard the ring and failed.
     plugin_error: Option<String>,
+    /// Since when it cannot take grants away that no agreement allows, and what it said.
+    unswept: Option<(Seconds, String)>,
 }
 
 impl Publisher {
@@ -203,10 +207,10 @@ impl Publisher {
         }
     }
 
-    /// What our Keystone must do; `None` if `random`, what follows [`RING_PREFIX`], is not that of
-    /// the newest snapshot.
-    pub(crate) fn answer(&self, random: &str) -> Option<DoorbellWork> {
-        self.bell().answer(random)
+    /// What our Keystone must do; `None` if the question's secret, what follows [`RING_PREFIX`], is not
+    /// that of the newest snapshot.
+    pub(crate) fn answer(&self, question: &DoorbellQuestion) -> Option<DoorbellWork> {
+        self.bell().answer(question, Instant::now())
     }
 
     /// The plugin has done what it was told. Returns the sessions that it knows of now, or `None` if
@@ -234,6 +238,7 @@ impl Publisher {
             return Some(Vec::new());
         }
         let (generation, told) = bell.done(ack);
+        let is_swept = bell.is_swept();
         drop(bell);
         tracing::debug!(
             node,
@@ -246,17 +251,45 @@ impl Publisher {
             state.last_error = None;
             state.deaf_since = None;
             state.plugin_error = None;
+            state.unswept.take_if(|_| is_swept);
         });
         Some(told)
+    }
+
+    /// The plugin has done what takes its time, or failed. Returns whether it was asked so: by `done.ring`,
+    /// what follows [`RING_PREFIX`], of the newest snapshot or of the one since which it sweeps.
+    pub(crate) fn acknowledge_later(&self, done: &DoorbellDone) -> bool {
+        if !self.bell().done_later(done, Instant::now()) {
+            return false;
+        }
+        let (node, error) = (&done.node, &done.error);
+        match error {
+            None => tracing::debug!(node, sweep = done.sweep, "Keystone has done the rest"),
+            Some(error) => tracing::error!(
+                node,
+                error,
+                "Keystone failed to take grants away that no agreement allows; they are of no use to tokens of partners, and it is asked again"
+            ),
+        }
+        let failed = error.as_ref().map(|error| format!("{node}: {error}"));
+        self.state.send_modify(|state| match failed {
+            _ if done.sweep.is_none() => {}
+            Some(error) => state.unswept.get_or_insert((now(), String::new())).1 = error,
+            None => state.unswept = None,
+        });
+        self.wake.notify_one();
+        true
     }
 
     fn bell(&self) -> MutexGuard<'_, Bell> {
         self.bell.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Since when our Keystone acknowledges no ring; `None` if it does.
+    /// Since when our Keystone acknowledges no ring, or fails to take grants away; `None` if it does.
     pub(crate) fn deaf_since(&self) -> Option<Seconds> {
-        self.state.borrow().deaf_since
+        let state = self.state.borrow();
+        let unswept = state.unswept.as_ref().map(|(since, _)| *since);
+        state.deaf_since.or(unswept)
     }
 
     /// Whether Keystone answers the doorbell now, and none of its plugins comes to ask what it is about. Where
@@ -291,6 +324,15 @@ impl Publisher {
     pub(crate) fn health(&self) -> Health {
         let state = self.state.borrow();
         let ok = state.acknowledged >= state.written;
+        if let Some((_, error)) = state.unswept.as_ref().filter(|_| ok) {
+            return Health {
+                ok: false,
+                detail: format!(
+                    "Keystone has acknowledged state {}, and failed to take grants away that no agreement allows: {error}",
+                    state.written
+                ),
+            };
+        }
         Health {
             ok,
             detail: match (&state.last_error, ok) {
@@ -311,10 +353,17 @@ impl Publisher {
         let mut pause = FIRST_PAUSE;
         let mut last: Option<Instant> = None;
         loop {
-            let pending = self.bell().pending();
+            let (pending, next) = {
+                let bell = self.bell();
+                (bell.pending(Instant::now()), bell.next())
+            };
             let Some((secret, is_change)) = pending else {
                 pause = FIRST_PAUSE;
-                self.wake.notified().await;
+                let patience = next.map_or(Duration::MAX, |next| {
+                    next.saturating_duration_since(Instant::now())
+                });
+                // Then another plugin is asked.
+                let _ = timeout(patience, self.wake.notified()).await;
                 continue;
             };
             if !is_change && let Some(last) = last {
@@ -324,7 +373,7 @@ impl Publisher {
             last = Some(Instant::now());
             let done = self.bell().done;
             let request_id = RequestId::random();
-            let rung = self.keystone.ring(&secret, &request_id.to_string()).await;
+            let rung = self.ring(secret.clone(), request_id, done).await;
             let acknowledged = {
                 let bell = self.bell();
                 bell.done != done || bell.secret.as_deref() != Some(&secret)
@@ -356,6 +405,27 @@ impl Publisher {
             tokio::select! {
                 () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
                 () = self.wake.notified() => pause = FIRST_PAUSE,
+            }
+        }
+    }
+
+    /// Rings until Keystone answers, or has acknowledged more than was `done`: a plugin may then be at it
+    /// for long with what nobody waits for, and Keystone answers when that is over.
+    async fn ring(
+        &self,
+        secret: String,
+        request_id: RequestId,
+        done: u64,
+    ) -> Result<(), KeystoneError> {
+        let mut state = self.state.subscribe();
+        let keystone = Arc::clone(&self.keystone);
+        let ring = async move { keystone.ring(&secret, &request_id.to_string()).await };
+        let mut ring = Box::pin(ring);
+        tokio::select! {
+            rung = &mut ring => rung,
+            _ = state.wait_for(|_| self.bell().done != done) => {
+                tokio::spawn(ring);
+                Ok(())
             }
         }
     }
@@ -435,6 +505,8 @@ fn inputs_of(known: &Arc<Known>, is_hidden: bool) -> PartnerInputs {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::collections::BTreeMap;
+
     use alliance_cloud::keystone;
     use alliance_core::partner::Status;
     use alliance_peer::identity::Identity;
@@ -502,7 +574,7 @@ pub(crate) mod tests {
             reads: keystone::Reads::BySystem,
             region: None,
             interface: "public".into(),
-            timeout: Duration::from_secs(1),
+            timeout: Duration::from_secs(60),
         })?)
     }
 
@@ -555,6 +627,104 @@ pub(crate) mod tests {
         Ok(())
     }
 
+    fn question(random: &str, knows_later: bool) -> DoorbellQuestion {
+        DoorbellQuestion {
+            secret: random.to_owned(),
+            knows_later,
+        }
+    }
+
+    #[tokio::test]
+    async fn while_keystone_takes_grants_away_it_hears_of_changes_and_of_sessions()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let (directory, store, west, folder) = knows_west().await?;
+        let rung: Arc<Mutex<Option<Arc<Publisher>>>> = Arc::default();
+        let (plugin, swept) = (Arc::clone(&rung), Arc::<Mutex<Vec<u64>>>::default());
+        let sweeps = Arc::clone(&swept);
+        let keystone = keystone_with(move |secret| {
+            let rung = plugin.lock().unwrap_or_else(PoisonError::into_inner);
+            let random = secret.strip_prefix(RING_PREFIX);
+            let Some((rung, random)) = rung.as_ref().zip(random) else {
+                return Duration::ZERO;
+            };
+            let Some(work) = rung.answer(&question(random, true)) else {
+                return Duration::ZERO;
+            };
+            let batch = Some(work.batch);
+            let told = rung.acknowledge(&DoorbellAck { batch, ..ack(rung) });
+            assert!(told.is_some());
+            let Some(sweep) = work.later.and_then(|later| later.sweep) else {
+                return Duration::ZERO;
+            };
+            let mut sweeps = sweeps.lock().unwrap_or_else(PoisonError::into_inner);
+            sweeps.push(sweep);
+            Duration::from_secs(3600)
+        });
+        let publisher = publisher_to(keystone.await?, &directory, &store, &folder)?;
+        let publisher = Arc::new(publisher);
+        *rung.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&publisher));
+        let rings = Arc::clone(&publisher);
+        tokio::spawn(async move { rings.ring_when_needed().await });
+
+        let patience = Duration::from_secs(30);
+        let first = publisher.write(true).await?;
+        let mut state = publisher.state.subscribe();
+        timeout(
+            patience,
+            state.wait_for(|state| state.acknowledged == first),
+        )
+        .await??;
+        publisher.end_sessions([ended("a", &west)], true);
+        assert!(publisher.knows_of(&["a".to_owned()].into(), patience).await);
+        let second = publisher.write(true).await?;
+        timeout(
+            patience,
+            state.wait_for(|state| state.acknowledged == second),
+        )
+        .await??;
+        let secret = publisher.bell().secret.clone().unwrap_or_default();
+        assert_eq!(
+            *swept.lock().unwrap_or_else(PoisonError::into_inner),
+            [first]
+        );
+        assert!(publisher.health().ok);
+
+        let done = |sweep: u64, error: Option<&str>| DoorbellDone {
+            ring: secret[RING_PREFIX.len()..].to_owned(),
+            node: "node".into(),
+            error: error.map(str::to_owned),
+            sweep: Some(sweep),
+            projects: BTreeMap::new(),
+        };
+        // It has failed: who is on call is told, though Keystone knows all.
+        assert!(publisher.acknowledge_later(&done(first, Some("no database"))));
+        assert!(publisher.deaf_since().is_some());
+        let health = publisher.health();
+        assert!(
+            !health.ok && health.detail.contains("node: no database"),
+            "{health:?}"
+        );
+        assert!(publisher.acknowledge_later(&done(first, None)));
+        assert!(publisher.health().ok && publisher.deaf_since().is_none());
+        // What the second change takes away is another sweep.
+        let swept = async {
+            while *swept.lock().unwrap_or_else(PoisonError::into_inner) != [first, second] {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(patience, swept).await?;
+        Ok(())
+    }
+
+    fn ended(session: &str, cloud_id: &CloudId) -> EndedSession {
+        EndedSession {
+            session: session.to_owned(),
+            cloud_id: cloud_id.clone(),
+            user_id: "ann".to_owned(),
+            expires_at: 100,
+        }
+    }
+
     /// What a plugin says that was rung by this publisher.
     fn ack(publisher: &Publisher) -> DoorbellAck {
         let secret = publisher.bell().secret.clone().unwrap_or_default();
@@ -567,9 +737,10 @@ pub(crate) mod tests {
         }
     }
 
-    /// Logs everybody in and knows no token. What it is asked about it hands to its plugin.
+    /// Logs everybody in and knows no token. What it is asked about it hands to its plugin, which says how
+    /// long it is at it.
     async fn keystone_with(
-        plugin: impl Fn(&str) + Clone + Send + Sync + 'static,
+        plugin: impl Fn(&str) -> Duration + Clone + Send + Sync + 'static,
     ) -> Result<Keystone, Box<dyn std::error::Error>> {
         let log_in = || async {
             let body = r#"{"token": {"user": {"id": "u", "name": "alliance",
@@ -580,7 +751,7 @@ pub(crate) mod tests {
         let look_up = move |headers: HeaderMap| async move {
             let subject = headers.get("x-subject-token");
             let subject = subject.and_then(|subject| subject.to_str().ok());
-            plugin(subject.unwrap_or_default());
+            sleep(plugin(subject.unwrap_or_default())).await;
             let body = r#"{"error": {"message": "no such token", "code": 404}}"#;
             (StatusCode::NOT_FOUND, body)
         };
@@ -608,7 +779,7 @@ pub(crate) mod tests {
     async fn a_doorbell_that_nobody_hears_is_found_though_nothing_is_to_be_said()
     -> Result<(), Box<dyn std::error::Error>> {
         let (directory, store, _west, folder) = knows_west().await?;
-        let keystone = keystone_with(|_| {}).await?;
+        let keystone = keystone_with(|_| Duration::ZERO).await?;
         let publisher = publisher_to(keystone, &directory, &store, &folder)?;
         assert!(!publisher.is_unheard().await, "there is no doorbell yet");
         publisher.write(true).await?;
@@ -633,8 +804,9 @@ pub(crate) mod tests {
         let keystone = keystone_with(move |secret| {
             let rung = plugin.lock().unwrap_or_else(PoisonError::into_inner);
             if let (Some(rung), Some(random)) = (&*rung, secret.strip_prefix(RING_PREFIX)) {
-                let _ = rung.answer(random);
+                let _ = rung.answer(&question(random, true));
             }
+            Duration::ZERO
         });
         let heard = publisher_to(keystone.await?, &directory, &store, &folder)?;
         let heard = Arc::new(heard);

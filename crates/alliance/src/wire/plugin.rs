@@ -245,17 +245,37 @@ pub(crate) struct DoorbellAck {
     pub projects: Option<BTreeMap<String, Option<String>>>,
 }
 
+/// `POST /v1/doorbell/done`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct DoorbellDone {
+    /// The doorbell secret without its `ring~`.
+    pub ring: String,
+    /// Which Keystone process answered.
+    pub node: String,
+    /// What failed, if anything.
+    pub error: Option<String>,
+    /// As in [`LaterWork::sweep`].
+    pub sweep: Option<u64>,
+    /// As in [`DoorbellAck::projects`].
+    pub projects: BTreeMap<String, Option<String>>,
+}
+
 /// `POST /v1/doorbell/answer`
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct DoorbellQuestion {
     /// The doorbell secret without its `ring~`.
     pub secret: String,
+    /// Whether the plugin knows [`DoorbellWork::later`]. One of an earlier version says nothing, and does
+    /// everything before it acknowledges.
+    #[serde(default)]
+    pub knows_later: bool,
 }
 
 /// What Keystone has to do.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DoorbellWork {
-    /// Read the snapshot again, forget tokens and catalogs, take grants away that no agreement allows.
+    /// Read the snapshot again, forget tokens and catalogs; without [`Self::later`], also take grants away
+    /// that no agreement allows.
     pub changed: bool,
     /// To be acknowledged.
     pub batch: u64,
@@ -263,7 +283,20 @@ pub(crate) struct DoorbellWork {
     pub sessions: Vec<SessionEnd>,
     /// Forget tokens: home must be asked again.
     pub flush: bool,
-    /// Partners' projects that are to be there, whether or not one of their users has come.
+    /// Partners' projects that are to be there, whether or not one of their users has come: for a plugin
+    /// that knows no later.
+    pub projects: Vec<ProjectToMake>,
+    /// What takes Keystone its time, and is acknowledged for itself when the rest has been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub later: Option<LaterWork>,
+}
+
+/// What Keystone has to do, though nobody's session may wait for it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LaterWork {
+    /// Take grants away that no agreement allows, since this change of the snapshot.
+    pub sweep: Option<u64>,
+    /// As in [`DoorbellWork::projects`].
     pub projects: Vec<ProjectToMake>,
 }
 

@@ -112,6 +112,7 @@ pub(crate) fn router(daemon: Arc<Daemon>, admins: AdminUids) -> Router {
         .route("/v1/guests/sweep", post(tokens::sweep))
         .route("/v1/doorbell/answer", post(tokens::answer_doorbell))
         .route("/v1/doorbell/ack", post(tokens::acknowledge))
+        .route("/v1/doorbell/done", post(tokens::acknowledge_later))
         .merge(operators)
         .fallback(problem::no_such_route)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))

@@ -13,8 +13,8 @@ use http::{HeaderMap, StatusCode};
 use super::problem::ApiError;
 use crate::daemon::Daemon;
 use crate::wire::{
-    ConfirmRequest, DoorbellAck, DoorbellQuestion, DoorbellWork, LoginRequest, PassportAnswer,
-    PassportRequest, SweepRequest, ValidateRequest, Verdict,
+    ConfirmRequest, DoorbellAck, DoorbellDone, DoorbellQuestion, DoorbellWork, LoginRequest,
+    PassportAnswer, PassportRequest, SweepRequest, ValidateRequest, Verdict,
 };
 
 /// `POST /v1/tokens/validate`
@@ -82,7 +82,7 @@ pub(crate) async fn answer_doorbell(
     request: Result<Json<DoorbellQuestion>, JsonRejection>,
 ) -> Result<Json<DoorbellWork>, ApiError> {
     let Json(question) = request?;
-    let work = daemon.publisher.answer(&question.secret);
+    let work = daemon.publisher.answer(&question);
     work.map(Json)
         .ok_or_else(|| ApiError::not_found("this is not how the doorbell rings now"))
 }
@@ -99,6 +99,19 @@ pub(crate) async fn acknowledge(
         .ok_or_else(|| ApiError::not_found("no such doorbell is pending"))?;
     daemon.keystone_knows(&told).await;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /v1/doorbell/done`
+pub(crate) async fn acknowledge_later(
+    State(daemon): State<Arc<Daemon>>,
+    request: Result<Json<DoorbellDone>, JsonRejection>,
+) -> Result<StatusCode, ApiError> {
+    let Json(done) = request?;
+    daemon
+        .publisher
+        .acknowledge_later(&done)
+        .then_some(StatusCode::NO_CONTENT)
+        .ok_or_else(|| ApiError::not_found("no such doorbell is pending"))
 }
 
 /// `POST /v1/guests/sweep`

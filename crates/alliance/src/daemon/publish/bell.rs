@@ -2,16 +2,25 @@
 //! done it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use alliance_core::keystone_id;
 use alliance_store::EndedSession;
 
-use crate::wire::{DoorbellAck, DoorbellWork, ProjectToMake, SessionEnd};
+use crate::wire::{
+    DoorbellAck, DoorbellDone, DoorbellQuestion, DoorbellWork, LaterWork, ProjectToMake, SessionEnd,
+};
 
 /// How many sessions Keystone is told of at once.
 const SESSIONS_AT_ONCE: usize = 1000;
 /// How many projects it is asked for at once: each takes it some time.
 const PROJECTS_AT_ONCE: usize = 10;
+/// When a plugin that sweeps has said nothing for so long, another one is asked.
+const SWEEP_PATIENCE: Duration = Duration::from_secs(300);
+/// The same of one that makes projects.
+const PROJECTS_PATIENCE: Duration = Duration::from_secs(30);
+/// A sweep that failed is tried again after that.
+const NEXT_SWEEP: Duration = Duration::from_secs(10);
 /// What became of so many projects is remembered for who waits for it.
 const REMEMBERED: usize = 1000;
 /// What a plugin of an earlier version does not say.
@@ -28,10 +37,14 @@ pub(super) struct Bell {
     pub(super) secret: Option<String>,
     /// The snapshot that Keystone has not acknowledged.
     generation: Option<u64>,
+    /// The snapshot since which grants may be there that no agreement allows.
+    unswept: Option<u64>,
+    /// Who sweeps.
+    sweeper: Option<Sweeper>,
     /// Sessions that have ended, by their ids.
     pub(super) sessions: BTreeMap<String, SessionEnd>,
     /// Projects that are to be there, by their ids here.
-    projects: BTreeMap<String, ProjectToMake>,
+    projects: BTreeMap<String, Wanted>,
     /// What became of others.
     made: BTreeMap<String, Result<(), String>>,
     /// How often Keystone was to forget what it remembers, and how often it has.
@@ -46,11 +59,29 @@ pub(super) struct Bell {
     untold: BTreeSet<String>,
 }
 
-/// What a plugin that asked is about to do.
+/// A plugin that takes grants away.
+#[derive(Debug)]
+struct Sweeper {
+    /// How it was rung.
+    random: String,
+    /// Nobody else is asked before.
+    until: Instant,
+}
+
+/// A project that is to be there.
+#[derive(Debug)]
+struct Wanted {
+    project: ProjectToMake,
+    /// Some plugin is making it; none other is asked before.
+    until: Option<Instant>,
+}
+
+/// What a plugin that asked is about to do before it acknowledges.
 #[derive(Debug, Default)]
 struct Told {
     batch: u64,
     generation: Option<u64>,
+    swept: Option<u64>,
     sessions: Vec<String>,
     projects: Vec<String>,
     flushes: u64,
@@ -60,6 +91,7 @@ impl Bell {
     pub(super) fn change(&mut self, secret: String, generation: u64) {
         self.secret = Some(secret);
         self.generation = Some(generation);
+        self.unswept = Some(generation);
     }
 
     pub(super) fn end_sessions(
@@ -98,6 +130,10 @@ impl Bell {
             self.made.clear();
         }
         self.made.remove(&here);
+        let wanted = Wanted {
+            project: wanted,
+            until: None,
+        };
         self.projects.insert(here.clone(), wanted);
         here
     }
@@ -112,16 +148,41 @@ impl Bell {
         wanted == done && !sessions.iter().any(|id| self.sessions.contains_key(id))
     }
 
+    /// Whether Keystone has still to be told or to do something, also what it is just doing.
     pub(super) fn is_pending(&self) -> bool {
-        let (wanted, done) = self.flushes;
-        let is_asked = !self.sessions.is_empty() || !self.projects.is_empty();
-        self.generation.is_some() || is_asked || wanted != done
+        self.has_news() || self.unswept.is_some() || !self.projects.is_empty()
     }
 
-    /// What to ring with, and whether it is about more than sessions.
-    pub(super) fn pending(&self) -> Option<(String, bool)> {
-        let secret = self.secret.as_ref().filter(|_| self.is_pending())?;
+    /// Whether there is something that nobody may wait for.
+    fn has_news(&self) -> bool {
+        let (wanted, done) = self.flushes;
+        self.generation.is_some() || !self.sessions.is_empty() || wanted != done
+    }
+
+    /// What to ring with now, and whether it is about a change.
+    pub(super) fn pending(&self, now: Instant) -> Option<(String, bool)> {
+        let is_due = self.has_news() || self.later().any(|until| !is_ahead(until, now));
+        let secret = self.secret.as_ref().filter(|_| is_due)?;
         Some((secret.clone(), self.generation.is_some()))
+    }
+
+    /// When a plugin that does what takes its time is not waited for any more.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.later().flatten().min()
+    }
+
+    /// Of all that takes its time, until when some plugin is at it.
+    fn later(&self) -> impl Iterator<Item = Option<Instant>> {
+        let sweep = self
+            .unswept
+            .map(|_| self.sweeper.as_ref().map(|sweeper| sweeper.until));
+        let projects = self.projects.values().map(|wanted| wanted.until);
+        sweep.into_iter().chain(projects)
+    }
+
+    /// Whether all grants have been looked at since the last change.
+    pub(super) fn is_swept(&self) -> bool {
+        self.unswept.is_none()
     }
 
     /// What to ring with to see whether a plugin comes, and how often one has; none while something is
@@ -136,13 +197,26 @@ impl Bell {
         secret.and_then(|secret| secret.strip_prefix(RING_PREFIX)) == Some(random)
     }
 
-    pub(super) fn answer(&mut self, random: &str) -> Option<DoorbellWork> {
-        if !self.is_rung_by(random) {
+    pub(super) fn answer(
+        &mut self,
+        question: &DoorbellQuestion,
+        now: Instant,
+    ) -> Option<DoorbellWork> {
+        if !self.is_rung_by(&question.secret) {
             return None;
         }
         self.heard += 1;
+        let later = LaterWork {
+            sweep: self.lend_sweep(&question.secret, now),
+            projects: self.lend_projects(now),
+        };
+        let swept = later.sweep.filter(|_| !question.knows_later);
+        let (projects, later) = match question.knows_later {
+            true => (Vec::new(), Some(later)),
+            false => (later.projects, None),
+        };
         let work = DoorbellWork {
-            changed: self.generation.is_some(),
+            changed: self.generation.is_some() || swept.is_some(),
             batch: self.told.batch + 1,
             sessions: self
                 .sessions
@@ -151,26 +225,46 @@ impl Bell {
                 .cloned()
                 .collect(),
             flush: self.flushes.0 != self.flushes.1,
-            projects: self
-                .projects
-                .values()
-                .take(PROJECTS_AT_ONCE)
-                .cloned()
-                .collect(),
+            projects,
+            later,
         };
+        let here =
+            |wanted: &ProjectToMake| keystone_id::project(&wanted.cloud_id, &wanted.project_id);
         self.told = Told {
             batch: work.batch,
             generation: self.generation,
+            swept,
             sessions: work.sessions.iter().map(|end| end.id.clone()).collect(),
-            projects: self
-                .projects
-                .keys()
-                .take(PROJECTS_AT_ONCE)
-                .cloned()
-                .collect(),
+            projects: work.projects.iter().map(here).collect(),
             flushes: self.flushes.0,
         };
         Some(work)
+    }
+
+    /// The change since which a plugin is to sweep, unless another one is at it.
+    fn lend_sweep(&mut self, random: &str, now: Instant) -> Option<u64> {
+        let change = self.unswept?;
+        if is_ahead(self.sweeper.as_ref().map(|sweeper| sweeper.until), now) {
+            return None;
+        }
+        self.sweeper = Some(Sweeper {
+            random: random.to_owned(),
+            until: now + SWEEP_PATIENCE,
+        });
+        Some(change)
+    }
+
+    /// Projects that a plugin is to make, without those that another one is making.
+    fn lend_projects(&mut self, now: Instant) -> Vec<ProjectToMake> {
+        let wanted = self.projects.values_mut();
+        wanted
+            .filter(|wanted| !is_ahead(wanted.until, now))
+            .take(PROJECTS_AT_ONCE)
+            .map(|wanted| {
+                wanted.until = Some(now + PROJECTS_PATIENCE);
+                wanted.project.clone()
+            })
+            .collect()
     }
 
     /// A plugin did what it was told in a batch; one of an earlier version names none and knows of
@@ -179,6 +273,7 @@ impl Bell {
         self.done += 1;
         if ack.batch.is_none() {
             self.give_up_projects();
+            self.unswept = None;
             return (self.generation.take(), Vec::new());
         }
         if ack.batch != Some(self.told.batch) {
@@ -189,6 +284,9 @@ impl Bell {
         self.told.batch = told.batch;
         if self.generation == told.generation {
             self.generation = None;
+        }
+        if told.swept.is_some() {
+            self.swept(told.swept);
         }
         self.flushes.1 = self.flushes.1.max(told.flushes);
         for id in &told.sessions {
@@ -205,16 +303,54 @@ impl Bell {
             if let Some(outcome) = outcome {
                 self.projects.remove(&here);
                 self.made.insert(here, outcome);
+            } else if let Some(wanted) = self.projects.get_mut(&here) {
+                wanted.until = None;
             }
         }
         (told.generation, told.sessions)
     }
 
+    /// A plugin did what takes its time, or failed. Returns whether one was asked so.
+    pub(super) fn done_later(&mut self, done: &DoorbellDone, now: Instant) -> bool {
+        let is_sweeper = |sweeper: &Sweeper| sweeper.random == done.ring;
+        let is_sweeper = self.sweeper.as_ref().is_some_and(is_sweeper);
+        if !is_sweeper && !self.is_rung_by(&done.ring) {
+            return false;
+        }
+        if done.sweep.is_some() && done.error.is_none() {
+            self.swept(done.sweep);
+        } else if let Some(sweeper) = self.sweeper.as_mut()
+            && done.sweep.is_some()
+        {
+            sweeper.until = now + NEXT_SWEEP;
+        }
+        for (here, why) in &done.projects {
+            if self.projects.remove(here).is_some() {
+                let outcome = why.clone().map_or(Ok(()), Err);
+                self.made.insert(here.clone(), outcome);
+            }
+        }
+        true
+    }
+
+    fn swept(&mut self, change: Option<u64>) {
+        self.sweeper = None;
+        // What has changed meanwhile is another sweep.
+        if self.unswept == change {
+            self.unswept = None;
+        }
+    }
+
+    /// For a plugin that knows nothing of projects.
     fn give_up_projects(&mut self) {
         for here in std::mem::take(&mut self.projects).into_keys() {
             self.made.insert(here, Err(OLD_PLUGIN.to_owned()));
         }
     }
+}
+
+fn is_ahead(until: Option<Instant>, now: Instant) -> bool {
+    until.is_some_and(|until| until > now)
 }
 
 #[cfg(test)]
@@ -242,6 +378,42 @@ mod tests {
         }
     }
 
+    /// What a plugin asks that was rung so.
+    fn asked(random: &str) -> DoorbellQuestion {
+        DoorbellQuestion {
+            secret: random.to_owned(),
+            knows_later: false,
+        }
+    }
+
+    /// The same of one that knows what may be done later.
+    fn asked_by_new(random: &str) -> DoorbellQuestion {
+        DoorbellQuestion {
+            knows_later: true,
+            ..asked(random)
+        }
+    }
+
+    /// What such a plugin says when it has done that.
+    fn done(ring: &str, sweep: Option<u64>, error: Option<&str>) -> DoorbellDone {
+        DoorbellDone {
+            ring: ring.to_owned(),
+            node: String::new(),
+            error: error.map(str::to_owned),
+            sweep,
+            projects: BTreeMap::new(),
+        }
+    }
+
+    fn wanted(project_id: &str) -> ProjectToMake {
+        ProjectToMake {
+            cloud_id: CloudId::from_spki(b"west"),
+            project_id: project_id.to_owned(),
+            name: "science".into(),
+            domain_name: "Default".into(),
+        }
+    }
+
     fn ids(work: Option<&DoorbellWork>) -> Vec<&str> {
         let sessions = work
             .map(|work| work.sessions.as_slice())
@@ -253,13 +425,16 @@ mod tests {
     fn sessions_stay_to_be_told_until_keystone_has_said_that_it_knows_them() {
         let mut bell = Bell::default();
         bell.end_sessions([ended("a")], true);
-        assert!(bell.pending().is_none(), "no secret yet");
+        assert!(bell.pending(Instant::now()).is_none(), "no secret yet");
         bell.change("ring~x".into(), 1);
         assert_eq!(bell.done(&ack(None)), (Some(1), Vec::new()));
-        assert_eq!(bell.pending(), Some(("ring~x".into(), false)));
-        assert!(bell.answer("y").is_none() && bell.answer("ring~x").is_none());
+        assert_eq!(bell.pending(Instant::now()), Some(("ring~x".into(), false)));
+        assert!(
+            bell.answer(&asked("y"), Instant::now()).is_none()
+                && bell.answer(&asked("ring~x"), Instant::now()).is_none()
+        );
 
-        let first = bell.answer("x");
+        let first = bell.answer(&asked("x"), Instant::now());
         assert_eq!(ids(first.as_ref()), ["a"]);
         assert!(
             first
@@ -270,7 +445,7 @@ mod tests {
         bell.end_sessions([ended("b")], true);
         let both = ["a".to_owned(), "b".to_owned()].into();
         assert!(!bell.has_told(&both));
-        let second = bell.answer("x");
+        let second = bell.answer(&asked("x"), Instant::now());
         assert_eq!(ids(second.as_ref()), ["a", "b"]);
         let batch = |work: &Option<DoorbellWork>| work.as_ref().map(|work| work.batch);
         assert_eq!(bell.done(&ack(batch(&first))), (None, Vec::new()));
@@ -278,7 +453,7 @@ mod tests {
         assert_eq!(bell.done(&ack(batch(&second))).1, ["a", "b"]);
         assert!(!bell.is_pending() && bell.has_told(&both));
         // Rung again by who listened: nothing is to be done.
-        let again = bell.answer("x");
+        let again = bell.answer(&asked("x"), Instant::now());
         assert!(
             again.is_some_and(|work| { !work.changed && !work.flush && work.sessions.is_empty() })
         );
@@ -288,20 +463,22 @@ mod tests {
     fn a_change_that_came_meanwhile_is_not_taken_for_told() {
         let mut bell = Bell::default();
         bell.change("ring~x".into(), 1);
-        let first = bell.answer("x").map(|work| work.batch);
+        let first = bell
+            .answer(&asked("x"), Instant::now())
+            .map(|work| work.batch);
         bell.end_sessions([], true);
         bell.change("ring~y".into(), 2);
         assert_eq!(bell.done(&ack(first)).0, Some(1));
-        assert_eq!(bell.pending(), Some(("ring~y".into(), true)));
-        assert!(bell.answer("x").is_none());
-        let second = bell.answer("y");
+        assert_eq!(bell.pending(Instant::now()), Some(("ring~y".into(), true)));
+        assert!(bell.answer(&asked("x"), Instant::now()).is_none());
+        let second = bell.answer(&asked("y"), Instant::now());
         assert!(
             second
                 .as_ref()
                 .is_some_and(|work| work.changed && work.flush)
         );
         bell.done(&ack(second.map(|work| work.batch)));
-        assert!(bell.pending().is_none());
+        assert!(bell.pending(Instant::now()).is_none());
     }
 
     #[test]
@@ -312,7 +489,7 @@ mod tests {
         bell.end_sessions((0..many).map(|number| ended(&number.to_string())), false);
         let mut parts = Vec::new();
         while bell.is_pending() {
-            let work = bell.answer("x");
+            let work = bell.answer(&asked("x"), Instant::now());
             parts.push(bell.done(&ack(work.map(|work| work.batch))).1.len());
         }
         assert_eq!(parts, [SESSIONS_AT_ONCE, SESSIONS_AT_ONCE, 1]);
@@ -322,17 +499,11 @@ mod tests {
     fn a_project_is_asked_for_until_it_is_said_what_became_of_it() {
         let mut bell = Bell::default();
         bell.change("ring~x".into(), 1);
-        let wanted = |project_id: &str| ProjectToMake {
-            cloud_id: CloudId::from_spki(b"west"),
-            project_id: project_id.to_owned(),
-            name: "science".into(),
-            domain_name: "Default".into(),
-        };
         let (one, other) = (
             bell.make_project(wanted("p")),
             bell.make_project(wanted("q")),
         );
-        let work = bell.answer("x");
+        let work = bell.answer(&asked("x"), Instant::now());
         let batch = work.as_ref().map(|work| work.batch);
         assert_eq!(work.map(|work| work.projects.len()), Some(2));
         let outcomes = BTreeMap::from([(one.clone(), None)]);
@@ -343,7 +514,9 @@ mod tests {
         bell.done(&said);
         assert_eq!(bell.made(&one), Some(Ok(())));
         assert_eq!(bell.made(&other), None);
-        let batch = bell.answer("x").map(|work| work.batch);
+        let batch = bell
+            .answer(&asked("x"), Instant::now())
+            .map(|work| work.batch);
         let limit = "project_limit".to_owned();
         let said = DoorbellAck {
             projects: Some(BTreeMap::from([(other.clone(), Some(limit.clone()))])),
@@ -355,8 +528,132 @@ mod tests {
         // An earlier plugin knows nothing of projects.
         bell.make_project(wanted("p"));
         assert_eq!(bell.made(&one), None);
-        let batch = bell.answer("x").map(|work| work.batch);
+        let batch = bell
+            .answer(&asked("x"), Instant::now())
+            .map(|work| work.batch);
         bell.done(&ack(batch));
         assert_eq!(bell.made(&one), Some(Err(OLD_PLUGIN.to_owned())));
+    }
+
+    #[test]
+    fn what_takes_its_time_keeps_no_change_and_no_session_waiting() {
+        let mut bell = Bell::default();
+        let start = Instant::now();
+        let later = |bell: &mut Bell, at| {
+            let work = bell.answer(&asked_by_new("x"), at);
+            work.and_then(|work| work.later)
+        };
+        bell.change("ring~x".into(), 7);
+        let here = bell.make_project(wanted("p"));
+        let first = bell.answer(&asked_by_new("x"), start);
+        let batch = first.as_ref().map(|work| work.batch);
+        assert!(
+            first
+                .as_ref()
+                .is_some_and(|work| work.changed && work.projects.is_empty())
+        );
+        let first = first.and_then(|work| work.later);
+        assert_eq!(first.as_ref().and_then(|later| later.sweep), Some(7));
+        assert_eq!(first.map(|later| later.projects.len()), Some(1));
+        assert_eq!(
+            bell.done(&ack(batch)).0,
+            Some(7),
+            "Keystone knows the change"
+        );
+        // It is at it: nobody else is asked for the same.
+        assert_eq!(bell.pending(start), None);
+        assert!(bell.is_pending() && !bell.is_swept());
+        assert_eq!(bell.next(), Some(start + PROJECTS_PATIENCE));
+        // Meanwhile a session ends.
+        bell.end_sessions([ended("a")], true);
+        assert!(bell.pending(start).is_some());
+        let meanwhile = bell.answer(&asked_by_new("x"), start);
+        assert_eq!(ids(meanwhile.as_ref()), ["a"]);
+        let nothing = LaterWork {
+            sweep: None,
+            projects: Vec::new(),
+        };
+        assert_eq!(
+            meanwhile.as_ref().and_then(|work| work.later.as_ref()),
+            Some(&nothing)
+        );
+        bell.done(&ack(meanwhile.map(|work| work.batch)));
+        assert_eq!(bell.pending(start), None);
+        // Who should do it is not waited for endlessly.
+        let late = start + PROJECTS_PATIENCE;
+        assert!(bell.pending(late).is_some());
+        assert_eq!(
+            later(&mut bell, late).map(|later| later.projects.len()),
+            Some(1)
+        );
+        assert_eq!(bell.next(), Some(late + PROJECTS_PATIENCE));
+        let said = DoorbellDone {
+            projects: BTreeMap::from([(here.clone(), None)]),
+            ..done("x", Some(7), None)
+        };
+        assert!(!bell.done_later(
+            &DoorbellDone {
+                ring: "y".into(),
+                ..done("", Some(7), None)
+            },
+            late
+        ));
+        assert!(bell.done_later(&said, late));
+        assert_eq!(bell.made(&here), Some(Ok(())));
+        assert!(!bell.is_pending() && bell.is_swept());
+        assert_eq!(bell.next(), None);
+    }
+
+    #[test]
+    fn a_sweep_that_failed_or_that_something_changed_under_is_done_again() {
+        let mut bell = Bell::default();
+        let start = Instant::now();
+        let sweep = |bell: &mut Bell, random: &str, at| {
+            let work = bell.answer(&asked_by_new(random), at);
+            let batch = work.as_ref().map(|work| work.batch);
+            bell.done(&ack(batch));
+            work.and_then(|work| work.later)
+                .and_then(|later| later.sweep)
+        };
+        bell.change("ring~x".into(), 1);
+        assert_eq!(sweep(&mut bell, "x", start), Some(1));
+        assert!(bell.done_later(&done("x", Some(1), Some("no database")), start));
+        assert_eq!(bell.pending(start), None, "not at once");
+        let again = start + NEXT_SWEEP;
+        assert!(bell.pending(again).is_some());
+        assert_eq!(sweep(&mut bell, "x", again), Some(1));
+        bell.change("ring~y".into(), 2);
+        assert_eq!(sweep(&mut bell, "y", again), None, "somebody is at it");
+        assert!(
+            bell.done_later(&done("x", Some(1), None), again),
+            "it was rung otherwise"
+        );
+        assert!(bell.pending(again).is_some());
+        assert_eq!(sweep(&mut bell, "y", again), Some(2));
+        assert!(bell.done_later(&done("y", Some(2), None), again));
+        assert!(!bell.is_pending());
+    }
+
+    #[test]
+    fn an_earlier_plugin_sweeps_before_it_acknowledges() {
+        let mut bell = Bell::default();
+        let start = Instant::now();
+        bell.change("ring~x".into(), 1);
+        // A newer one was told of the change, and is replaced before it sweeps.
+        let work = bell.answer(&asked_by_new("x"), start);
+        bell.done(&ack(work.map(|work| work.batch)));
+        assert!(
+            bell.answer(&asked("x"), start)
+                .is_some_and(|work| !work.changed)
+        );
+        let late = start + SWEEP_PATIENCE;
+        let work = bell.answer(&asked("x"), late);
+        assert!(
+            work.as_ref()
+                .is_some_and(|work| work.changed && work.later.is_none())
+        );
+        assert!(bell.is_pending());
+        bell.done(&ack(work.map(|work| work.batch)));
+        assert!(!bell.is_pending());
     }
 }
