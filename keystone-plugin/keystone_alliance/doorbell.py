@@ -24,6 +24,8 @@ from keystone_alliance import sign_out
 from keystone_alliance import staleness
 from keystone_alliance.admission import is_shadow
 from keystone_alliance.refusal import Refused
+from keystone_alliance.snapshot import NOTHING
+from keystone_alliance.snapshot import Unusable
 
 LOG = log.getLogger(__name__)
 PROVIDERS = provider_api.ProviderAPIs
@@ -50,7 +52,7 @@ class Doorbell:
         expected = self._source.current().ring
         if expected is None or len(token_id) > _LONGEST or not token_id.isascii():
             return
-        if not hmac.compare_digest(hashlib.sha256(token_id.encode()).hexdigest(), expected):
+        if not hmac.compare_digest(_hash(token_id), expected):
             return
         if not self._answering.acquire(blocking=False):
             return  # another thread is at it
@@ -66,6 +68,10 @@ class Doorbell:
         work = self._daemon.ask_what_to_do(ring)
         staleness.leave_earlier_request()
         snapshot = self._source.current()
+        if work.batch is None and snapshot.ring != _hash(_PREFIX + ring):
+            # Something has changed since: the daemon rings otherwise, and waits.
+            staleness.flush()
+            return work
         projects = {}
         steps = _at_once(snapshot, work)
         if work.later is None:
@@ -76,9 +82,11 @@ class Doorbell:
     def _tidy(self, ring, later):
         """Do what takes its time: a session that ends meanwhile ends in another thread."""
         projects = {}
-        steps = self._in_time(later.sweep is not None, later.projects, projects)
-        if steps:
-            self._daemon.acknowledge_later(ring, _done(steps), later.sweep, projects)
+        # Somebody waits for these.
+        if steps := self._in_time(False, later.projects, projects):
+            self._daemon.acknowledge_later(ring, _done(steps), None, projects)
+        if steps := self._in_time(later.sweep is not None, [], {}):
+            self._daemon.acknowledge_later(ring, _done(steps), later.sweep, {})
 
     def _in_time(self, is_swept, wanted, projects):
         """The steps that take the longer the more projects there are.
@@ -88,11 +96,14 @@ class Doorbell:
         current = self._source.current
         steps = []
         if wanted:
-            # Somebody waits for these.
             steps.append(lambda: projects.update(_make(current(), each) for each in wanted))
         if is_swept:
             steps.append(lambda: _sweep(current))
         return steps
+
+
+def _hash(token_id):
+    return hashlib.sha256(token_id.encode()).hexdigest()
 
 
 def _at_once(snapshot, work):
@@ -161,8 +172,16 @@ def sweep(current):
 
     :param current: returns the newest snapshot: meanwhile somebody may be let in by another one
     :returns: the number of grants removed
+    :raises Unusable: there is no snapshot any more, from which nothing follows
     """
-    return sum(_sweep_domain(current, *found) for found in _partner_domains(current()))
+    return sum(_sweep_domain(current, *found) for found in _partner_domains(_usable(current)))
+
+
+def _usable(current):
+    snapshot = current()
+    if snapshot is NOTHING:
+        raise Unusable('the snapshot was lost meanwhile')
+    return snapshot
 
 
 def _partner_domains(snapshot):
@@ -185,25 +204,28 @@ def _sweep_domain(current, domain_id, cloud_id):
         home_id = project.get('alliance_project_id')
         if home_id is None:
             continue
-        held = PROVIDERS.assignment_api.list_role_assignments(project_id=project['id'])
-        # Looked at after what is held: whatever was given before that, this one knows.
-        partner = current().partners.get(ids.tag_of(cloud_id))
-        allowed = guest.allowed_roles(partner, home_id)
-        for assignment in held:
-            if _is_superfluous(assignment, project['id'], allowed):
+        for assignment in PROVIDERS.assignment_api.list_role_assignments(project_id=project['id']):
+            role = _shadow_role(assignment, project['id'])
+            # Looked at last: what a newer snapshot allows may have been given meanwhile.
+            partner = _usable(current).partners.get(ids.tag_of(cloud_id))
+            if role is not None and role not in guest.allowed_roles(partner, home_id):
                 grants.revoke(assignment['role_id'], assignment['user_id'], project['id'])
                 removed += 1
     return removed
 
 
-def _is_superfluous(assignment, project_id, allowed):
+def _shadow_role(assignment, project_id):
+    """What a shadow user holds in a project: a role's name, or '' of a role that is not global.
+
+    :returns: None: nobody who is one holds anything
+    """
     if assignment.get('project_id') != project_id or not assignment.get('user_id'):
-        return False
+        return None
     try:
         role = PROVIDERS.role_api.get_role(assignment['role_id'])
         user = PROVIDERS.identity_api.get_user(assignment['user_id'])
     except exception.NotFound:
-        return False
-    if role['name'] in allowed and role.get('domain_id') is None:
-        return False
-    return is_shadow(user)
+        return None
+    if not is_shadow(user):
+        return None
+    return role['name'] if role.get('domain_id') is None else ''

@@ -225,12 +225,58 @@ def test_later_a_sweep_that_fails_is_reported_and_keeps_no_project_from_being_ma
     assert api.validate(ring, admin).status_code == 404
     (acknowledgement,) = acknowledgements(world)
     assert acknowledgement['error'] is None
-    (told,) = done_later(world)
-    assert told['sweep'] == 5
-    assert told['error'].startswith('ZeroDivisionError')
+    first, second = done_later(world)
     made = ids.project_id(west.cloud_id, project['id'])
-    assert told['projects'] == {made: None}
+    assert (first['sweep'], first['error'], first['projects']) == (None, None, {made: None})
+    assert (second['sweep'], second['projects']) == (5, {})
+    assert second['error'].startswith('ZeroDivisionError')
     assert PROVIDERS.resource_api.get_project(made)['alliance_project_id'] == project['id']
+
+
+def test_a_snapshot_that_is_lost_while_grants_are_taken_away_takes_none(
+    world, api, west, admin, ring, monkeypatch
+):
+    body = api.validate(west.token(west.user(), west.project()), admin).json['token']
+    world.partner_entry()['agreements'] = []
+    world.write()
+    asks_for_later(world, sweep=5, changed=True)
+    list_projects = PROVIDERS.resource_api.list_projects_in_domain
+
+    def and_then_it_is_lost(domain_id):
+        (world.folder / 'keystone.json').write_text('{')
+        return list_projects(domain_id)
+
+    monkeypatch.setattr(
+        PROVIDERS.resource_api, 'list_projects_in_domain', and_then_it_is_lost, raising=False
+    )
+    assert api.validate(ring, admin).status_code == 404
+    (told,) = done_later(world)
+    assert told['error'].startswith('Unusable')
+    assert held(body['user']['id'], body['project']['id']) == {'member', 'reader'}
+
+
+def test_a_ring_that_another_one_has_replaced_keeps_that_one_not_waiting(
+    world, api, west, admin, ring, monkeypatch
+):
+    token = west.token(west.user(), west.project())
+    assert api.validate(token, admin).status_code == 200
+    world.partner_entry()['agreements'] = []
+    world.write()
+
+    def is_gone(handler):
+        # Of what the daemon is asked, it has been rung otherwise since.
+        world.snapshot['ring'] = 'f' * 64
+        world.write()
+        handler.reply(404, {})
+
+    world.daemon.fault = is_gone
+    swept = []
+    monkeypatch.setattr(PROVIDERS.federation_api, 'list_idps', lambda: swept.append(1) or [])
+    assert api.validate(ring, admin).status_code == 404
+    world.daemon.fault = None
+    assert not swept
+    assert not acknowledgements(world)
+    assert api.validate(token, admin).status_code == 404, 'caches are dropped nevertheless'
 
 
 def test_without_anything_to_be_done_later_nothing_is_said_of_it(world, api, admin, ring):

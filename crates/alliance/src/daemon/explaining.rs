@@ -71,7 +71,7 @@ impl Daemon {
         let (own, admin_roles, health) = (
             self.catalog.current(),
             self.config.tokens.admin_roles.iter().cloned().collect(),
-            self.publisher.health(),
+            self.publisher.told(),
         );
         let inputs = Inputs {
             now: at,

@@ -210,7 +210,22 @@ impl Publisher {
     /// What our Keystone must do; `None` if the question's secret, what follows [`RING_PREFIX`], is not
     /// that of the newest snapshot.
     pub(crate) fn answer(&self, question: &DoorbellQuestion) -> Option<DoorbellWork> {
-        self.bell().answer(question, Instant::now())
+        let begin = Instant::now();
+        let mut bell = self.bell();
+        let is_lost = bell.is_rung_by(&question.secret) && bell.is_sweeper_lost(begin);
+        let work = bell.answer(question, begin);
+        drop(bell);
+        if is_lost {
+            let error = "the plugin that was asked has not said what became of it".to_owned();
+            tracing::warn!(
+                error,
+                "Keystone may not have taken away grants that no agreement allows; it is asked again"
+            );
+            self.state.send_modify(|state| {
+                state.unswept.get_or_insert_with(|| (now(), error));
+            });
+        }
+        work
     }
 
     /// The plugin has done what it was told. Returns the sessions that it knows of now, or `None` if
@@ -232,6 +247,7 @@ impl Publisher {
                 "Keystone heard the doorbell, but failed to apply the change"
             );
             let error = format!("{node}: {error}");
+            bell.failed += 1;
             drop(bell);
             self.state
                 .send_modify(|state| state.plugin_error = Some(error));
@@ -259,23 +275,35 @@ impl Publisher {
     /// The plugin has done what takes its time, or failed. Returns whether it was asked so: by `done.ring`,
     /// what follows [`RING_PREFIX`], of the newest snapshot or of the one since which it sweeps.
     pub(crate) fn acknowledge_later(&self, done: &DoorbellDone) -> bool {
-        if !self.bell().done_later(done, Instant::now()) {
+        let mut bell = self.bell();
+        if !bell.done_later(done, Instant::now()) {
             return false;
         }
+        let (is_swept, is_pending) = (bell.is_swept(), bell.is_pending());
+        drop(bell);
         let (node, error) = (&done.node, &done.error);
-        match error {
-            None => tracing::debug!(node, sweep = done.sweep, "Keystone has done the rest"),
-            Some(error) => tracing::error!(
+        match (error, done.sweep) {
+            (None, sweep) => tracing::debug!(node, sweep, "Keystone has done the rest"),
+            (Some(error), None) => {
+                tracing::error!(node, error, "Keystone failed to make projects of partners");
+            }
+            (Some(error), Some(_)) => tracing::error!(
                 node,
                 error,
                 "Keystone failed to take grants away that no agreement allows; they are of no use to tokens of partners, and it is asked again"
             ),
         }
-        let failed = error.as_ref().map(|error| format!("{node}: {error}"));
-        self.state.send_modify(|state| match failed {
-            _ if done.sweep.is_none() => {}
-            Some(error) => state.unswept.get_or_insert((now(), String::new())).1 = error,
-            None => state.unswept = None,
+        let failed = error.as_ref().filter(|_| done.sweep.is_some() && !is_swept);
+        self.state.send_modify(|state| {
+            if let Some(error) = failed {
+                let unswept = state.unswept.get_or_insert((now(), String::new()));
+                unswept.1 = format!("{node}: {error}");
+            }
+            state.unswept.take_if(|_| is_swept);
+            if !is_pending {
+                (state.last_error, state.deaf_since) = (None, None);
+                state.plugin_error = None;
+            }
         });
         self.wake.notify_one();
         true
@@ -293,7 +321,7 @@ impl Publisher {
     }
 
     /// Whether Keystone answers the doorbell now, and none of its plugins comes to ask what it is about. Where
-    /// nothing is to be done, that costs Keystone one look at a string. No where Keystone is silent, or has
+    /// nothing new is to be done, that costs Keystone one look at a string. No where Keystone is silent, or has
     /// still to be told something: that is found elsewhere.
     pub(crate) async fn is_unheard(&self) -> bool {
         let begin = Instant::now();
@@ -303,7 +331,7 @@ impl Publisher {
                 // A plugin that was at it has done by then.
                 sleep(FIRST_PAUSE).await;
             }
-            let Some((secret, heard)) = self.bell().idle() else {
+            let Some((secret, heard)) = self.bell().idle(Instant::now()) else {
                 return false;
             };
             let request_id = RequestId::random().to_string();
@@ -312,7 +340,7 @@ impl Publisher {
             let Ok(Ok(())) = timeout(left, ring).await else {
                 break;
             };
-            if self.bell().idle() != Some((secret, heard)) {
+            if self.bell().idle(Instant::now()) != Some((secret, heard)) {
                 return false;
             }
             is_unheard = true;
@@ -320,19 +348,27 @@ impl Publisher {
         is_unheard
     }
 
-    /// For `alliance status`.
+    /// For `alliance status`: whether Keystone knows what is so now, and has taken away what no agreement
+    /// allows.
     pub(crate) fn health(&self) -> Health {
-        let state = self.state.borrow();
-        let ok = state.acknowledged >= state.written;
-        if let Some((_, error)) = state.unswept.as_ref().filter(|_| ok) {
-            return Health {
+        let told = self.told();
+        let unswept = self.state.borrow().unswept.clone();
+        match unswept.filter(|_| told.ok) {
+            None => told,
+            Some((_, error)) => Health {
                 ok: false,
                 detail: format!(
-                    "Keystone has acknowledged state {}, and failed to take grants away that no agreement allows: {error}",
-                    state.written
+                    "{}, and failed to take grants away that no agreement allows: {error}",
+                    told.detail
                 ),
-            };
+            },
         }
+    }
+
+    /// Whether Keystone knows what is so now.
+    pub(crate) fn told(&self) -> Health {
+        let state = self.state.borrow();
+        let ok = state.acknowledged >= state.written;
         Health {
             ok,
             detail: match (&state.last_error, ok) {
@@ -373,7 +409,7 @@ impl Publisher {
             last = Some(Instant::now());
             let done = self.bell().done;
             let request_id = RequestId::random();
-            let rung = self.ring(secret.clone(), request_id, done).await;
+            let rung = self.ring(secret.clone(), request_id).await;
             let acknowledged = {
                 let bell = self.bell();
                 bell.done != done || bell.secret.as_deref() != Some(&secret)
@@ -409,25 +445,29 @@ impl Publisher {
         }
     }
 
-    /// Rings until Keystone answers, or has acknowledged more than was `done`: a plugin may then be at it
-    /// for long with what nobody waits for, and Keystone answers when that is over.
-    async fn ring(
-        &self,
-        secret: String,
-        request_id: RequestId,
-        done: u64,
-    ) -> Result<(), KeystoneError> {
+    /// Rings until Keystone answers, or a plugin is ready with what is new: it may then be at it for long
+    /// with what nobody waits for, and Keystone answers when that is over. The same if meanwhile is to be rung
+    /// otherwise.
+    async fn ring(&self, secret: String, request_id: RequestId) -> Result<(), KeystoneError> {
         let mut state = self.state.subscribe();
+        let before = self.bell().said();
         let keystone = Arc::clone(&self.keystone);
-        let ring = async move { keystone.ring(&secret, &request_id.to_string()).await };
+        let begun = secret.clone();
+        let ring = async move { keystone.ring(&begun, &request_id.to_string()).await };
         let mut ring = Box::pin(ring);
+        let is_over = |_: &State| {
+            let bell = self.bell();
+            bell.said() != before || bell.secret.as_ref() != Some(&secret)
+        };
         tokio::select! {
-            rung = &mut ring => rung,
-            _ = state.wait_for(|_| self.bell().done != done) => {
-                tokio::spawn(ring);
-                Ok(())
-            }
+            rung = &mut ring => return rung,
+            _ = state.wait_for(is_over) => {}
         }
+        // A plugin that has nothing else to do hears the next one when this one is answered.
+        timeout(FIRST_PAUSE, &mut ring).await.unwrap_or_else(|_| {
+            tokio::spawn(ring);
+            Ok(())
+        })
     }
 
     /// The generation that says what is so now. Who calls while it is being written shares the next one: a
@@ -704,8 +744,12 @@ pub(crate) mod tests {
             !health.ok && health.detail.contains("node: no database"),
             "{health:?}"
         );
+        assert!(publisher.told().ok, "what is new is known");
         assert!(publisher.acknowledge_later(&done(first, None)));
-        assert!(publisher.health().ok && publisher.deaf_since().is_none());
+        assert!(
+            !publisher.health().ok,
+            "not all is swept that has changed since"
+        );
         // What the second change takes away is another sweep.
         let swept = async {
             while *swept.lock().unwrap_or_else(PoisonError::into_inner) != [first, second] {
@@ -713,6 +757,69 @@ pub(crate) mod tests {
             }
         };
         timeout(patience, swept).await?;
+        assert!(publisher.acknowledge_later(&done(second, None)));
+        assert!(publisher.health().ok && publisher.deaf_since().is_none());
+        // One that was asked before and comes late is not believed.
+        assert!(publisher.acknowledge_later(&done(second, Some("no database"))));
+        assert!(publisher.health().ok && publisher.deaf_since().is_none());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_changes_after_keystone_has_asked_waits_for_no_answer_of_it()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let (directory, store, _west, folder) = knows_west().await?;
+        let rung: Arc<Mutex<Option<Arc<Publisher>>>> = Arc::default();
+        let plugin = Arc::clone(&rung);
+        let keystone = keystone_with(move |secret| {
+            let rung = plugin.lock().unwrap_or_else(PoisonError::into_inner);
+            let random = secret.strip_prefix(RING_PREFIX);
+            let Some((rung, random)) = rung.as_ref().zip(random) else {
+                return Duration::ZERO;
+            };
+            // It asks, and is then at it for long.
+            let _ = rung.answer(&question(random, true));
+            Duration::from_secs(3600)
+        });
+        let publisher = publisher_to(keystone.await?, &directory, &store, &folder)?;
+        let publisher = Arc::new(publisher);
+        *rung.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&publisher));
+        let rings = Arc::clone(&publisher);
+        tokio::spawn(async move { rings.ring_when_needed().await });
+        let patience = Duration::from_secs(30);
+        for heard in 1..=3 {
+            publisher.write(true).await?;
+            let is_heard = async {
+                while publisher.bell().heard < heard {
+                    sleep(Duration::from_millis(10)).await;
+                }
+            };
+            timeout(patience, is_heard).await?;
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn who_should_take_grants_away_and_says_nothing_is_named()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let (directory, store, _west, folder) = knows_west().await?;
+        let publisher = publisher(&directory, &store, &folder)?;
+        publisher.write(true).await?;
+        let secret = publisher.bell().secret.clone().unwrap_or_default();
+        let asked = question(&secret[RING_PREFIX.len()..], true);
+        let batch = publisher.answer(&asked).map(|work| work.batch);
+        publisher.acknowledge(&DoorbellAck {
+            batch,
+            ..ack(&publisher)
+        });
+        assert!(publisher.health().ok);
+        publisher.bell().lose_sweeper();
+        assert!(publisher.answer(&asked).is_some());
+        let health = publisher.health();
+        assert!(
+            !health.ok && health.detail.contains("has not said"),
+            "{health:?}"
+        );
         Ok(())
     }
 

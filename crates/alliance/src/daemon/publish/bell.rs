@@ -53,6 +53,8 @@ pub(super) struct Bell {
     told: Told,
     /// How often something was acknowledged.
     pub(super) done: u64,
+    /// How often a plugin has said that it failed.
+    pub(super) failed: u64,
     /// How often a plugin came to who rang, whether or not something was to be done.
     pub(super) heard: u64,
     /// Sessions that were untold when that was last looked at.
@@ -66,6 +68,8 @@ struct Sweeper {
     random: String,
     /// Nobody else is asked before.
     until: Instant,
+    /// It has said that it could not.
+    has_failed: bool,
 }
 
 /// A project that is to be there.
@@ -92,6 +96,10 @@ impl Bell {
         self.secret = Some(secret);
         self.generation = Some(generation);
         self.unswept = Some(generation);
+        // Who was rung otherwise is not heard any more.
+        for wanted in self.projects.values_mut() {
+            wanted.until = None;
+        }
     }
 
     pub(super) fn end_sessions(
@@ -132,7 +140,8 @@ impl Bell {
         self.made.remove(&here);
         let wanted = Wanted {
             project: wanted,
-            until: None,
+            // Asked for again while it is being made.
+            until: self.projects.get(&here).and_then(|wanted| wanted.until),
         };
         self.projects.insert(here.clone(), wanted);
         here
@@ -187,9 +196,15 @@ impl Bell {
 
     /// What to ring with to see whether a plugin comes, and how often one has; none while something is
     /// pending.
-    pub(super) fn idle(&self) -> Option<(String, u64)> {
-        let secret = self.secret.as_ref().filter(|_| !self.is_pending())?;
+    pub(super) fn idle(&self, now: Instant) -> Option<(String, u64)> {
+        let is_due = self.pending(now).is_some();
+        let secret = self.secret.as_ref().filter(|_| !is_due)?;
         Some((secret.clone(), self.heard))
+    }
+
+    /// How often plugins have said what became of what was new.
+    pub(super) fn said(&self) -> (u64, u64) {
+        (self.done, self.failed)
     }
 
     pub(super) fn is_rung_by(&self, random: &str) -> bool {
@@ -206,14 +221,20 @@ impl Bell {
             return None;
         }
         self.heard += 1;
-        let later = LaterWork {
-            sweep: self.lend_sweep(&question.secret, now),
-            projects: self.lend_projects(now),
-        };
-        let swept = later.sweep.filter(|_| !question.knows_later);
-        let (projects, later) = match question.knows_later {
-            true => (Vec::new(), Some(later)),
-            false => (later.projects, None),
+        let (swept, projects, later) = match question.knows_later {
+            true => {
+                let later = LaterWork {
+                    sweep: self.lend_sweep(&question.secret, now),
+                    projects: self.lend_projects(now),
+                };
+                (None, Vec::new(), Some(later))
+            }
+            false => {
+                let is_due = self.generation.is_some() || !self.is_swept_now(now);
+                let projects = self.projects.values().take(PROJECTS_AT_ONCE);
+                let projects = projects.map(|wanted| wanted.project.clone()).collect();
+                (self.unswept.filter(|_| is_due), projects, None)
+            }
         };
         let work = DoorbellWork {
             changed: self.generation.is_some() || swept.is_some(),
@@ -244,14 +265,34 @@ impl Bell {
     /// The change since which a plugin is to sweep, unless another one is at it.
     fn lend_sweep(&mut self, random: &str, now: Instant) -> Option<u64> {
         let change = self.unswept?;
-        if is_ahead(self.sweeper.as_ref().map(|sweeper| sweeper.until), now) {
+        if self.is_swept_now(now) {
             return None;
         }
         self.sweeper = Some(Sweeper {
             random: random.to_owned(),
             until: now + SWEEP_PATIENCE,
+            has_failed: false,
         });
         Some(change)
+    }
+
+    /// Whether some plugin is sweeping.
+    fn is_swept_now(&self, now: Instant) -> bool {
+        is_ahead(self.sweeper.as_ref().map(|sweeper| sweeper.until), now)
+    }
+
+    /// Whether the plugin that was to sweep has not said for too long what became of it.
+    pub(super) fn is_sweeper_lost(&self, now: Instant) -> bool {
+        let is_lost = |sweeper: &Sweeper| !sweeper.has_failed && sweeper.until <= now;
+        self.unswept.is_some() && self.sweeper.as_ref().is_some_and(is_lost)
+    }
+
+    /// As if it had been asked long ago.
+    #[cfg(test)]
+    pub(super) fn lose_sweeper(&mut self) {
+        if let Some(sweeper) = self.sweeper.as_mut() {
+            sweeper.until = Instant::now();
+        }
     }
 
     /// Projects that a plugin is to make, without those that another one is making.
@@ -270,16 +311,17 @@ impl Bell {
     /// A plugin did what it was told in a batch; one of an earlier version names none and knows of
     /// the snapshot only.
     pub(super) fn done(&mut self, ack: &DoorbellAck) -> (Option<u64>, Vec<String>) {
-        self.done += 1;
         if ack.batch.is_none() {
+            self.done += 1;
             self.give_up_projects();
-            self.unswept = None;
+            (self.unswept, self.sweeper) = (None, None);
             return (self.generation.take(), Vec::new());
         }
         if ack.batch != Some(self.told.batch) {
             // Another one asked since, and will say so too.
             return (None, Vec::new());
         }
+        self.done += 1;
         let told = std::mem::take(&mut self.told);
         self.told.batch = told.batch;
         if self.generation == told.generation {
@@ -303,8 +345,6 @@ impl Bell {
             if let Some(outcome) = outcome {
                 self.projects.remove(&here);
                 self.made.insert(here, outcome);
-            } else if let Some(wanted) = self.projects.get_mut(&here) {
-                wanted.until = None;
             }
         }
         (told.generation, told.sessions)
@@ -322,7 +362,7 @@ impl Bell {
         } else if let Some(sweeper) = self.sweeper.as_mut()
             && done.sweep.is_some()
         {
-            sweeper.until = now + NEXT_SWEEP;
+            (sweeper.until, sweeper.has_failed) = (now + NEXT_SWEEP, true);
         }
         for (here, why) in &done.projects {
             if self.projects.remove(here).is_some() {
@@ -655,5 +695,64 @@ mod tests {
         assert!(bell.is_pending());
         bell.done(&ack(work.map(|work| work.batch)));
         assert!(!bell.is_pending());
+    }
+
+    #[test]
+    fn who_sweeps_and_falls_silent_is_said_and_another_one_is_asked() {
+        let mut bell = Bell::default();
+        let start = Instant::now();
+        bell.change("ring~x".into(), 1);
+        let work = bell.answer(&asked_by_new("x"), start);
+        bell.done(&ack(work.map(|work| work.batch)));
+        let late = start + SWEEP_PATIENCE;
+        assert!(!bell.is_sweeper_lost(start) && bell.is_sweeper_lost(late));
+        assert!(bell.idle(start).is_some(), "nothing new is to be done");
+        assert!(bell.idle(late).is_none() && bell.pending(late).is_some());
+        let work = bell.answer(&asked_by_new("x"), late);
+        let later = work.and_then(|work| work.later);
+        assert_eq!(later.and_then(|later| later.sweep), Some(1));
+        assert!(bell.done_later(&done("x", Some(1), Some("killed")), late));
+        assert!(!bell.is_sweeper_lost(late + NEXT_SWEEP), "it has said so");
+        // One that has not heard the daemon's answer does all there is.
+        bell.done(&ack(None));
+        bell.change("ring~y".into(), 2);
+        let work = bell.answer(&asked_by_new("y"), late);
+        let later = work.and_then(|work| work.later);
+        assert_eq!(later.and_then(|later| later.sweep), Some(2));
+    }
+
+    #[test]
+    fn a_project_is_made_once_and_after_a_change_asked_for_again_at_once() {
+        let mut bell = Bell::default();
+        let start = Instant::now();
+        bell.change("ring~x".into(), 1);
+        let projects = |bell: &mut Bell, random: &str| {
+            let work = bell.answer(&asked_by_new(random), start);
+            let batch = work.as_ref().map(|work| work.batch);
+            bell.done(&ack(batch));
+            let later = work.and_then(|work| work.later);
+            later.map(|later| later.projects.len())
+        };
+        bell.make_project(wanted("p"));
+        assert_eq!(projects(&mut bell, "x"), Some(1));
+        // Somebody has lost patience.
+        bell.make_project(wanted("p"));
+        assert_eq!(projects(&mut bell, "x"), Some(0));
+        bell.change("ring~y".into(), 2);
+        assert_eq!(projects(&mut bell, "y"), Some(1));
+    }
+
+    #[test]
+    fn who_acknowledges_what_another_one_was_told_later_ends_no_ring() {
+        let mut bell = Bell::default();
+        let start = Instant::now();
+        bell.change("ring~x".into(), 1);
+        let first = bell.answer(&asked_by_new("x"), start);
+        let second = bell.answer(&asked_by_new("x"), start);
+        let before = bell.said();
+        bell.done(&ack(first.map(|work| work.batch)));
+        assert_eq!(bell.said(), before);
+        bell.done(&ack(second.map(|work| work.batch)));
+        assert_ne!(bell.said(), before);
     }
 }
