@@ -1,9 +1,10 @@
 //! What has waited for too long: sign-outs and usage that a partner does not fetch, services that nobody
-//! lists.
+//! lists, orders that nobody begins.
 
 use std::time::Duration;
 
 use alliance_core::Seconds;
+use alliance_core::provision::StackState;
 use alliance_core::usage::Kind;
 use alliance_store::{Behind, Flow};
 
@@ -15,6 +16,8 @@ use crate::work::WORK;
 const UNTOLD: Seconds = 300;
 /// How long a partner may leave usage records where they are, in seconds: it asks each minute or so.
 const UNHEARD: Seconds = 3600;
+/// How long an order may wait to be begun, in seconds.
+const UNBEGUN: Seconds = 600;
 /// How long ago `alliance work` may have ended without a word before that is mentioned, in seconds: it is
 /// started again after some.
 const GONE: Seconds = 60;
@@ -43,6 +46,10 @@ pub(super) async fn warnings(daemon: &Daemon) -> Vec<String> {
         let listed = usage.listed().await.unwrap_or_default();
         warnings.extend(unlisted(&listed, work.poll, now()));
     }
+    let open = daemon.store.provisions().open().await.unwrap_or_default();
+    let ordered = open.iter().filter(|one| one.state == StackState::Ordered);
+    let ordered: Vec<_> = ordered.map(|one| one.ordered_at).collect();
+    warnings.extend(unbegun(&ordered, now()));
     let over = daemon.store.leases().over_for(WORK).await;
     warnings.extend(over.ok().flatten().and_then(gone));
     warnings
@@ -54,6 +61,18 @@ fn gone(over: Seconds) -> Option<String> {
         format!(
             "`alliance work` does not run: it ended without a word {} minutes ago, and what partners use is not counted, nor what they order made, until it runs again; run: systemctl start alliance-work",
             over / 60
+        )
+    })
+}
+
+/// Of orders, by when they came; also where the process was stopped in order.
+fn unbegun(ordered: &[Seconds], at: Seconds) -> Option<String> {
+    let waited = at.saturating_sub(*ordered.iter().min()?);
+    (waited >= UNBEGUN).then(|| {
+        format!(
+            "{} orders of partners' projects have not been begun for up to {} minutes: does `alliance work` run, with [work] password_file? Run: systemctl status alliance-work; journalctl -u alliance-work -n 50",
+            ordered.len(),
+            waited / 60
         )
     })
 }
@@ -124,6 +143,17 @@ mod tests {
         let said = gone(130).unwrap_or_default();
         assert!(
             said.contains("2 minutes ago") && said.ends_with("systemctl start alliance-work"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn orders_that_nobody_begins_are_named_after_ten_minutes() {
+        assert_eq!(unbegun(&[], 10_000), None);
+        assert_eq!(unbegun(&[9_401, 9_990], 10_000), None);
+        let said = unbegun(&[9_990, 9_400], 10_000).unwrap_or_default();
+        assert!(
+            said.starts_with("2 orders") && said.contains("for up to 10 minutes"),
             "{said}"
         );
     }
