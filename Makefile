@@ -16,7 +16,7 @@ demo-servers: ## the other cloud's servers, on two whole clouds
 	@$(ROOT)/scripts/prerequisites
 	@$(ROOT)/scripts/with-lab $(ROOT)/demo/run servers
 
-test: ## all tests: Rust, plugin, lab, end to end
+test: ## what a change must pass: Rust, plugin, lab, whole clouds, end to end
 	@$(ROOT)/scripts/test
 
 bench: ## one table of ratios; JSON=FILE: also written there
@@ -27,7 +27,7 @@ fuzz: ## each parser of what strangers send, for a minute
 	@$(ROOT)/scripts/prerequisites
 	@$(ROOT)/scripts/fuzz
 
-nightly: ## all tests, and what takes long: soaks, clusters, packages, fuzzing
+nightly: ## all tests, and what takes long: more seeds, clusters, packages, fuzzing
 	@ALLIANCE_NIGHTLY=1 $(ROOT)/scripts/test
 	@$(ROOT)/scripts/fuzz
 

@@ -1,4 +1,4 @@
-"""Show 5: a daemon that is gone or hangs costs foreign tokens, and those alone."""
+"""A daemon that is gone or hangs costs foreign tokens, and those alone."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Show 5: the border as its two operators see it. `alliance explain` names the condition that is
+"""The border as its two operators see it. `alliance explain` names the condition that is
 broken, and `alliance project list` says whose a project is."""
 
 import pytest

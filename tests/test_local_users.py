@@ -1,4 +1,4 @@
-"""Show 4: for local users a Keystone with the plugin is a Keystone without it.
+"""For local users a Keystone with the plugin is a Keystone without it.
 
 Two further Keystones on the database and the keys of one cloud, one stock and one with the plugin,
 are asked the same; their answers are compared field by field.

@@ -1,4 +1,4 @@
-"""Show 2: a west login, an unmodified client, the images of east."""
+"""A west login, an unmodified client, the images of east."""
 
 import json
 import subprocess

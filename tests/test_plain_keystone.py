@@ -1,4 +1,4 @@
-"""Show 4: a cloud without Alliance becomes a partner by its Keystone, and ceases to be one."""
+"""A cloud without Alliance becomes a partner by its Keystone, and ceases to be one."""
 
 import contextlib
 import socket

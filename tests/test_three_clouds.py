@@ -1,12 +1,10 @@
-"""Show 6: nothing that a west user sends to east touches north's domain there."""
+"""Nothing that a west user sends to east touches north's domain there."""
 
 import itertools
 
 import pytest
 
 from tests.kit import http
-
-SCOPES = (None, "unscoped", "project", "domain", "system")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Show 3: what an operator does to a partner holds for the very next request."""
+"""What an operator does to a partner holds for the very next request."""
 
 import contextlib
 import json

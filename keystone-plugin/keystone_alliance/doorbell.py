@@ -67,54 +67,54 @@ class Doorbell:
         """Do what nobody may wait for, and all there is if the daemon knows no later."""
         work = self._daemon.ask_what_to_do(ring)
         staleness.leave_earlier_request()
-        snapshot = self._source.current()
-        if work.batch is None and snapshot.ring != _hash(_PREFIX + ring):
+        current = self._source.current
+        if work.batch is None and current().ring != _hash(_PREFIX + ring):
             # Something has changed since: the daemon rings otherwise, and waits.
             staleness.flush()
             return work
         projects = {}
-        steps = _at_once(snapshot, work)
+        steps = _at_once(current, work)
         if work.later is None:
-            steps += self._in_time(work.changed, work.projects, projects)
+            steps += _making(current, work.projects, projects)
+            steps += [lambda: _sweep(current)] if work.changed else []
         self._daemon.acknowledge(ring, _done(steps), work.batch, projects)
         return work
 
     def _tidy(self, ring, later):
         """Do what takes its time: a session that ends meanwhile ends in another thread."""
+        current = self._source.current
         projects = {}
         # Somebody waits for these.
-        if steps := self._in_time(False, later.projects, projects):
+        if steps := _making(current, later.projects, projects):
             self._daemon.acknowledge_later(ring, _done(steps), None, projects)
-        if steps := self._in_time(later.sweep is not None, [], {}):
-            self._daemon.acknowledge_later(ring, _done(steps), later.sweep, {})
-
-    def _in_time(self, is_swept, wanted, projects):
-        """The steps that take the longer the more projects there are.
-
-        :param projects: is told what became of those that are wanted
-        """
-        current = self._source.current
-        steps = []
-        if wanted:
-            steps.append(lambda: projects.update(_make(current(), each) for each in wanted))
-        if is_swept:
-            steps.append(lambda: _sweep(current))
-        return steps
+        if later.sweep is not None:
+            error = _done([lambda: _sweep(current)])
+            self._daemon.acknowledge_later(ring, error, later.sweep, {})
 
 
 def _hash(token_id):
     return hashlib.sha256(token_id.encode()).hexdigest()
 
 
-def _at_once(snapshot, work):
+def _at_once(current, work):
     steps = []
     if work.sessions:
-        steps.append(lambda: _end_sessions(snapshot, work.sessions))
+        steps.append(lambda: _end_sessions(_usable(current), work.sessions))
     if work.changed or work.flush or work.sessions:
         steps.append(staleness.flush)
     if work.changed:
         steps.append(catalog_core.COMPUTED_CATALOG_REGION.invalidate)
     return steps
+
+
+def _making(current, wanted, projects):
+    """The step that makes projects, if any are wanted.
+
+    :param projects: is told what became of each
+    """
+    if not wanted:
+        return []
+    return [lambda: projects.update(_make(_usable(current), each) for each in wanted)]
 
 
 def _done(steps):

@@ -1,4 +1,4 @@
-"""Show 1: the demo's east-side request works with a home that issues each format."""
+"""The demo's east-side request works with a home that issues each format."""
 
 import subprocess
 

@@ -1,4 +1,4 @@
-"""Show 2: what a token is worth at east when its home has died."""
+"""What a token is worth at east when its home has died."""
 
 import functools
 import time

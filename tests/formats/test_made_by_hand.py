@@ -1,4 +1,4 @@
-"""Show 3: PKI tokens that keystoneclient signs, with keys of our own, for a partner that is a plain
+"""PKI tokens that keystoneclient signs, with keys of our own, for a partner that is a plain
 Keystone: those keys are in a file, and that Keystone knows nothing of such tokens."""
 
 import base64

@@ -1,4 +1,4 @@
-"""Show 4: users of a cloud without Alliance at east, whatever format its Keystone issues."""
+"""Users of a cloud without Alliance at east, whatever format its Keystone issues."""
 
 import subprocess
 import time

@@ -1,4 +1,4 @@
-"""Show 6: a token of west is sent to nobody but west, besides the cloud where it is shown."""
+"""A token of west is sent to nobody but west, besides the cloud where it is shown."""
 
 import contextlib
 

@@ -121,11 +121,6 @@ fn said(message: &str) -> String {
 }
 
 impl ServiceError {
-    /// Whether the service has understood and refuses: what is the matter it says itself.
-    pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Status { status, .. } if status.is_client_error())
-    }
-
     /// Whether what was asked for is not there.
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(StatusCode::NOT_FOUND)

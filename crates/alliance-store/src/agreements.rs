@@ -1,7 +1,7 @@
 //! What this cloud grants its partners' projects.
 
 use alliance_core::Seconds;
-use alliance_core::agreement::{Agreement, Projects};
+use alliance_core::agreement::Agreement;
 use alliance_core::cloud::CloudId;
 use alliance_core::terms::Terms;
 use serde::Serialize;
@@ -93,28 +93,6 @@ impl Agreements<'_> {
             Ok(ended)
         })
         .await
-    }
-
-    /// Ends the one with this partner about these projects. `*` names the agreement about all
-    /// projects, not every agreement.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchAgreement`].
-    pub async fn end_about(
-        self,
-        partner: &CloudId,
-        projects: &Projects,
-        now: Seconds,
-    ) -> Result<Agreement> {
-        let found = self
-            .not_ended(partner)
-            .await?
-            .into_iter()
-            .find(|agreement| agreement.projects == *projects);
-        match found {
-            Some(agreement) => self.end(&agreement.id, now).await,
-            None => Err(Error::NoSuchAgreement(format!("about project {projects}"))),
-        }
     }
 
     async fn not_ended(self, partner: &CloudId) -> Result<Vec<Agreement>> {

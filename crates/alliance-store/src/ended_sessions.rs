@@ -10,11 +10,8 @@ use sqlx::{Any, QueryBuilder};
 
 use crate::bulletins::{self, Bulletin};
 use crate::database::row::Columns;
-use crate::database::{Database, retrying};
+use crate::database::{Database, ROWS, retrying};
 use crate::error::Result;
-
-/// How many rows one statement carries at most.
-const ROWS: usize = 100;
 
 /// A session that has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,11 +5,8 @@ use alliance_core::cloud::CloudId;
 use sqlx::{Any, QueryBuilder};
 
 use crate::database::row::Columns;
-use crate::database::{Database, retrying};
+use crate::database::{Database, ROWS, retrying};
 use crate::error::Result;
-
-/// How many rows one statement carries at most.
-const ROWS: usize = 100;
 
 /// A partner's project.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! Everything that must survive: partners, agreements, pairings under way, the audit trail.
+//! Everything that must survive but the cloud's keys: partners, agreements, pairings under way, sessions,
+//! sign-outs, usage, orders, retirements, notices, what instances tell each other, the audit trail.
 //!
 //! One database, SQLite (one file, the default) or MariaDB. What a method has returned `Ok` for
 //! is on disk. The store never reads the clock and never decides what is allowed: it keeps what

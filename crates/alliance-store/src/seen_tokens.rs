@@ -12,11 +12,9 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, QueryBuilder, Row};
 
 use crate::database::row::{Columns, to_json};
-use crate::database::{Database, retrying};
+use crate::database::{Database, ROWS, retrying};
 use crate::error::Result;
 
-/// How many rows one statement carries at most.
-const ROWS: usize = 100;
 /// How many tokens wait at most for a database that cannot be written; the oldest go first.
 const WAITING: usize = 100_000;
 

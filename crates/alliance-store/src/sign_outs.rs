@@ -9,15 +9,12 @@ use sqlx::{Any, QueryBuilder};
 
 use crate::bulletins::{self, Bulletin};
 use crate::database::row::{Columns, to_json};
-use crate::database::{Database, retrying};
+use crate::database::{Database, ROWS, retrying};
 use crate::error::Result;
 
 mod recent;
 
 pub use self::recent::RecentSignOut;
-
-/// How many rows one statement carries at most.
-const ROWS: usize = 100;
 
 /// A change, and whether it may be noted again.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -50,7 +50,7 @@ Exit codes:
   0  done
   1  refused, or failed
   2  the command line is wrong
-  3  stored, but Keystone has not been told yet
+  3  stored, but Keystone or the partner has not been told yet
   4  the daemon does not answer
   5  explain: a condition does not hold";
 

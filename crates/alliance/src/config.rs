@@ -75,8 +75,9 @@ section! {
         /// What this cloud calls itself towards partners: a suggestion for the alias that they
         /// give it. Letters, digits, '-', '_' and '.', at most 32.
         name: String = required(value::alias, r#""west""#),
-        /// Folder of the identity key, the database and the snapshot that Keystone's plugin reads.
-        /// Losing it means pairing anew with every partner: back it up.
+        /// Folder of the cloud's keys, the snapshot that Keystone's plugin reads and, unless it is a
+        /// MariaDB, the database. Losing the keys means pairing anew with every partner: `alliance
+        /// backup` saves what must survive.
         state_dir: PathBuf = default(value::absolute_path, r#""/var/lib/alliance""#),
         /// What this instance of the daemon is called, where several have one MariaDB: each has a name of
         /// its own. Without it: the machine's name.
@@ -94,7 +95,8 @@ impl Cloud {
 }
 
 section! {
-    /// Where partners, agreements and keys are kept.
+    /// Where partners, agreements, sessions, usage and orders are kept. The cloud's keys are files in
+    /// state_dir.
     struct Database as "database" {
         /// "sqlite:///absolute/path.db", or "mysql://user:password@host/database" for MariaDB.
         /// Without it: the file alliance.db in state_dir.
@@ -265,8 +267,9 @@ section! {
 }
 
 section! {
-    /// The second process, `alliance work`: it meters what partners' projects use here. It listens
-    /// nowhere. Its secrets are in files that the daemon's user need not be able to read.
+    /// The second process, `alliance work`: it meters what partners' projects use here, makes what they
+    /// order and clears away what is retired. It listens nowhere. Its secrets are in files that the
+    /// daemon's user need not be able to read.
     struct Work as "work" {
         /// A file that holds nothing but the URL of the services' message bus:
         /// amqp://user:password@host:port/vhost, or their transport_url. Without it: what is used is

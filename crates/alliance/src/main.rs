@@ -1,7 +1,7 @@
 //! Resource federation between OpenStack clouds: the daemon and its command line.
 //!
-//! `alliance serve` runs the daemon beside a Keystone; every other command is a client of it, over
-//! its unix socket.
+//! `alliance serve` runs the daemon beside a Keystone, `alliance work` what needs more rights than that;
+//! most other commands are clients of the daemon, over its unix socket.
 
 mod cli;
 mod config;

@@ -26,6 +26,8 @@ const AGAIN: u32 = 10;
 /// The first pause before that; each is twice as long as the one before, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// How many rows one statement carries at most.
+pub(crate) const ROWS: usize = 100;
 /// Each connection to SQLite is a thread.
 const SQLITE_CONNECTIONS: u32 = 3;
 const MARIADB_CONNECTIONS: u32 = 8;

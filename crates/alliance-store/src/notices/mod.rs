@@ -19,8 +19,6 @@ use crate::restart;
 pub(crate) use self::outbox::append;
 pub use self::received::{Filter, TakenIn};
 
-/// How many rows one statement carries at most.
-const ROWS: usize = 100;
 /// How many notices are kept of one pair of clouds.
 const KEPT: i64 = 10_000;
 

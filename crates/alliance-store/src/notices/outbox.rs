@@ -7,7 +7,8 @@ use alliance_core::cloud::CloudId;
 use alliance_core::notice::{Condition, Mark, Notice};
 use sqlx::{Any, AnyConnection, QueryBuilder};
 
-use super::{KEPT, Notices, OutgoingNotices, ROWS, position};
+use super::{KEPT, Notices, OutgoingNotices, position};
+use crate::database::ROWS;
 use crate::database::retrying;
 use crate::database::row::{Columns, to_json};
 use crate::error::Result;

@@ -8,7 +8,8 @@ use alliance_core::notice::{Arrived, Kind};
 use sqlx::any::AnyRow;
 use sqlx::{Any, AnyConnection, QueryBuilder};
 
-use super::{KEPT, Notices, ROWS, ReceivedNotice, position};
+use super::{KEPT, Notices, ReceivedNotice, position};
+use crate::database::ROWS;
 use crate::database::retrying;
 use crate::database::row::{Columns, to_json};
 use crate::deliveries::{self, Log};

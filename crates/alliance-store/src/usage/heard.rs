@@ -9,7 +9,8 @@ use alliance_core::usage::{Kind, Life, Millis, Owner, Record, Resource, parts};
 use sqlx::any::AnyRow;
 use sqlx::{Any, AnyConnection, QueryBuilder};
 
-use super::{Heard, ROWS, Usage, outbox, watched, write_records};
+use super::{Heard, Usage, outbox, watched, write_records};
+use crate::database::ROWS;
 use crate::database::retrying;
 use crate::database::row::{Columns, to_json};
 use crate::error::Result;

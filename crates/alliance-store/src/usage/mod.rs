@@ -18,12 +18,9 @@ use alliance_core::digest;
 use alliance_core::usage::{Fact, Owner, Record, Resource};
 use sqlx::{Any, AnyConnection, QueryBuilder};
 
-use crate::database::Database;
 use crate::database::row::to_json;
+use crate::database::{Database, ROWS};
 use crate::error::Result;
-
-/// How many rows one statement carries at most.
-const ROWS: usize = 100;
 
 /// See [`Store::usage`](crate::Store::usage).
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,8 @@ use alliance_core::cloud::CloudId;
 use alliance_core::usage::Record;
 use sqlx::{Any, AnyConnection, QueryBuilder};
 
-use super::{Outgoing, ROWS, Usage};
+use super::{Outgoing, Usage};
+use crate::database::ROWS;
 use crate::database::retrying;
 use crate::database::row::{Columns, to_json};
 use crate::error::Result;

@@ -1,7 +1,7 @@
 use std::error::Error;
 use std::slice;
 
-use alliance_core::agreement::{Agreement, Door, Projects};
+use alliance_core::agreement::{Agreement, Door};
 use alliance_core::terms::{Quota, Resource, Retirement, Terms};
 use alliance_store::Error as StoreError;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ on_both!(
     of_many_made_at_once_about_one_project_one_is_kept,
     an_agreement_that_ran_out_makes_room,
     an_agreement_ends_once,
-    the_star_is_ended_by_the_star_alone,
+    the_star_ends_alone,
     without_the_partner_there_is_no_agreement,
 );
 
@@ -174,7 +174,7 @@ async fn an_agreement_ends_once(bed: &Bed) -> Outcome {
     Ok(())
 }
 
-async fn the_star_is_ended_by_the_star_alone(bed: &Bed) -> Outcome {
+async fn the_star_ends_alone(bed: &Bed) -> Outcome {
     let store = bed.open().await?;
     pair(&store, "west").await?;
     let (star, one) = (agreement("west", "*"), agreement("west", "p"));
@@ -182,15 +182,9 @@ async fn the_star_is_ended_by_the_star_alone(bed: &Bed) -> Outcome {
         store.agreements().create(new, 20).await?;
     }
     let west = cloud("west");
-    let ended = store
-        .agreements()
-        .end_about(&west, &Projects::All, 30)
-        .await?;
+    let ended = store.agreements().end(&star.id, 30).await?;
     assert_eq!(ended.id, star.id);
-    let again = store
-        .agreements()
-        .end_about(&west, &Projects::All, 31)
-        .await;
+    let again = store.agreements().end(&star.id, 31).await;
     assert!(
         matches!(again, Err(StoreError::NoSuchAgreement(_))),
         "{again:?}"

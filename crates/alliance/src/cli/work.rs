@@ -9,7 +9,7 @@ use super::Failure;
 use crate::config::Config;
 use crate::work;
 
-/// Run the process that meters what partners' projects use here
+/// Run the process that meters, makes and clears away what partners' projects have here
 ///
 /// It stays in the foreground, logs to standard error, listens nowhere, and ends at once on SIGTERM. Of
 /// several, one works and the others wait.

@@ -12,9 +12,9 @@ use super::Daemon;
 use super::clock::now;
 use super::delegate::ApiError;
 use super::directory::Partners;
+use super::key_rings;
 use super::pairing::{require_alias, require_future};
 use super::plain::PlainKeystone;
-use super::rings;
 use crate::wire::{Applied, KeystoneFound, KeystoneRequest};
 
 /// The role with which a Keystone lets a user validate other users' tokens.
@@ -226,7 +226,7 @@ fn require_files(access: &KeystoneAccess) -> Result<KeyRing, ApiError> {
             "signing keys are for pki, pkiz and jws tokens, and none of these is among the formats",
         ));
     }
-    rings::read(path).map_err(|error| ApiError::invalid(format!("the signing keys: {error:#}")))
+    key_rings::read(path).map_err(|error| ApiError::invalid(format!("the signing keys: {error:#}")))
 }
 
 fn own_keystone(url: &AuthUrl) -> ApiError {

@@ -19,8 +19,8 @@ use alliance_token::KeyRing;
 use serde::de::DeserializeOwned;
 
 use super::clock::now;
+use super::key_rings;
 use super::plain::PlainKeystone;
-use super::rings;
 use super::turns::Turns;
 
 /// A statement is made when it is asked for, says the whole second in which that was, and takes its time to
@@ -323,8 +323,8 @@ impl Directory {
             access,
         } = record;
         let ring = match (&access, &facts.descriptor) {
-            (Some(access), _) => rings::on_file(&partner.name, access.signing_keys.as_deref()),
-            (None, Some(told)) => rings::announced(&partner.name, &told.claims.token_keys),
+            (Some(access), _) => key_rings::on_file(&partner.name, access.signing_keys.as_deref()),
+            (None, Some(told)) => key_rings::announced(&partner.name, &told.claims.token_keys),
             (None, None) => KeyRing::default(),
         };
         let way = match access {

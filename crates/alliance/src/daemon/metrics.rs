@@ -144,7 +144,7 @@ pub(crate) struct Readings {
     pub usage: UsageMetrics,
     /// Whether the database answers.
     pub database: bool,
-    /// Since when Keystone does not answer the doorbell; `None` if it does.
+    /// Since when Keystone does not acknowledge the doorbell, or fails to take grants away; `None` if it does.
     pub keystone_deaf_since: Option<Seconds>,
     /// Whether this instance does what only one may.
     pub leads: bool,
@@ -263,7 +263,7 @@ impl Metrics {
         let keystone_deaf_since = Gauge::default();
         registry.register_with_unit(
             "keystone_deaf_since",
-            "Since when the own Keystone does not answer the doorbell, since the epoch; 0 if it does",
+            "Since when the own Keystone does not acknowledge the doorbell, or fails to take grants away that no agreement allows, since the epoch; 0 if it does",
             Unit::Seconds,
             keystone_deaf_since.clone(),
         );

@@ -14,7 +14,7 @@ use alliance_peer::request_id::RequestId;
 use alliance_store::SeenToken;
 use sha2::{Digest, Sha256};
 
-use super::trace::Trace;
+use super::steps::Trace;
 use super::{Host, Subject, ask, seconds};
 use crate::daemon::auditing::Case;
 use crate::daemon::clock::now;

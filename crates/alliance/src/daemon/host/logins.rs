@@ -14,7 +14,7 @@ use alliance_peer::proof::verify_proof;
 use alliance_peer::request_id::RequestId;
 use alliance_peer::statement::{self, StatementError};
 
-use super::trace::Trace;
+use super::steps::Trace;
 use super::{Host, Subject};
 use crate::daemon::auditing::Case;
 use crate::daemon::clock::now;

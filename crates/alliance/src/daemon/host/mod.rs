@@ -10,7 +10,7 @@ mod projects;
 mod role_sets;
 mod sessions;
 mod standings;
-mod trace;
+mod steps;
 
 pub(crate) use self::lists::{Lists, ReadList};
 pub(crate) use self::sessions::Ending;
@@ -43,7 +43,7 @@ use self::notary::Notary;
 use self::offline::{Attested, Offline};
 use self::role_sets::RoleSets;
 use self::sessions::Book;
-use self::trace::Trace;
+use self::steps::Trace;
 use super::auditing::{Auditor, Case, bearer};
 use super::board::Board;
 use super::budgets::Budgets;

@@ -19,8 +19,8 @@ const PROJECTS_AT_ONCE: usize = 10;
 const SWEEP_PATIENCE: Duration = Duration::from_secs(300);
 /// The same of one that makes projects.
 const PROJECTS_PATIENCE: Duration = Duration::from_secs(30);
-/// A sweep that failed is tried again after that.
-const NEXT_SWEEP: Duration = Duration::from_secs(10);
+/// What failed is tried again after that.
+const NEXT_TRIAL: Duration = Duration::from_secs(10);
 /// What became of so many projects is remembered for who waits for it.
 const REMEMBERED: usize = 1000;
 /// What a plugin of an earlier version does not say.
@@ -40,11 +40,13 @@ pub(super) struct Bell {
     /// The snapshot since which grants may be there that no agreement allows.
     unswept: Option<u64>,
     /// Who sweeps.
-    sweeper: Option<Sweeper>,
+    sweeper: Option<Lent>,
     /// Sessions that have ended, by their ids.
     pub(super) sessions: BTreeMap<String, SessionEnd>,
     /// Projects that are to be there, by their ids here.
-    projects: BTreeMap<String, Wanted>,
+    projects: BTreeMap<String, ProjectToMake>,
+    /// Who makes some of them.
+    maker: Option<Lent>,
     /// What became of others.
     made: BTreeMap<String, Result<(), String>>,
     /// How often Keystone was to forget what it remembers, and how often it has.
@@ -61,9 +63,9 @@ pub(super) struct Bell {
     untold: BTreeSet<String>,
 }
 
-/// A plugin that takes grants away.
+/// A plugin that does what takes its time.
 #[derive(Debug)]
-struct Sweeper {
+struct Lent {
     /// How it was rung.
     random: String,
     /// Nobody else is asked before.
@@ -72,12 +74,18 @@ struct Sweeper {
     has_failed: bool,
 }
 
-/// A project that is to be there.
-#[derive(Debug)]
-struct Wanted {
-    project: ProjectToMake,
-    /// Some plugin is making it; none other is asked before.
-    until: Option<Instant>,
+impl Lent {
+    fn new(random: &str, until: Instant) -> Option<Self> {
+        Some(Self {
+            random: random.to_owned(),
+            until,
+            has_failed: false,
+        })
+    }
+
+    fn failed(&mut self, now: Instant) {
+        (self.until, self.has_failed) = (now + NEXT_TRIAL, true);
+    }
 }
 
 /// What a plugin that asked is about to do before it acknowledges.
@@ -96,10 +104,6 @@ impl Bell {
         self.secret = Some(secret);
         self.generation = Some(generation);
         self.unswept = Some(generation);
-        // Who was rung otherwise is not heard any more.
-        for wanted in self.projects.values_mut() {
-            wanted.until = None;
-        }
     }
 
     pub(super) fn end_sessions(
@@ -138,11 +142,6 @@ impl Bell {
             self.made.clear();
         }
         self.made.remove(&here);
-        let wanted = Wanted {
-            project: wanted,
-            // Asked for again while it is being made.
-            until: self.projects.get(&here).and_then(|wanted| wanted.until),
-        };
         self.projects.insert(here.clone(), wanted);
         here
     }
@@ -163,29 +162,28 @@ impl Bell {
     }
 
     /// Whether there is something that nobody may wait for.
-    fn has_news(&self) -> bool {
+    pub(super) fn has_news(&self) -> bool {
         let (wanted, done) = self.flushes;
         self.generation.is_some() || !self.sessions.is_empty() || wanted != done
     }
 
     /// What to ring with now, and whether it is about a change.
     pub(super) fn pending(&self, now: Instant) -> Option<(String, bool)> {
-        let is_due = self.has_news() || self.later().any(|until| !is_ahead(until, now));
+        let is_later_due = self.later().any(|lent| !is_at_it(lent, now));
+        let is_due = self.has_news() || is_later_due;
         let secret = self.secret.as_ref().filter(|_| is_due)?;
         Some((secret.clone(), self.generation.is_some()))
     }
 
     /// When a plugin that does what takes its time is not waited for any more.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.later().flatten().min()
+        self.later().flatten().map(|lent| lent.until).min()
     }
 
-    /// Of all that takes its time, until when some plugin is at it.
-    fn later(&self) -> impl Iterator<Item = Option<Instant>> {
-        let sweep = self
-            .unswept
-            .map(|_| self.sweeper.as_ref().map(|sweeper| sweeper.until));
-        let projects = self.projects.values().map(|wanted| wanted.until);
+    /// Of what is to be done and takes its time, who is at it.
+    fn later(&self) -> impl Iterator<Item = Option<&Lent>> {
+        let sweep = self.unswept.map(|_| self.sweeper.as_ref());
+        let projects = (!self.projects.is_empty()).then_some(self.maker.as_ref());
         sweep.into_iter().chain(projects)
     }
 
@@ -195,7 +193,7 @@ impl Bell {
     }
 
     /// What to ring with to see whether a plugin comes, and how often one has; none while something is
-    /// pending.
+    /// due.
     pub(super) fn idle(&self, now: Instant) -> Option<(String, u64)> {
         let is_due = self.pending(now).is_some();
         let secret = self.secret.as_ref().filter(|_| !is_due)?;
@@ -225,15 +223,13 @@ impl Bell {
             true => {
                 let later = LaterWork {
                     sweep: self.lend_sweep(&question.secret, now),
-                    projects: self.lend_projects(now),
+                    projects: self.lend_projects(&question.secret, now),
                 };
                 (None, Vec::new(), Some(later))
             }
             false => {
-                let is_due = self.generation.is_some() || !self.is_swept_now(now);
-                let projects = self.projects.values().take(PROJECTS_AT_ONCE);
-                let projects = projects.map(|wanted| wanted.project.clone()).collect();
-                (self.unswept.filter(|_| is_due), projects, None)
+                let is_due = self.generation.is_some() || !is_at_it(self.sweeper.as_ref(), now);
+                (self.unswept.filter(|_| is_due), self.some_projects(), None)
             }
         };
         let work = DoorbellWork {
@@ -265,25 +261,16 @@ impl Bell {
     /// The change since which a plugin is to sweep, unless another one is at it.
     fn lend_sweep(&mut self, random: &str, now: Instant) -> Option<u64> {
         let change = self.unswept?;
-        if self.is_swept_now(now) {
+        if is_at_it(self.sweeper.as_ref(), now) {
             return None;
         }
-        self.sweeper = Some(Sweeper {
-            random: random.to_owned(),
-            until: now + SWEEP_PATIENCE,
-            has_failed: false,
-        });
+        self.sweeper = Lent::new(random, now + SWEEP_PATIENCE);
         Some(change)
-    }
-
-    /// Whether some plugin is sweeping.
-    fn is_swept_now(&self, now: Instant) -> bool {
-        is_ahead(self.sweeper.as_ref().map(|sweeper| sweeper.until), now)
     }
 
     /// Whether the plugin that was to sweep has not said for too long what became of it.
     pub(super) fn is_sweeper_lost(&self, now: Instant) -> bool {
-        let is_lost = |sweeper: &Sweeper| !sweeper.has_failed && sweeper.until <= now;
+        let is_lost = |sweeper: &Lent| !sweeper.has_failed && sweeper.until <= now;
         self.unswept.is_some() && self.sweeper.as_ref().is_some_and(is_lost)
     }
 
@@ -295,17 +282,19 @@ impl Bell {
         }
     }
 
-    /// Projects that a plugin is to make, without those that another one is making.
-    fn lend_projects(&mut self, now: Instant) -> Vec<ProjectToMake> {
-        let wanted = self.projects.values_mut();
-        wanted
-            .filter(|wanted| !is_ahead(wanted.until, now))
-            .take(PROJECTS_AT_ONCE)
-            .map(|wanted| {
-                wanted.until = Some(now + PROJECTS_PATIENCE);
-                wanted.project.clone()
-            })
-            .collect()
+    /// Projects that a plugin is to make, unless another one is at it: more threads of Keystone make them no
+    /// faster.
+    fn lend_projects(&mut self, random: &str, now: Instant) -> Vec<ProjectToMake> {
+        if self.projects.is_empty() || is_at_it(self.maker.as_ref(), now) {
+            return Vec::new();
+        }
+        self.maker = Lent::new(random, now + PROJECTS_PATIENCE);
+        self.some_projects()
+    }
+
+    fn some_projects(&self) -> Vec<ProjectToMake> {
+        let wanted = self.projects.values();
+        wanted.take(PROJECTS_AT_ONCE).cloned().collect()
     }
 
     /// A plugin did what it was told in a batch; one of an earlier version names none and knows of
@@ -313,7 +302,10 @@ impl Bell {
     pub(super) fn done(&mut self, ack: &DoorbellAck) -> (Option<u64>, Vec<String>) {
         if ack.batch.is_none() {
             self.done += 1;
-            self.give_up_projects();
+            // One that did not hear what it was asked says that it has made none.
+            if ack.projects.is_none() {
+                self.give_up_projects();
+            }
             (self.unswept, self.sweeper) = (None, None);
             return (self.generation.take(), Vec::new());
         }
@@ -352,20 +344,22 @@ impl Bell {
 
     /// A plugin did what takes its time, or failed. Returns whether one was asked so.
     pub(super) fn done_later(&mut self, done: &DoorbellDone, now: Instant) -> bool {
-        let is_sweeper = |sweeper: &Sweeper| sweeper.random == done.ring;
-        let is_sweeper = self.sweeper.as_ref().is_some_and(is_sweeper);
-        if !is_sweeper && !self.is_rung_by(&done.ring) {
+        let is_rung_now = self.is_rung_by(&done.ring);
+        let is_lent = |lent: &Option<Lent>| lent.as_ref().is_some_and(|to| to.random == done.ring);
+        let (sweeps, makes) = (is_lent(&self.sweeper), is_lent(&self.maker));
+        if !is_rung_now && !sweeps && !makes {
             return false;
         }
-        if done.sweep.is_some() && done.error.is_none() {
-            self.swept(done.sweep);
-        } else if let Some(sweeper) = self.sweeper.as_mut()
-            && done.sweep.is_some()
-        {
-            (sweeper.until, sweeper.has_failed) = (now + NEXT_SWEEP, true);
+        match (done.sweep, &done.error) {
+            (Some(_), None) => self.swept(done.sweep),
+            (Some(_), Some(_)) => self.sweeper.iter_mut().for_each(|lent| lent.failed(now)),
+            (None, None) => self.maker = None,
+            (None, Some(_)) => self.maker.iter_mut().for_each(|lent| lent.failed(now)),
         }
         for (here, why) in &done.projects {
-            if self.projects.remove(here).is_some() {
+            // What was refused before something changed is asked for again.
+            let counts = is_rung_now || why.is_none();
+            if counts && self.projects.remove(here).is_some() {
                 let outcome = why.clone().map_or(Ok(()), Err);
                 self.made.insert(here.clone(), outcome);
             }
@@ -389,8 +383,9 @@ impl Bell {
     }
 }
 
-fn is_ahead(until: Option<Instant>, now: Instant) -> bool {
-    until.is_some_and(|until| until > now)
+/// Whether somebody is at it, so that nobody else is asked.
+fn is_at_it(lent: Option<&Lent>, now: Instant) -> bool {
+    lent.is_some_and(|lent| lent.until > now)
 }
 
 #[cfg(test)]
@@ -659,7 +654,7 @@ mod tests {
         assert_eq!(sweep(&mut bell, "x", start), Some(1));
         assert!(bell.done_later(&done("x", Some(1), Some("no database")), start));
         assert_eq!(bell.pending(start), None, "not at once");
-        let again = start + NEXT_SWEEP;
+        let again = start + NEXT_TRIAL;
         assert!(bell.pending(again).is_some());
         assert_eq!(sweep(&mut bell, "x", again), Some(1));
         bell.change("ring~y".into(), 2);
@@ -712,7 +707,7 @@ mod tests {
         let later = work.and_then(|work| work.later);
         assert_eq!(later.and_then(|later| later.sweep), Some(1));
         assert!(bell.done_later(&done("x", Some(1), Some("killed")), late));
-        assert!(!bell.is_sweeper_lost(late + NEXT_SWEEP), "it has said so");
+        assert!(!bell.is_sweeper_lost(late + NEXT_TRIAL), "it has said so");
         // One that has not heard the daemon's answer does all there is.
         bell.done(&ack(None));
         bell.change("ring~y".into(), 2);
@@ -722,24 +717,55 @@ mod tests {
     }
 
     #[test]
-    fn a_project_is_made_once_and_after_a_change_asked_for_again_at_once() {
+    fn one_plugin_makes_projects_and_what_it_refused_before_a_change_is_asked_for_again() {
         let mut bell = Bell::default();
         let start = Instant::now();
         bell.change("ring~x".into(), 1);
-        let projects = |bell: &mut Bell, random: &str| {
-            let work = bell.answer(&asked_by_new(random), start);
+        let projects = |bell: &mut Bell, random: &str, at| {
+            let work = bell.answer(&asked_by_new(random), at);
             let batch = work.as_ref().map(|work| work.batch);
             bell.done(&ack(batch));
             let later = work.and_then(|work| work.later);
             later.map(|later| later.projects.len())
         };
+        let says = |ring: &str, outcomes: &[(&String, Option<&str>)], error| DoorbellDone {
+            projects: outcomes
+                .iter()
+                .map(|(here, why)| ((*here).clone(), why.map(str::to_owned)))
+                .collect(),
+            ..done(ring, None, error)
+        };
+        let (p, q) = (
+            bell.make_project(wanted("p")),
+            bell.make_project(wanted("q")),
+        );
+        assert_eq!(projects(&mut bell, "x", start), Some(2));
+        // Somebody has lost patience, somebody else wants another one, and something changes.
         bell.make_project(wanted("p"));
-        assert_eq!(projects(&mut bell, "x"), Some(1));
-        // Somebody has lost patience.
-        bell.make_project(wanted("p"));
-        assert_eq!(projects(&mut bell, "x"), Some(0));
+        let r = bell.make_project(wanted("r"));
+        assert_eq!(projects(&mut bell, "x", start), Some(0));
         bell.change("ring~y".into(), 2);
-        assert_eq!(projects(&mut bell, "y"), Some(1));
+        assert_eq!(projects(&mut bell, "y", start), Some(0));
+        let refused = Some("no agreement covers it");
+        assert!(bell.done_later(&says("x", &[(&p, None), (&q, refused)], None), start));
+        assert_eq!(bell.made(&p), Some(Ok(())));
+        assert_eq!(bell.made(&q), None, "it was asked before the change");
+        assert_eq!(projects(&mut bell, "y", start), Some(2));
+        assert!(bell.done_later(&says("y", &[], Some("no database")), start));
+        assert_eq!(projects(&mut bell, "y", start), Some(0), "not at once");
+        // One that did not hear what it was asked has done what there always is, and no project.
+        let said = DoorbellAck {
+            projects: Some(BTreeMap::new()),
+            ..ack(None)
+        };
+        bell.done(&said);
+        assert_eq!(bell.made(&r), None);
+        let later = start + NEXT_TRIAL;
+        assert_eq!(projects(&mut bell, "y", later), Some(2));
+        let said = says("y", &[(&q, refused), (&r, None)], None);
+        assert!(bell.done_later(&said, later));
+        assert!(bell.made(&q).is_some_and(|made| made.is_err()));
+        assert_eq!(bell.made(&r), Some(Ok(())));
     }
 
     #[test]
