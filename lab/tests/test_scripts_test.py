@@ -12,7 +12,8 @@ STUB = """#!/bin/bash
 case "$0 $*" in *"$FAILS"*) exit 1 ;; esac
 """
 ENVIRONMENTS = ("keystone", "keystone22", "client")
-INTERPRETERS = """#!/bin/bash
+#: Of what is asked for: where it is.
+NAMES = """#!/bin/bash
 echo "$(cd "$(dirname "$0")" && pwd)/$1"
 """
 
@@ -23,9 +24,11 @@ def checkout(tmp_path):
     for name in ("scripts", "bin", *(f"lab/{name}/bin" for name in ENVIRONMENTS)):
         (tmp_path / name).mkdir(parents=True)
     shutil.copy(SCRIPT, tmp_path / "scripts" / "test")
-    stubs = ["scripts/prerequisites", "scripts/with-lab", "scripts/with-mariadb", "scripts/tool"]
-    stubs += ["bin/cargo", *(f"lab/{name}/bin/python" for name in ENVIRONMENTS)]
-    for name, text in [(stub, STUB) for stub in stubs] + [("lab/venv", INTERPRETERS)]:
+    stubs = ["scripts/prerequisites", "scripts/with-lab", "scripts/with-mariadb"]
+    stubs += ["scripts/cargo-nextest", "bin/cargo", "bin/install"]
+    stubs += [f"lab/{name}/bin/python" for name in ENVIRONMENTS]
+    names = [(name, NAMES) for name in ("lab/venv", "scripts/tool")]
+    for name, text in [(stub, STUB) for stub in stubs] + names:
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
     return tmp_path
@@ -35,8 +38,11 @@ def checkout(tmp_path):
     ("fails", "status"),
     [
         ("nothing does", 0),
+        ("cargo build", 1),
+        ("install -D", 1),
         ("-p no:cacheprovider tests/whole", 1),
-        ("nextest run", 1),
+        ("--no-run", 1),
+        ("with-mariadb", 1),
         ("lab/tokens/tests", 1),
         ("lab/tests", 1),
         ("keystone/bin/python -m pytest", 1),

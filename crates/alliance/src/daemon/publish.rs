@@ -279,7 +279,7 @@ impl Publisher {
     }
 
     /// The plugin has done what takes its time, or failed. Returns whether it was asked so: by `done.ring`,
-    /// what follows [`RING_PREFIX`], of the newest snapshot or of the one since which it sweeps.
+    /// what follows [`RING_PREFIX`], of the newest snapshot or of the one since which it sweeps or makes projects.
     pub(crate) fn acknowledge_later(&self, done: &DoorbellDone) -> bool {
         let mut bell = self.bell();
         if !bell.done_later(done, Instant::now()) {
@@ -455,8 +455,11 @@ impl Publisher {
             };
             tracing::warn!(%request_id, error, "Keystone did not acknowledge the doorbell");
             self.state.send_modify(|state| {
-                state.last_error = Some(error);
-                state.deaf_since.get_or_insert_with(now);
+                // Unless a plugin has said just now that it is done.
+                if self.bell().pending(Instant::now()).is_some() {
+                    state.last_error = Some(error);
+                    state.deaf_since.get_or_insert_with(now);
+                }
             });
             tokio::select! {
                 () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
@@ -477,7 +480,8 @@ impl Publisher {
         let mut ring = Box::pin(ring);
         let is_over = |_: &State| {
             let bell = self.bell();
-            bell.said() != before || bell.secret.as_ref() != Some(&secret)
+            let is_done = bell.pending(Instant::now()).is_none();
+            is_done || bell.said() != before || bell.secret.as_ref() != Some(&secret)
         };
         tokio::select! {
             rung = &mut ring => return rung,

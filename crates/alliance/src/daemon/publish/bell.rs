@@ -306,6 +306,7 @@ impl Bell {
             if ack.projects.is_none() {
                 self.give_up_projects();
             }
+            self.maker.take_if(|to| to.random == ack.ring);
             (self.unswept, self.sweeper) = (None, None);
             return (self.generation.take(), Vec::new());
         }
@@ -753,14 +754,16 @@ mod tests {
         assert_eq!(projects(&mut bell, "y", start), Some(2));
         assert!(bell.done_later(&says("y", &[], Some("no database")), start));
         assert_eq!(projects(&mut bell, "y", start), Some(0), "not at once");
+        let later = start + NEXT_TRIAL;
+        assert_eq!(projects(&mut bell, "y", later), Some(2));
         // One that did not hear what it was asked has done what there always is, and no project.
         let said = DoorbellAck {
+            ring: "y".into(),
             projects: Some(BTreeMap::new()),
             ..ack(None)
         };
         bell.done(&said);
         assert_eq!(bell.made(&r), None);
-        let later = start + NEXT_TRIAL;
         assert_eq!(projects(&mut bell, "y", later), Some(2));
         let said = says("y", &[(&q, refused), (&r, None)], None);
         assert!(bell.done_later(&said, later));
