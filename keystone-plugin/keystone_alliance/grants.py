@@ -5,6 +5,7 @@ that would flush Keystone's caches.
 """
 
 from keystone import exception
+from keystone.assignment import core as assignment_core
 from keystone.common import driver_hints
 from keystone.common import provider_api
 from oslo_log import log
@@ -52,11 +53,30 @@ def check_power(user_id, project_id, admin_roles, allowed):
 
     :raises Refused: ``admin_role``
     """
-    forbidden = admin_roles - allowed
-    for role_id in PROVIDERS.assignment_api.get_roles_for_user_and_project(user_id, project_id):
-        name = PROVIDERS.role_api.get_role(role_id)['name']
-        if name in forbidden:
-            raise Refused('admin_role', f'shadow user {user_id} holds {name} in {project_id}')
+    names = _effective(user_id, project_id)
+    if not names <= allowed and _remembers_too_much(user_id, project_id):
+        assignment_core.COMPUTED_ASSIGNMENTS_REGION.invalidate()
+        names = _effective(user_id, project_id)
+    for name in sorted(names & (admin_roles - allowed)):
+        raise Refused('admin_role', f'shadow user {user_id} holds {name} in {project_id}')
+
+
+def _effective(user_id, project_id):
+    role_ids = PROVIDERS.assignment_api.get_roles_for_user_and_project(user_id, project_id)
+    return {PROVIDERS.role_api.get_role(role_id)['name'] for role_id in role_ids}
+
+
+def _remembers_too_much(user_id, project_id):
+    """Whether a role is remembered that is in the database no more.
+
+    So it is while another process takes it away, until that tells the caches.
+    """
+    remembered = PROVIDERS.assignment_api.list_role_assignments(
+        user_id=user_id, project_id=project_id, effective=True
+    )
+    direct = {one['role_id'] for one in remembered if 'indirect' not in one}
+    held = PROVIDERS.assignment_api.list_grants(user_id=user_id, project_id=project_id)
+    return not direct <= {role['id'] for role in held}
 
 
 def _global_role_id(name):

@@ -132,6 +132,25 @@ def agreement(project, roles, till=None):
     }
 
 
+def test_what_a_sweep_is_just_taking_away_is_not_what_keystone_remembers(
+    world, api, west, admin, ring
+):
+    project, user = west.project(), west.user()
+    token = west.token(user, project)
+    body = api.validate(token, admin).json['token']
+    assert {role['name'] for role in body['roles']} == {'member', 'reader'}
+    world.partner_entry()['agreements'] = [agreement(project, ['reader'])]
+    world.write()
+    staleness.flush()
+    # Another process has taken it from the database, and has not yet told the caches.
+    member = PROVIDERS.role_api.get_unique_role_by_name('member')['id']
+    PROVIDERS.assignment_api.driver.delete_grant(
+        member, user_id=body['user']['id'], project_id=body['project']['id']
+    )
+    body = api.validate(token, admin).json['token']
+    assert {role['name'] for role in body['roles']} == {'reader'}
+
+
 def test_a_ring_takes_everything_from_guests_of_a_removed_partner(world, api, west, admin, ring):
     body = api.validate(west.token(west.user(), west.project()), admin).json['token']
     del world.snapshot['partners'][west.tag]

@@ -100,16 +100,19 @@ def guest(issued, home, hasty):
 
 
 @pytest.fixture(scope="package")
-def third(east, north):
+def third(east, north, home):
     """North, and what east's daemon says to north's."""
     keys = [cloud.folder / "alliance" / "state" / "identity.key" for cloud in (north, east)]
     with Wiretap(north.port("alliance-peer"), *keys) as tap:
 
-        def moved(url: str):
-            return lambda: east.told("partner", "show", "north")["peer_url"] == url
+        def moved(cloud, url: str):
+            return lambda: cloud.told("partner", "show", "north")["peer_url"] == url
 
         with north.configured(alliance={"peer": {"url": tap.url}}):
-            until(moved(tap.url), "east finds north's daemon behind the tap", deadline=40)
+            until(moved(east, tap.url), "east finds north's daemon behind the tap", deadline=40)
             yield north, tap
         direct = f"https://127.0.0.1:{north.port('alliance-peer')}"
-        until(moved(direct), "east finds north's daemon without the tap", deadline=40)
+        # Whoever missed it would never find it again.
+        for cloud in (east, home):
+            found = f"{cloud} finds north's daemon without the tap"
+            until(moved(cloud, direct), found, deadline=40)
