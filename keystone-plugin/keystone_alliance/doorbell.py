@@ -206,9 +206,11 @@ def _sweep_domain(current, domain_id, cloud_id):
             continue
         for assignment in PROVIDERS.assignment_api.list_role_assignments(project_id=project['id']):
             role = _shadow_role(assignment, project['id'])
+            if role is None:
+                continue
             # Looked at last: what a newer snapshot allows may have been given meanwhile.
             partner = _usable(current).partners.get(ids.tag_of(cloud_id))
-            if role is not None and role not in guest.allowed_roles(partner, home_id):
+            if role not in guest.allowed_roles(partner, home_id):
                 grants.revoke(assignment['role_id'], assignment['user_id'], project['id'])
                 removed += 1
     return removed

@@ -57,8 +57,9 @@ def check_power(user_id, project_id, admin_roles, allowed):
     if not names <= allowed and _remembers_too_much(user_id, project_id):
         assignment_core.COMPUTED_ASSIGNMENTS_REGION.invalidate()
         names = _effective(user_id, project_id)
-    for name in sorted(names & (admin_roles - allowed)):
-        raise Refused('admin_role', f'shadow user {user_id} holds {name} in {project_id}')
+    if powers := names & (admin_roles - allowed):
+        named = ', '.join(sorted(powers))
+        raise Refused('admin_role', f'shadow user {user_id} holds {named} in {project_id}')
 
 
 def _effective(user_id, project_id):

@@ -430,6 +430,13 @@ mod tests {
         }
     }
 
+    /// What such a plugin is told to do later, when it has acknowledged the rest.
+    fn told_later(bell: &mut Bell, random: &str, at: Instant) -> Option<LaterWork> {
+        let work = bell.answer(&asked_by_new(random), at);
+        bell.done(&ack(work.as_ref().map(|work| work.batch)));
+        work.and_then(|work| work.later)
+    }
+
     /// What such a plugin says when it has done that.
     fn done(ring: &str, sweep: Option<u64>, error: Option<&str>) -> DoorbellDone {
         DoorbellDone {
@@ -575,10 +582,6 @@ mod tests {
     fn what_takes_its_time_keeps_no_change_and_no_session_waiting() {
         let mut bell = Bell::default();
         let start = Instant::now();
-        let later = |bell: &mut Bell, at| {
-            let work = bell.answer(&asked_by_new("x"), at);
-            work.and_then(|work| work.later)
-        };
         bell.change("ring~x".into(), 7);
         let here = bell.make_project(wanted("p"));
         let first = bell.answer(&asked_by_new("x"), start);
@@ -619,7 +622,7 @@ mod tests {
         let late = start + PROJECTS_PATIENCE;
         assert!(bell.pending(late).is_some());
         assert_eq!(
-            later(&mut bell, late).map(|later| later.projects.len()),
+            told_later(&mut bell, "x", late).map(|later| later.projects.len()),
             Some(1)
         );
         assert_eq!(bell.next(), Some(late + PROJECTS_PATIENCE));
@@ -645,11 +648,7 @@ mod tests {
         let mut bell = Bell::default();
         let start = Instant::now();
         let sweep = |bell: &mut Bell, random: &str, at| {
-            let work = bell.answer(&asked_by_new(random), at);
-            let batch = work.as_ref().map(|work| work.batch);
-            bell.done(&ack(batch));
-            work.and_then(|work| work.later)
-                .and_then(|later| later.sweep)
+            told_later(bell, random, at).and_then(|later| later.sweep)
         };
         bell.change("ring~x".into(), 1);
         assert_eq!(sweep(&mut bell, "x", start), Some(1));
@@ -704,16 +703,14 @@ mod tests {
         assert!(!bell.is_sweeper_lost(start) && bell.is_sweeper_lost(late));
         assert!(bell.idle(start).is_some(), "nothing new is to be done");
         assert!(bell.idle(late).is_none() && bell.pending(late).is_some());
-        let work = bell.answer(&asked_by_new("x"), late);
-        let later = work.and_then(|work| work.later);
+        let later = told_later(&mut bell, "x", late);
         assert_eq!(later.and_then(|later| later.sweep), Some(1));
         assert!(bell.done_later(&done("x", Some(1), Some("killed")), late));
         assert!(!bell.is_sweeper_lost(late + NEXT_TRIAL), "it has said so");
         // One that has not heard the daemon's answer does all there is.
         bell.done(&ack(None));
         bell.change("ring~y".into(), 2);
-        let work = bell.answer(&asked_by_new("y"), late);
-        let later = work.and_then(|work| work.later);
+        let later = told_later(&mut bell, "y", late);
         assert_eq!(later.and_then(|later| later.sweep), Some(2));
     }
 
@@ -723,11 +720,7 @@ mod tests {
         let start = Instant::now();
         bell.change("ring~x".into(), 1);
         let projects = |bell: &mut Bell, random: &str, at| {
-            let work = bell.answer(&asked_by_new(random), at);
-            let batch = work.as_ref().map(|work| work.batch);
-            bell.done(&ack(batch));
-            let later = work.and_then(|work| work.later);
-            later.map(|later| later.projects.len())
+            told_later(bell, random, at).map(|later| later.projects.len())
         };
         let says = |ring: &str, outcomes: &[(&String, Option<&str>)], error| DoorbellDone {
             projects: outcomes
