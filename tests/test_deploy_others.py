@@ -176,6 +176,10 @@ def test_haproxy_passes_on_tcp_and_asks_whether_a_daemon_is_ready():
     text = (KOLLA / "config/haproxy/services.d/alliance.cfg").read_text()
     assert set(re.findall(r"^ +mode (\w+)", text, re.M)) == {"tcp"}
     assert "option httpchk GET /readyz\n" in text
+    # As the guide says.
+    closing = "default-server on-marked-down shutdown-sessions\n"
+    assert closing in text.partition("\nbackend ")[2]
+    assert closing in (test_docs.ROOT / "docs/operators-guide.md").read_text()
     [port] = re.findall(r"check port (\d+)", text)
     assert f":{port}" in (KOLLA / "alliance.toml.j2").read_text()
     polled = 25

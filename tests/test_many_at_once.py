@@ -13,6 +13,8 @@ from tests.kit import http
 PATIENCE = 60
 #: Why it may say that somebody must come again.
 BUSY = {"overloaded", "daemon_unreachable"}
+#: How many of its threads may ask at once: a quarter of the eight of each worker.
+ASKERS = 4
 
 
 def projects(cloud, token: str) -> tuple[str, bytes]:
@@ -84,10 +86,18 @@ def test_a_thousand_requests_at_once_for_a_new_token_are_one_question_to_its_iss
     assert 1 <= asked <= 1 + rings
 
 
+def budget(cloud) -> tuple[float, int]:
+    """How many of a partner's invalid tokens a daemon looks into unless it is configured: a second,
+    and at once."""
+    sample = cloud.alliance("config", "sample").stdout
+    [(rate, burst)] = re.findall(r"invalid_budget = \{ rate = ([\d.]+), burst = (\d+) \}", sample)
+    return float(rate), int(burst)
+
+
 def test_local_users_are_served_while_junk_pours_in(west, east):
     """Strings that look like west's tokens, 500 in a second, for three seconds."""
     token = east.login_as("ann")
-    stop, statuses = threading.Event(), []
+    (rate, burst), stop, statuses = budget(east), threading.Event(), []
 
     def junk() -> str:
         frame = b"\x80" + struct.pack(">Q", int(time.time())) + os.urandom(16 + 128 + 32)
@@ -98,6 +108,13 @@ def test_local_users_are_served_while_junk_pours_in(west, east):
             statuses.append(east.ask("GET", "/auth/projects", token).status)
             statuses.append(east.validate(token).status)
 
+    def looked_into() -> float:
+        """How many its issuer was asked about, and did not know."""
+        return east.metric(
+            "alliance_verdicts_total", partner="west", reason="not_found", via="asked"
+        )
+
+    began, before = time.monotonic(), looked_into()
     worker = threading.Thread(target=local_work)
     worker.start()
     try:
@@ -110,7 +127,10 @@ def test_local_users_are_served_while_junk_pours_in(west, east):
     assert {answer.status for answer in refused} <= {401, 503}
     assert statuses
     assert set(statuses) == {200}
-    # Its issuer was asked about a fraction of it only.
+    # Its issuer was asked about a fraction of it only: what the budget allows, and what was under
+    # way when that was spent.
+    asked, elapsed = looked_into() - before, time.monotonic() - began
+    assert 0 < asked <= burst + rate * elapsed + ASKERS
     person = west.person()
     east.agree("west", person.project)
     assert east.lets_in(person.login())

@@ -11,6 +11,8 @@ from lab.services.service import http_status
 from lab.state import write_secret
 
 DATABASE = "alliance"
+# Where the HAProxy of a cloud with several nodes connects from: nobody else does.
+BALANCER = "127.0.0.2"
 #: Who a cloud is: the same at all of its daemons.
 KEYS = ("identity.key", "signing.key")
 
@@ -104,6 +106,7 @@ class Alliance(NodeService):
             "peer": {
                 "listen": f"127.0.0.1:{self.port}",
                 "url": f"https://127.0.0.1:{cloud.ports['alliance-peer']}",
+                **({"balancers": [BALANCER]} if cloud.ha else {}),
             },
             "metrics": {"listen": f"127.0.0.1:{self.metrics_port}"},
             "keystone": {

@@ -10,7 +10,7 @@ import time
 
 from lab.errors import LabError
 from lab.mariadb import SERVER_PATH
-from lab.services.alliance import Alliance
+from lab.services.alliance import BALANCER, Alliance
 from lab.services.keystone import Keystone
 from lab.services.service import PROBE, READY, Service, http_status
 from lab.state import write_secret
@@ -90,7 +90,8 @@ class HaProxy(Service):
             f"  server {one.name} 127.0.0.1:{one.port} check" for one in self.keystones
         )
         daemons = "\n".join(
-            f"  server {one.name} 127.0.0.1:{one.port} check port {one.metrics_port}"
+            f"  server {one.name} 127.0.0.1:{one.port} source {BALANCER} send-proxy-v2"
+            f" check port {one.metrics_port}"
             for one in [Alliance(cloud, node) for node in cloud.nodes]
         )
         return f"""\

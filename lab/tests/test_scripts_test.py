@@ -9,7 +9,7 @@ import pytest
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "test"
 # Stands for every command that the parts call; fails for the part that $FAILS names.
 STUB = """#!/bin/bash
-case "$0 $*" in *"$FAILS"*) exit 1 ;; esac
+case "$0 $* ${ALLIANCE_KEYSTONES:-}" in *"$FAILS"*) exit 1 ;; esac
 """
 ENVIRONMENTS = ("keystone", "keystone22", "client")
 #: Of what is asked for: where it is.
@@ -71,9 +71,29 @@ def test_the_plugin_in_an_old_keystone_is_a_part(checkout, fails, status):
     assert run_script(checkout, "plugin22", FAILS=fails).returncode == status
 
 
+@pytest.mark.parametrize(("part", "cloud"), [("old-west", "west"), ("old-east", "east")])
+def test_all_is_tried_end_to_end_with_an_old_keystone_on_either_side(checkout, part, cloud):
+    end_to_end = "-p no:cacheprovider tests --ignore"
+    for fails, status in (
+        ("nothing does", 0),
+        (end_to_end, 1),
+        (f"--ignore tests/packages {cloud}=22", 1),
+        ("plugin", 0),
+    ):
+        run = run_script(checkout, part, FAILS=fails)
+        assert run.returncode == status, f"{fails}: {run.stdout}{run.stderr}"
+
+
+def test_what_is_said_of_use_names_every_part(checkout):
+    run = run_script(checkout, "another")
+    parts = run.stderr.partition("[")[2].partition("…]")[0].split("|")
+    assert (run.returncode, len(set(parts))) == (2, 12)
+    assert run_script(checkout, *parts).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("night", "parts"),
-    [("", "day"), ("1", "day plugin22 galera ha packages simulation")],
+    [("", "day"), ("1", "day plugin22 old-west old-east galera ha packages simulation")],
 )
 def test_an_old_keystone_clusters_and_packages_are_tested_by_night(checkout, night, parts):
     run = run_script(checkout, ALLIANCE_NIGHTLY=night)

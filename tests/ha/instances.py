@@ -4,6 +4,7 @@ import concurrent.futures
 import itertools
 import time
 
+from lab.services import named
 from tests.kit.waiting import until
 
 #: In seconds; a machine with few processors has two clouds of three nodes each.
@@ -22,6 +23,12 @@ def answer_at(cloud, node: int, token: str) -> int:
         return cloud.ask_at(node, "GET", "/auth/projects", token).status
     except TimeoutError:
         return 503
+
+
+def is_ready(cloud, node: int) -> bool:
+    """Whether the daemon of one node is there, and says that it is ready."""
+    [daemon] = named(cloud.lab.cloud(cloud.name), f"alliance-{node}")
+    return daemon.healthy()
 
 
 def serves(cloud, token: str, node: int) -> bool:

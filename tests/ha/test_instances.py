@@ -14,7 +14,8 @@ from tests.kit.daemon import Daemon, Invite
 from tests.kit.waiting import until
 
 TIMES = 9
-#: In seconds. Meant are 0.1; what is measured has a command's start in it, on a busy machine.
+#: In seconds. Meant are 0.1, which `benches/run instances` measures; what is measured here has a
+#: command's start in it, on a busy machine.
 BOUND = 10
 
 

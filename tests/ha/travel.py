@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import functools
 import random
 import threading
 import time
 from dataclasses import dataclass, field
 
-from tests.ha.instances import BACK, answer_at
+from tests.ha.instances import BACK, answer_at, is_ready
 from tests.kit import http
 from tests.kit.waiting import until
 
@@ -23,6 +24,10 @@ USES = 3
 VISITORS = 3
 #: Answers that say no, not that nobody can tell.
 NO = ("401", "403", "404")
+#: What Keystone and Glance say to a token that has ended, and that nobody can tell.
+REFUSED, UNDECIDED = 401, 503
+#: How a request fails that is not answered, or otherwise than it should be.
+FAILURES = (OSError, AssertionError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ class Refusal:
 
     @property
     def says_no(self) -> bool:
-        """Whether Keystone did. Glance says 401 too when its Keystone could not tell."""
+        """Whether Keystone did. Glance is told to delay the decision, and says the same 401 when
+        its Keystone could not tell: what a service hears from that is asked beside."""
         return "Glance" not in self.what and any(answer.startswith(NO) for answer in self.answers)
 
 
@@ -59,7 +65,7 @@ class Travel:
             load.goes_round(1)
             yield Journey(load, departures)
             load.goes_round(1)
-            departures.go_on(1)
+            departures.are_heard_of()
 
 
 @dataclass
@@ -80,6 +86,7 @@ class Journey:
 
     def was_smooth(self) -> None:
         assert not self.load.refusals
+        assert not self.departures.failed
         self.departures.were_heard()
 
 
@@ -123,11 +130,13 @@ class Workers:
 
 class Load(Workers):
     """Each visitor logs in at west, works at east's Keystone and Glance, and begins again; a user
-    of east does the same at home. Each request is tried again once, as a client would."""
+    of east does the same at home. A service asks about their tokens. Each request is tried again
+    once, as a client would."""
 
     def __init__(self, travel: Travel):
         super().__init__()
         self.west, self.east = travel.west, travel.east
+        self._service = travel.east.login_as("admin")
         self.refusals: list[Refusal] = []
         self.requests = self.retried = 0
         self._rounds = [0] * (VISITORS + 1)
@@ -151,9 +160,12 @@ class Load(Workers):
         answer = self._asks(f"login at {person.cloud}", 201, "POST", url, {}, {"auth": log_in})
         if answer:
             sent = {"X-Auth-Token": answer.headers["x-subject-token"]}
+            asked = {"X-Auth-Token": self._service, "X-Subject-Token": sent["X-Auth-Token"]}
             for _ in range(USES):
                 url = f"{self.east.identity}/auth/projects"
                 self._asks(f"{person.cloud}'s token at Keystone", 200, "GET", url, sent)
+                url = f"{self.east.identity}/auth/tokens"
+                self._asks(f"a service about {person.cloud}'s token", 200, "GET", url, asked)
                 url = f"{self.east.image}/images"
                 self._asks(f"{person.cloud}'s token at Glance", 200, "GET", url, sent)
         self._rounds[index] += 1
@@ -185,6 +197,8 @@ class Departure:
     tokens: tuple[str, ...]
     #: For each place, after how many seconds it refused both.
     gone: dict[str, float] = field(default_factory=dict)
+    #: Places that let neither in, but could not tell: there is no daemon that they could ask.
+    mute: list[str] = field(default_factory=list)
 
 
 class Departures(Workers):
@@ -194,94 +208,162 @@ class Departures(Workers):
     def __init__(self, travel: Travel, bound: float):
         super().__init__()
         self.west, self.east = travel.west, travel.east
+        self._service = travel.east.login_as("admin")
         self.made: list[Departure] = []
         self.late: list[str] = []
         self.back: list[str] = []
         self.failed: list[str] = []
-        self._person, self._bound, self._heard = travel.people[VISITORS], bound, 0
+        self._person, self._bound = travel.people[VISITORS], bound
         self._again(self._leave)
 
+    @property
+    def heard(self) -> list[Departure]:
+        """Those that every place has refused for good reason."""
+        places = {name for name, _, _ in self._places()}
+        return [departure for departure in self.made if departure.gone.keys() == places]
+
     def go_on(self, count: int) -> None:
-        """Returns when so many more have left and it is known everywhere, or should be."""
-        wanted = self._heard + count + 1
-        self._until(lambda: self._heard >= wanted, "somebody has left", deadline=PATIENCE)
+        """Returns when so many more have left, and each place that can tell has heard of it."""
+        wanted = len(self.made) + count + 1
+        self._come_to(lambda: len(self.made) >= wanted, "somebody has left")
+
+    def are_heard_of(self) -> None:
+        """Returns when one more has left, and every place has heard of it."""
+        wanted = len(self.heard) + 2
+        self._come_to(lambda: len(self.heard) >= wanted, "every place knows who has left")
+
+    def _come_to(self, condition, what: str) -> None:
+        # Nothing is waited for that is late already.
+        self._until(lambda: self.late or condition(), what, deadline=PATIENCE)
 
     def _leave(self) -> None:
         self.wait(PAUSE)
         # While a cloud's database is away nobody can log in or out.
-        try:
-            token = self._person.login()
-            scope = {"project": {"id": self._project_at_east(token)}}
-            bought = self.east.sells(token, scope)
+        with self._noting():
+            token = self._tries(self._person.login)
+            scope = {"project": {"id": self._tries(lambda: self._project_at_east(token))}}
+            tokens = [token]
+            with self._noting():
+                tokens.append(self._tries(lambda: self._bought(token, scope)))
+            # Not tried again: the first try may have counted.
             path = "/auth/tokens"
-            assert self.west.ask("DELETE", path, token, X_Subject_Token=token).status == 204
-            self._watch(Departure(time.monotonic(), tuple(filter(None, (token, bought)))))
-        except (AssertionError, OSError) as error:
-            self.failed.append(repr(error))
+            answer = self.west.ask("DELETE", path, token, X_Subject_Token=token)
+            assert answer.status == 204, f"logout at {self.west}: {answer.status} {answer.body!r}"
+            self._watch(Departure(time.monotonic(), tuple(tokens)))
         for departure in random.sample(self.made, min(2, len(self.made))):
             for token in departure.tokens:
-                self.back += [place for place, ask in self._places() if ask(token) == 200]
+                self.back += [place for place, ask, _ in self._places() if ask(token) == 200]
+
+    @contextlib.contextmanager
+    def _noting(self):
+        """A departure that fails is kept, and others follow."""
+        try:
+            yield
+        except FAILURES as error:
+            self.failed.append(repr(error))
+
+    def _tries(self, step):
+        """What a step comes to. It is tried again once, as a client would."""
+        try:
+            return step()
+        except FAILURES:
+            self.wait(AGAIN)
+            return step()
+
+    def _validated(self, token: str) -> http.Answer:
+        """What a service of east is told about a token."""
+        return self.east.ask("GET", "/auth/tokens", self._service, X_Subject_Token=token)
 
     def _project_at_east(self, token: str) -> str:
-        answer = self.east.validate(token)
+        answer = self._validated(token)
         assert answer.status == 200, f"{answer.status} {answer.body!r}"
         return answer.json()["token"]["project"]["id"]
 
+    def _bought(self, token: str, scope: dict) -> str:
+        answer = self.east.rescope(token, scope)
+        assert answer.status == 201, f"bought at {self.east}: {answer.status} {answer.body!r}"
+        return answer.headers["x-subject-token"]
+
     def _places(self):
+        """Each with what it says to a token, and whether it has a daemon to ask."""
+
+        def at(node: int, token: str) -> int:
+            return _status(lambda: answer_at(self.east, node, token))
+
+        def ready(*nodes: int) -> bool:
+            return any(is_ready(self.east, node) for node in nodes)
+
         for node in self.east.nodes:
-            yield f"node {node}", lambda token, node=node: answer_at(self.east, node, token)
-        yield "Glance", self._at_glance
+            yield f"node {node}", functools.partial(at, node), functools.partial(ready, node)
+        yield "Glance", self._at_glance, functools.partial(ready, *self.east.nodes)
 
     def _at_glance(self, token: str) -> int:
-        try:
-            return self.east.images(token)
-        except OSError:
-            return 503
+        """Its 401 is a decision if a service hears of one."""
+        status = _status(lambda: self.east.images(token))
+        if status != REFUSED:
+            return status
+        told = _status(lambda: self._validated(token).status)
+        return REFUSED if told == 404 else UNDECIDED
 
     def _watch(self, departure: Departure) -> None:
-        def gone(place) -> float:
-            name, ask = place
-            while any(ask(token) == 200 for token in departure.tokens):
-                if time.monotonic() > departure.at + self._bound:
-                    self.late.append(f"{name}: served {self._bound:.0f} s after the logout")
-                    break
+        def goes(place) -> None:
+            name, ask, can_tell = place
+            while True:
+                answers = {ask(token) for token in departure.tokens}
+                after = time.monotonic() - departure.at
+                if answers == {REFUSED}:
+                    departure.gone[name] = after
+                    return
+                is_served = 200 in answers
+                if not is_served and not can_tell():
+                    departure.mute.append(name)
+                    return
+                if after > self._bound + (0 if is_served else BACK):
+                    self.late.append(f"{name}: {sorted(answers)} {after:.0f} s after the logout")
+                    return
                 time.sleep(0.1)
-            return time.monotonic() - departure.at
 
         places = list(self._places())
         with concurrent.futures.ThreadPoolExecutor(len(places)) as pool:
-            took = pool.map(gone, places)
-            departure.gone = dict(zip((name for name, _ in places), took))
+            list(pool.map(goes, places))
         self.made.append(departure)
-        self._heard += 1
 
     def were_heard(self) -> None:
         """In time and for good: each token is refused, not only because nobody can tell."""
-        assert self.made
+        assert self.heard
         assert not self.late
         assert not self.back
         for departure in self.made:
             for token in departure.tokens:
-                for place, ask in self._places():
+                for place, ask, _ in self._places():
                     until(
-                        lambda token=token, ask=ask: ask(token) == 401,
+                        lambda token=token, ask=ask: ask(token) == REFUSED,
                         f"{place} refuses who has left",
                         deadline=BACK,
                     )
 
     def report(self) -> str:
-        slowest = sorted(max(departure.gone.values()) for departure in self.made)
-        if not slowest:
-            return "nobody left"
-        middle = slowest[len(slowest) // 2]
-        text = f"{len(slowest)} logouts, known everywhere after {middle:.1f} to {slowest[-1]:.1f} s"
-        return text + "".join(f"\n    {error[:300]}" for error in self.failed[:5])
+        text = f"{len(self.made)} logouts, {len(self.failed)} failed"
+        slowest = sorted(max(departure.gone.values()) for departure in self.heard)
+        if slowest:
+            middle = slowest[len(slowest) // 2]
+            text += f", {len(slowest)} known everywhere after {middle:.1f} to {slowest[-1]:.1f} s"
+        told = [*self.late[:5], *(error[:300] for error in self.failed[:5])]
+        return text + "".join(f"\n    {each}" for each in told)
+
+
+def _status(ask) -> int:
+    """That of an answer; where there is none, nobody could tell."""
+    try:
+        return ask()
+    except FAILURES:
+        return UNDECIDED
 
 
 def _answer(method: str, url: str, headers: dict, body=None):
     """An answer, or None; and what to say of it."""
     try:
         answer = http.send(method, url, headers, body, deadline=DEADLINE)
-    except (OSError, AssertionError, ValueError) as error:
+    except FAILURES as error:
         return None, repr(error)
     return answer, f"{answer.status} {answer.body[:120]!r}"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import email.utils
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from lab.commands import base_settings
-from lab.services import service
+from lab.services import named, service
 from lab.services.alliance import Alliance
+from tests.kit import http
 
 #: As on a full disk, writing fails; where the signal is not ignored, the kernel ends it. The log
 #: goes by way of another process, as to a journal.
@@ -32,9 +35,21 @@ def clock_off(cloud, seconds: int, keystone="keystone", daemon="alliance"):
             patch.setattr(service, "base_settings", lambda seen=seen: seen)
             cloud.restart(name)
     try:
+        for name in restarted:
+            for clock in clocks(cloud, name):
+                assert abs(clock - time.time() - seconds) < abs(seconds) / 2, "a positive control"
         yield
     finally:
         cloud.restart(*restarted)
+
+
+def clocks(cloud, name: str) -> list[float]:
+    """What time it is for a Keystone or daemon, in seconds since the epoch; of all nodes where the
+    name says no node."""
+    there = named(cloud.lab.cloud(cloud.name), name)
+    ports = [one.metrics_port if isinstance(one, Alliance) else one.port for one in there]
+    dates = [http.send("GET", f"http://127.0.0.1:{port}/").headers["date"] for port in ports]
+    return [email.utils.parsedate_to_datetime(date).timestamp() for date in dates]
 
 
 @contextlib.contextmanager

@@ -199,7 +199,9 @@ pub struct AddressRange {
 pub struct NotARange(String);
 
 impl AddressRange {
-    fn contains(&self, address: IpAddr) -> bool {
+    /// Whether an address is in it; one of IPv4 in IPv6's spelling (`::ffff:…`) is not in a range of
+    /// IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
         let length = width(address);
         length == width(self.first)
             && (value(address) ^ value(self.first))

@@ -2,7 +2,7 @@
 
 mod index;
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use compact_str::CompactString;
@@ -24,6 +24,9 @@ use crate::statement::TokenFacts;
 const REMEMBERED_FOR: Seconds = 120;
 /// And not more changes of one partner than this.
 const REMEMBERED: usize = 4096;
+
+/// Those that expire within so many seconds of each other are looked through together.
+const TOGETHER: u32 = 16;
 
 /// Of so many sessions of a user it is looked whether a new one has anything in common with them.
 const LOOKED_AT: usize = 8;
@@ -210,6 +213,9 @@ pub struct Sessions {
     all: HashSet<ByToken>,
     by_audit_id: Index,
     by_user: Index,
+    /// By [`TOGETHER`] of when they expire: to find those that have costs no look at all the others, of whom
+    /// there may be a million.
+    by_expiry: BTreeMap<u32, Vec<Arc<Session>>>,
     recent: VecDeque<(Seconds, RevocationEvent)>,
     /// When the latest of the recent changes happened that there was no room for, by home's clock.
     forgotten: Option<Seconds>,
@@ -239,6 +245,8 @@ impl Sessions {
             self.by_audit_id.add(&session, Name::AuditId(nth));
         }
         self.by_user.add(&session, Name::User);
+        let together = self.by_expiry.entry(session.expires_at / TOGETHER);
+        together.or_default().push(Arc::clone(&session));
         self.all.insert(ByToken(session));
         is_ended
     }
@@ -301,14 +309,44 @@ impl Sessions {
             self.by_audit_id.remove(&session, id);
         }
         self.by_user.remove(&session, session.user_id());
+        let together = session.expires_at / TOGETHER;
+        if let Some(place) = self.by_expiry.get_mut(&together) {
+            place.retain(|other| !Arc::ptr_eq(other, &session));
+            if place.is_empty() {
+                self.by_expiry.remove(&together);
+            }
+        }
     }
 
     /// Forgets those that have expired.
     pub fn forget_expired(&mut self, now: Seconds) {
         let is_live = |session: &Session| session.expires_at() > now;
-        self.all.retain(|found| is_live(&found.0));
-        self.by_audit_id.retain(is_live);
-        self.by_user.retain(is_live);
+        let mut expired = Vec::new();
+        while let Some(mut first) = self.by_expiry.first_entry() {
+            if Seconds::from(*first.key()) * Seconds::from(TOGETHER) > now {
+                break;
+            }
+            let gone = first.get_mut().extract_if(.., |session| !is_live(session));
+            expired.extend(gone);
+            if !first.get().is_empty() {
+                break;
+            }
+            first.remove();
+        }
+        // Each name once: a user may have very many.
+        let mut users = HashSet::new();
+        let mut audit_ids = HashSet::new();
+        for session in &expired {
+            self.all.remove(&session.token);
+            users.insert(session.user_id());
+            audit_ids.extend(session.audit_ids.iter().map(CompactString::as_str));
+        }
+        for user in users {
+            self.by_user.retain(user, is_live);
+        }
+        for audit_id in audit_ids {
+            self.by_audit_id.retain(audit_id, is_live);
+        }
     }
 
     /// Until when, by home's clock, something may have ended that is not remembered: there was no
@@ -413,7 +451,7 @@ mod tests {
 
     fn has_no_index(sessions: &Sessions) -> bool {
         let mut both = [&sessions.by_audit_id, &sessions.by_user].into_iter();
-        both.all(|index| index.is_empty())
+        both.all(|index| index.is_empty()) && sessions.by_expiry.is_empty()
     }
 
     fn ids(sessions: &[Arc<Session>]) -> Vec<&str> {
@@ -610,6 +648,24 @@ mod tests {
         sessions.forget_expired(100);
         assert_eq!((sessions.len(), sessions.of_user("ann").count()), (2, 2));
         assert_eq!(sessions.by_audit_id.get("one").count(), 2);
+        // Of those that are looked through together, each in its own time.
+        let mut sessions = Sessions::default();
+        let origin = session(1, "one", None, 55).origin();
+        for (number, expires_at) in [(1, 3600), (2, 3605), (3, 3700)] {
+            let user = ("ann", Some("science"));
+            sessions.begin(Session::new([number; 32], user, expires_at, &origin), 60);
+        }
+        for (at, left) in [(3599, 3), (3600, 2), (3604, 2), (3605, 1), (3700, 0)] {
+            sessions.forget_expired(at);
+            assert_eq!(sessions.len(), left, "{at}");
+            assert_eq!(sessions.of_user("ann").count(), left, "{at}");
+        }
+        assert!(has_no_index(&sessions));
+        let mut sessions = three();
+        for number in 1..=3 {
+            sessions.forget(&[number; 32]);
+        }
+        assert!(has_no_index(&sessions));
         let mut sessions = three();
         sessions.forget_expired(3599);
         assert_eq!(sessions.len(), 3);

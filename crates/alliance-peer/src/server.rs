@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alliance_core::endpoint_url::AddressRange;
 use axum::Router;
 use tokio::net::TcpListener;
 
@@ -13,6 +14,7 @@ use crate::service::PeerService;
 use crate::tls;
 
 mod accept;
+mod balancer;
 mod connection;
 mod noise;
 mod request;
@@ -29,7 +31,9 @@ pub struct Limits {
     pub handshakes: usize,
     /// Connections at once, of everybody.
     pub connections: usize,
-    /// Connections at once of one address (IPv6: one /64) that has not shown a partner's key.
+    /// Of those, the ones that have shown a key which is no partner's.
+    pub strangers: usize,
+    /// Handshakes at once of one address (IPv6: one /64), and as many connections of strangers.
     pub per_stranger: usize,
     /// Connections at once of one partner.
     pub per_partner: usize,
@@ -55,7 +59,8 @@ impl Default for Limits {
         Self {
             handshake: Duration::from_secs(5),
             handshakes: 64,
-            connections: 1024,
+            connections: 2048,
+            strangers: 256,
             per_stranger: 16,
             per_partner: 16,
             stranger_lifetime: Duration::from_secs(120),
@@ -69,8 +74,20 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// For so many connections at once: an eighth of them may be strangers'.
+    pub fn of_connections(connections: usize) -> Self {
+        Self {
+            connections,
+            strangers: (connections / 8).max(1),
+            ..Self::default()
+        }
+    }
+}
+
 /// Serves the peer API until `shutdown` is ready, then lets requests under way finish
-/// ([`Limits::drain`]) and returns.
+/// ([`Limits::drain`]) and returns. Connections from `balancers` begin with whose they are, in the PROXY
+/// protocol.
 ///
 /// # Errors
 /// Only if TLS cannot be set up. What goes wrong with single connections is logged.
@@ -79,11 +96,12 @@ pub async fn serve<S: PeerService>(
     identity: &Identity,
     service: Arc<S>,
     limits: Limits,
+    balancers: Vec<AddressRange>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let tls = tls::server_config(identity).map_err(io::Error::other)?;
     let router = router(service.clone(), limits);
-    accept::run(listener, tls, router, service, limits, shutdown).await;
+    accept::run(listener, tls, router, service, limits, balancers, shutdown).await;
     Ok(())
 }
 

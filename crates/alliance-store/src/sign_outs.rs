@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::sign_out::Change;
+use sqlx::any::AnyRow;
 use sqlx::{Any, QueryBuilder};
 
 use crate::bulletins::{self, Bulletin};
@@ -118,23 +119,25 @@ impl SignOuts<'_> {
         limit: usize,
     ) -> Result<Vec<NotedSignOut>> {
         let heard = self.heard(host).await?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let since = if heard.is_some() { 0 } else { since };
+        self.after(heard.unwrap_or_default().unsigned_abs(), since, limit)
+            .await
+    }
+
+    /// The next ones after number `seq` that were noted `since`, at most `limit`, whoever has heard them.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn after(self, seq: u64, since: Seconds, limit: usize) -> Result<Vec<NotedSignOut>> {
         let rows = sqlx::query(
             "SELECT seq, what FROM sign_outs WHERE seq > ? AND at >= ? ORDER BY seq LIMIT ?",
         )
-        .bind(heard.unwrap_or_default())
-        .bind(if heard.is_some() { 0 } else { since })
-        .bind(limit)
+        .bind(i64::try_from(seq).unwrap_or(i64::MAX))
+        .bind(since)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(self.0.pool())
         .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(NotedSignOut {
-                    seq: row.int("seq")?.unsigned_abs(),
-                    change: row.json("what")?,
-                })
-            })
-            .collect()
+        rows.iter().map(noted).collect()
     }
 
     /// How far each host is behind that has heard any.
@@ -226,4 +229,11 @@ impl SignOuts<'_> {
         })
         .await
     }
+}
+
+fn noted(row: &AnyRow) -> Result<NotedSignOut> {
+    Ok(NotedSignOut {
+        seq: row.int("seq")?.unsigned_abs(),
+        change: row.json("what")?,
+    })
 }

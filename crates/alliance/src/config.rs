@@ -125,6 +125,14 @@ section! {
         /// How partners reach this daemon from elsewhere: https, a host, no path. It stands in
         /// every invitation.
         url: Url = required(value::peer_url, r#""https://alliance.west.example:5443""#),
+        /// Addresses of balancers that pass partners' connections on, or ranges of them, as
+        /// "192.0.2.10". They say whose each is, in the PROXY protocol (HAProxy: send-proxy-v2), so
+        /// that strangers are counted by their own addresses; a connection of theirs that does not is
+        /// refused.
+        balancers: Vec<AddressRange> = default(value::ranges, "[]"),
+        /// Connections at once, of everybody. Above that, new ones wait; an eighth of them are
+        /// strangers' at most.
+        connections: usize = default(value::count, "2048"),
     }
 }
 
@@ -179,6 +187,10 @@ section! {
         /// Seconds for which what guests made here (where an agreement allows that) is borne by their
         /// home's last word while home cannot be reached; 0 refuses it at once.
         guest_grace: Duration = default(value::seconds_or_zero, "900"),
+        /// How many partners' tokens may be in use here at once: each takes about half a kilobyte until it
+        /// expires, in every instance, whether it is still used or not. A partner may have as many of
+        /// them as are left for all others; a new token beyond that is answered 503.
+        max_live: usize = default(value::count, "1000000"),
         /// How many partners' tokens are remembered at most, the least used going first. Each takes
         /// about 2 KB, most of it what its home signed.
         remembered: usize = default(value::count, "200000"),

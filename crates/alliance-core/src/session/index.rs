@@ -131,12 +131,21 @@ impl Index {
         }
     }
 
-    pub(super) fn retain(&mut self, is_wanted: impl Fn(&Session) -> bool) {
-        self.first.retain(|called| is_wanted(&called.session));
-        self.more.retain(|_, sessions| {
-            sessions.retain(|session| is_wanted(session));
-            !sessions.is_empty()
-        });
+    /// Forgets those with this name that are not wanted.
+    pub(super) fn retain(&mut self, name: &str, is_wanted: impl Fn(&Session) -> bool) {
+        if self
+            .first
+            .get(name)
+            .is_some_and(|first| !is_wanted(&first.session))
+        {
+            self.first.remove(name);
+        }
+        if let Some(place) = self.more.get_mut(name) {
+            place.retain(|session| is_wanted(session));
+            if place.is_empty() {
+                self.more.remove(name);
+            }
+        }
     }
 
     #[cfg(test)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alliance_core::cloud::CloudId;
+use alliance_core::endpoint_url::AddressRange;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -14,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use super::Limits;
 use super::connection::Connection;
 use super::noise::Noise;
-use super::slots::{Slots, neighbourhood};
+use super::slots::Slots;
 use crate::service::PeerService;
 
 /// After `accept` failed, typically for want of file descriptors.
@@ -26,8 +27,13 @@ pub(super) struct Shared<S> {
     pub(super) router: Router,
     pub(super) service: Arc<S>,
     pub(super) limits: Limits,
+    pub(super) balancers: Vec<AddressRange>,
+    /// Places of those who have not shown a key yet.
     pub(super) handshakes: Arc<Semaphore>,
-    pub(super) strangers: Arc<Slots<IpAddr>>,
+    pub(super) handshakes_of: Arc<Slots<IpAddr>>,
+    /// Of those whose key is no partner's.
+    pub(super) strangers: Arc<Semaphore>,
+    pub(super) strangers_of: Arc<Slots<IpAddr>>,
     pub(super) partners: Arc<Slots<CloudId>>,
     pub(super) noise: Noise,
 }
@@ -38,6 +44,7 @@ pub(super) async fn run<S: PeerService>(
     router: Router,
     service: Arc<S>,
     limits: Limits,
+    balancers: Vec<AddressRange>,
     shutdown: impl Future<Output = ()>,
 ) {
     let shared = Arc::new(Shared {
@@ -45,8 +52,11 @@ pub(super) async fn run<S: PeerService>(
         router,
         service,
         limits,
+        balancers,
         handshakes: Arc::new(Semaphore::new(limits.handshakes)),
-        strangers: Slots::new(limits.per_stranger),
+        handshakes_of: Slots::new(limits.per_stranger),
+        strangers: Arc::new(Semaphore::new(limits.strangers)),
+        strangers_of: Slots::new(limits.per_stranger),
         partners: Slots::new(limits.per_partner),
         noise: Noise::new(),
     });
@@ -59,16 +69,12 @@ pub(super) async fn run<S: PeerService>(
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < limits.connections => match accepted {
                 Ok((stream, address)) => {
-                    let from = neighbourhood(address.ip());
-                    let (Some(slot), Ok(permit)) = (
-                        shared.strangers.take(from),
-                        shared.handshakes.clone().try_acquire_owned(),
-                    ) else {
-                        shared.noise.refused(address, "too many of this address, or too many handshakes at once");
+                    let Ok(place) = shared.handshakes.clone().try_acquire_owned() else {
+                        shared.noise.refused(address, "too many handshakes at once");
                         continue;
                     };
                     let connection = Connection { shared: shared.clone(), address, stopping: stopping.clone() };
-                    connections.spawn(connection.run(stream, slot, permit));
+                    connections.spawn(connection.run(stream, place));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept connections from partners; trying again");

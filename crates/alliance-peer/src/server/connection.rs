@@ -1,6 +1,6 @@
 //! One connection: first byte, TLS, then HTTP/2 until either end has enough.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +14,9 @@ use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
 use super::accept::Shared;
+use super::balancer::{self, NoClient};
 use super::request::Caller;
-use super::slots::Slot;
+use super::slots::neighbourhood;
 use crate::service::PeerService;
 use crate::tls;
 
@@ -39,6 +40,10 @@ pub(super) struct Connection<S> {
 enum NoHandshake {
     #[error("plain HTTP on the TLS port; the partner's peer URL must begin with https://")]
     PlainHttp,
+    #[error("too many of this address at once")]
+    Crowd,
+    #[error(transparent)]
+    NoClient(#[from] NoClient),
     #[error("the first byte is not TLS's")]
     NotTls,
     #[error("no TLS handshake within {0:?}")]
@@ -54,22 +59,17 @@ enum NoHandshake {
 }
 
 impl<S: PeerService> Connection<S> {
-    pub(super) async fn run(
-        self,
-        stream: TcpStream,
-        stranger: Slot<IpAddr>,
-        permit: OwnedSemaphorePermit,
-    ) {
+    pub(super) async fn run(mut self, stream: TcpStream, place: OwnedSemaphorePermit) {
         let limit = self.shared.limits.handshake;
-        let handshake = tokio::time::timeout(limit, self.handshake(stream));
         let mut stopping = self.stopping.clone();
+        let handshake = tokio::time::timeout(limit, self.handshake(stream));
         let result = tokio::select! {
             result = handshake => result.unwrap_or(Err(NoHandshake::Slow(limit))),
             _ = stopping.wait_for(|stop| *stop) => return,
         };
-        drop(permit);
+        drop(place);
         match result {
-            Ok((stream, caller)) => self.serve(stream, caller, stranger).await,
+            Ok((stream, caller)) => self.serve(stream, caller).await,
             // Port scanners and health checks do this all day.
             Err(NoHandshake::Gone) => {}
             Err(error) => self.shared.noise.refused(self.address, error),
@@ -77,9 +77,20 @@ impl<S: PeerService> Connection<S> {
     }
 
     async fn handshake(
-        &self,
-        stream: TcpStream,
+        &mut self,
+        mut stream: TcpStream,
     ) -> Result<(TlsStream<TcpStream>, CloudId), NoHandshake> {
+        let from = self.address.ip().to_canonical();
+        let mut balancers = self.shared.balancers.iter();
+        if balancers.any(|range| range.contains(from))
+            && let Some(client) = balancer::client(&mut stream).await?
+        {
+            self.address = client;
+        }
+        // Gone with the handshake: who has shown a key is counted by it, or as a stranger.
+        let from = neighbourhood(self.address.ip());
+        let place = self.shared.handshakes_of.take(from);
+        let _place = place.ok_or(NoHandshake::Crowd)?;
         let mut first = [0];
         match stream.peek(&mut first).await {
             Ok(1) if first[0] == TLS_HANDSHAKE => {}
@@ -107,30 +118,31 @@ impl<S: PeerService> Connection<S> {
         Ok((stream, caller))
     }
 
-    async fn serve(
-        mut self,
-        stream: TlsStream<TcpStream>,
-        caller: CloudId,
-        stranger: Slot<IpAddr>,
-    ) {
+    async fn serve(mut self, stream: TlsStream<TcpStream>, caller: CloudId) {
         let limits = self.shared.limits;
         let is_partner = self.shared.service.admit(&caller).await.is_ok();
-        // A partner is counted by its key, so that many of them may share an address.
-        let _slot = if is_partner {
-            drop(stranger);
-            match self.shared.partners.take(caller.clone()) {
-                Some(slot) => (Some(slot), None),
-                None => {
-                    self.shared.noise.refused(
-                        self.address,
-                        format_args!("partner {} has too many", caller.tag()),
-                    );
-                    return;
-                }
+        // A partner is counted by its key, so that many of them may share an address, and strangers
+        // leave them room.
+        let shared = Arc::clone(&self.shared);
+        let (of_partner, of_stranger);
+        if is_partner {
+            of_partner = shared.partners.take(caller.clone());
+            if of_partner.is_none() {
+                let why = format_args!("partner {} has too many", caller.tag());
+                return shared.noise.refused(self.address, why);
             }
         } else {
-            (None, Some(stranger))
-        };
+            let from = neighbourhood(self.address.ip());
+            of_stranger = shared
+                .strangers_of
+                .take(from)
+                .zip(shared.strangers.try_acquire().ok());
+            if of_stranger.is_none() {
+                return shared
+                    .noise
+                    .refused(self.address, "too many strangers at once");
+            }
+        }
         let streams = if is_partner {
             limits.streams
         } else {

@@ -485,6 +485,20 @@ impl Served {
     }
 
     pub(crate) async fn start_at(daemon: &Arc<Daemon>, limits: Limits, at: SocketAddr) -> Self {
+        Self::start_behind(&[], daemon, limits, at).await
+    }
+
+    /// Behind balancers at these addresses.
+    pub(crate) async fn start_behind(
+        balancers: &[&str],
+        daemon: &Arc<Daemon>,
+        limits: Limits,
+        at: SocketAddr,
+    ) -> Self {
+        let balancers = balancers
+            .iter()
+            .map(|range| range.parse().unwrap())
+            .collect();
         let listener = TcpListener::bind(at).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -494,9 +508,16 @@ impl Served {
                 let _ = stopped.await;
             };
             let service = serving.clone();
-            serve(listener, &serving.identity, service, limits, shutdown)
-                .await
-                .unwrap();
+            serve(
+                listener,
+                &serving.identity,
+                service,
+                limits,
+                balancers,
+                shutdown,
+            )
+            .await
+            .unwrap();
         });
         Self {
             daemon: daemon.clone(),

@@ -237,6 +237,94 @@ async fn strangers_share_few_connections_and_partners_do_not_suffer() {
     .await;
 }
 
+/// A connection of somebody with a key.
+async fn connected(who: &Daemon, served: &Served) -> tokio_rustls::client::TlsStream<TcpStream> {
+    let tls = alliance_peer::tls::client_config(&who.identity, served.daemon.id()).unwrap();
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(tls));
+    let tcp = TcpStream::connect(served.address).await.unwrap();
+    let name = "localhost".try_into().unwrap();
+    connector.connect(name, tcp).await.unwrap()
+}
+
+/// Returns when somebody with a key no longer finds room. What it took until then stays taken.
+async fn crowd(served: &Served) -> Vec<tokio_rustls::client::TlsStream<TcpStream>> {
+    let stranger = Daemon::new();
+    let mut held = Vec::new();
+    until(async || {
+        let mut stream = connected(&stranger, served).await;
+        // A server that goes on speaks first: HTTP/2's settings.
+        let mut some = [0];
+        let is_refused = !matches!(stream.read(&mut some).await, Ok(1));
+        held.push(stream);
+        is_refused
+    })
+    .await;
+    held.pop();
+    held
+}
+
+#[tokio::test]
+async fn strangers_that_stay_leave_partners_of_their_address_room() {
+    let (west, east) = (Daemon::new(), Daemon::new());
+    west.trust(&east.id());
+    let limits = Limits {
+        per_stranger: 4,
+        ..Limits::default()
+    };
+    let served = Served::start_with(&west, limits).await;
+    let held = crowd(&served).await;
+    assert_eq!(held.len(), 4);
+    for _ in 0..8 {
+        let client = served.client_of(&east);
+        client.agreements(RequestId::random()).await.unwrap();
+    }
+    drop(held);
+}
+
+#[tokio::test]
+async fn all_strangers_together_have_an_eighth_of_the_room() {
+    let limits = Limits::of_connections(24);
+    assert_eq!((limits.connections, limits.strangers), (24, 3));
+    let served = Served::start_with(&Daemon::new(), limits).await;
+    assert_eq!(crowd(&served).await.len(), 3);
+}
+
+#[tokio::test]
+async fn behind_a_balancer_everybody_is_counted_by_their_own_address() {
+    let (west, east) = (Daemon::new(), Daemon::new());
+    west.trust(&east.id());
+    let limits = Limits {
+        per_stranger: 2,
+        ..Limits::default()
+    };
+    let at = "127.0.0.1:0".parse().unwrap();
+    let served = Served::start_behind(&["127.0.0.0/8"], &west, limits, at).await;
+    let ask = async |url: &str| {
+        let client = client(&east, &west.id(), url);
+        client.agreements(RequestId::random()).await
+    };
+    let from = "PROXY TCP4 203.0.113.8 192.0.2.10 40000 5443\r\n";
+    let wire = crate::proxy::Wire::saying(from, served.address).await;
+    let mut silent = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        let from = b"PROXY TCP4 203.0.113.7 192.0.2.10 40000 5443\r\n";
+        stream.write_all(from).await.unwrap();
+        silent.push(stream);
+    }
+    let crowded = "PROXY TCP4 203.0.113.7 192.0.2.10 40001 5443\r\n";
+    let crowded = crate::proxy::Wire::saying(crowded, served.address).await;
+    until(async || ask(&crowded.url()).await.is_err()).await;
+    ask(&wire.url()).await.unwrap();
+    drop(silent);
+    until(async || ask(&crowded.url()).await.is_ok()).await;
+    let unsaid = ask(&served.url()).await;
+    assert!(
+        matches!(unsaid, Err(PeerError::Unreachable(_))),
+        "{unsaid:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_strangers_connection_does_not_stay() {
     let (west, east) = (Daemon::new(), Daemon::new());
@@ -264,11 +352,7 @@ async fn a_stranger_that_never_begins_to_speak_does_not_stay_either() {
         ..Limits::default()
     };
     let served = Served::start_with(&west, limits).await;
-    let tls = alliance_peer::tls::client_config(&east.identity, west.id()).unwrap();
-    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(tls));
-    let tcp = TcpStream::connect(served.address).await.unwrap();
-    let name = "localhost".try_into().unwrap();
-    let mut stream = connector.connect(name, tcp).await.unwrap();
+    let mut stream = connected(&east, &served).await;
     let mut rest = Vec::new();
     let end = stream.read_to_end(&mut rest);
     let end = tokio::time::timeout(Duration::from_secs(5), end).await;

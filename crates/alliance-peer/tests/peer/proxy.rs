@@ -17,6 +17,11 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) async fn to(target: SocketAddr) -> Self {
+        Self::saying("", target).await
+    }
+
+    /// One that says this first, in each connection.
+    pub(crate) async fn saying(first: &'static str, target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
@@ -27,7 +32,8 @@ impl Wire {
                 count.fetch_add(1, Ordering::SeqCst);
                 // Whoever connects after the cut gets a new wire: only old ones stay dead.
                 let dead = Arc::new(AtomicBool::new(false));
-                let far = TcpStream::connect(target).await.unwrap();
+                let mut far = TcpStream::connect(target).await.unwrap();
+                far.write_all(first.as_bytes()).await.unwrap();
                 let (near_in, near_out) = near.into_split();
                 let (far_in, far_out) = far.into_split();
                 tokio::spawn(carry(near_in, far_out, dead.clone(), cut.clone()));

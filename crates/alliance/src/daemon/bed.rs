@@ -352,7 +352,15 @@ impl Served {
         let url = format!("https://{}", listener.local_addr()?);
         let task = tokio::spawn(async move {
             let forever = std::future::pending();
-            let served = serve(listener, &identity, service, Limits::default(), forever).await;
+            let served = serve(
+                listener,
+                &identity,
+                service,
+                Limits::default(),
+                Vec::new(),
+                forever,
+            )
+            .await;
             assert!(served.is_ok());
         });
         Ok(Self { url, task })

@@ -1,5 +1,6 @@
 //! How the way to each partner is, as the pulls from it show. In memory: a daemon that starts knows
-//! what the database has, and measures anew.
+//! what the database has, and measures anew. So does one that pulls only when it is told to, since another
+//! instance does otherwise: what it has measured does not count for long.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,8 +18,13 @@ use crate::wire::{BorderView, RoundTrips};
 /// How many round trips are remembered for each partner.
 const ROUND_TRIPS: usize = 16;
 
+/// What was measured counts for so many pulls of who pulls regularly.
+const COUNTS_FOR: u32 = 4;
+
 /// What the pulls showed.
 pub(crate) struct Border {
+    /// For how long what was measured counts. Seconds.
+    counts_for: Seconds,
     /// `[catalog] hide_unreachable`
     hide_after: Option<Duration>,
     partners: Mutex<HashMap<CloudId, Way>>,
@@ -29,6 +35,7 @@ struct Way {
     is_silent: bool,
     /// Since when it is so.
     since: Seconds,
+    measured_at: Seconds,
     round_trips: VecDeque<Duration>,
     skew: Option<Skew>,
     version: Option<String>,
@@ -39,6 +46,7 @@ impl Way {
         Self {
             is_silent,
             since,
+            measured_at: since,
             round_trips: VecDeque::new(),
             skew: None,
             version: None,
@@ -47,10 +55,12 @@ impl Way {
 }
 
 impl Border {
-    /// Nothing was measured yet. With `hide_after`, regions of a partner are hidden when it was silent
-    /// for so long.
-    pub(crate) fn new(hide_after: Option<Duration>) -> Self {
+    /// Nothing was measured yet; who measures regularly does so every `refresh`. With `hide_after`, regions
+    /// of a partner are hidden when it was silent for so long.
+    pub(crate) fn new(refresh: Duration, hide_after: Option<Duration>) -> Self {
+        let counts_for = refresh.saturating_mul(COUNTS_FOR).as_secs();
         Self {
+            counts_for: Seconds::try_from(counts_for).unwrap_or(Seconds::MAX),
             hide_after,
             partners: Mutex::default(),
         }
@@ -64,9 +74,7 @@ impl Border {
     /// A partner has answered a pull.
     pub(crate) fn answered(&self, cloud_id: &CloudId, contact: Option<Contact>, now: Seconds) {
         let mut partners = self.lock();
-        let way = partners
-            .entry(cloud_id.clone())
-            .or_insert_with(|| Way::new(false, now));
+        let way = self.way(&mut partners, cloud_id, now, || Way::new(false, now));
         if way.is_silent {
             (way.is_silent, way.since) = (false, now);
         }
@@ -81,35 +89,58 @@ impl Border {
     /// A partner, of which `facts` were known before, has not answered a pull.
     pub(crate) fn was_silent(&self, cloud_id: &CloudId, facts: &Facts, now: Seconds) {
         let mut partners = self.lock();
-        let way = partners
-            .entry(cloud_id.clone())
-            .or_insert_with(|| Way::new(true, silent_before(facts).unwrap_or(now)));
+        let before = || Way::new(true, silent_before(facts).unwrap_or(now));
+        let way = self.way(&mut partners, cloud_id, now, before);
         if !way.is_silent {
             (way.is_silent, way.since) = (true, now);
         }
     }
 
-    /// Since when a partner does not answer; `None` if it does, as far as is known.
-    pub(crate) fn silent_since(&self, known: &Known) -> Option<Seconds> {
+    /// A way that is being measured: as it was, or `new` if nothing counts of that any more.
+    fn way<'a>(
+        &self,
+        partners: &'a mut HashMap<CloudId, Way>,
+        cloud_id: &CloudId,
+        now: Seconds,
+        new: impl FnOnce() -> Way,
+    ) -> &'a mut Way {
+        let before = partners.remove(cloud_id);
+        let before = before.filter(|way| self.counts(way, now));
+        let way = before.unwrap_or_else(new);
+        let way = partners
+            .entry(cloud_id.clone())
+            .insert_entry(way)
+            .into_mut();
+        way.measured_at = now;
+        way
+    }
+
+    fn counts(&self, way: &Way, now: Seconds) -> bool {
+        now.saturating_sub(way.measured_at) < self.counts_for
+    }
+
+    /// Since when a partner does not answer; `None` if it does, as far as is known at `now`.
+    pub(crate) fn silent_since(&self, known: &Known, now: Seconds) -> Option<Seconds> {
         match self.lock().get(&known.partner.cloud_id) {
-            Some(way) => way.is_silent.then_some(way.since),
-            None => silent_before(&known.facts),
+            Some(way) if self.counts(way, now) => way.is_silent.then_some(way.since),
+            Some(_) | None => silent_before(&known.facts),
         }
     }
 
     /// Whether a partner's regions are hidden at `now`, since it does not answer.
     pub(crate) fn is_hidden(&self, known: &Known, now: Seconds) -> bool {
         self.hide_after
-            .zip(self.silent_since(known))
+            .zip(self.silent_since(known, now))
             .is_some_and(|(after, since)| now - since >= after.as_secs().cast_signed())
     }
 
     /// For operators.
     pub(crate) fn view(&self, known: &Known, now: Seconds) -> BorderView {
         let is_hidden = self.is_hidden(known, now);
-        let unreachable_since = self.silent_since(known);
+        let unreachable_since = self.silent_since(known, now);
         let partners = self.lock();
         let way = partners.get(&known.partner.cloud_id);
+        let way = way.filter(|way| self.counts(way, now));
         let told = known.descriptor();
         BorderView {
             reachable_since: way.filter(|way| !way.is_silent).map(|way| way.since),
@@ -151,6 +182,8 @@ mod tests {
 
     type Outcome = Result<(), Box<dyn std::error::Error>>;
 
+    const PULLS: Duration = Duration::from_secs(30);
+
     fn contact(millis: u64) -> Contact {
         Contact {
             round_trip: Duration::from_millis(millis),
@@ -165,21 +198,21 @@ mod tests {
         let (directory, _, west, _folder) = knows_west().await?;
         let partners = directory.partners();
         let known = partners.by_cloud(&west).ok_or("west is not known")?;
-        let border = Border::new(Some(Duration::from_secs(60)));
+        let border = Border::new(PULLS, Some(Duration::from_secs(60)));
         assert!(!border.is_hidden(known, 10_000), "it was never asked");
         border.answered(&west, Some(contact(5)), 1000);
-        assert_eq!(border.silent_since(known), None);
+        assert_eq!(border.silent_since(known, 1000), None);
         border.was_silent(&west, &known.facts, 1030);
         border.was_silent(&west, &known.facts, 1060);
-        assert_eq!(border.silent_since(known), Some(1030));
+        assert_eq!(border.silent_since(known, 1060), Some(1030));
         assert!(!border.is_hidden(known, 1089));
         assert!(border.is_hidden(known, 1090));
         border.answered(&west, None, 1100);
         assert!(!border.is_hidden(known, 1100));
         assert_eq!(border.view(known, 1100).reachable_since, Some(1100));
-        let never = Border::new(None);
+        let never = Border::new(PULLS, None);
         never.was_silent(&west, &known.facts, 1000);
-        assert!(!never.is_hidden(known, 1_000_000));
+        assert!(!never.is_hidden(known, 1119));
         Ok(())
     }
 
@@ -190,7 +223,7 @@ mod tests {
         directory.reload().await?;
         let partners = directory.partners();
         let known = partners.by_cloud(&west).ok_or("west is not known")?;
-        let border = Border::new(Some(Duration::from_secs(60)));
+        let border = Border::new(PULLS, Some(Duration::from_secs(60)));
         assert!(
             !border.is_hidden(known, 1000),
             "it answered until we stopped"
@@ -201,7 +234,33 @@ mod tests {
         let known = partners.by_cloud(&west).ok_or("west is not known")?;
         assert!(border.is_hidden(known, 1000), "before its first pull");
         border.was_silent(&west, &known.facts, 1000);
-        assert_eq!(border.silent_since(known), Some(500));
+        assert_eq!(border.silent_since(known, 1000), Some(500));
+        Ok(())
+    }
+
+    /// As where another instance measures, and an operator had this one look.
+    #[tokio::test]
+    async fn what_was_measured_once_does_not_count_for_ever() -> Outcome {
+        let (directory, store, west, _folder) = knows_west().await?;
+        let partners = directory.partners();
+        let known = partners.by_cloud(&west).ok_or("west is not known")?;
+        let border = Border::new(PULLS, Some(Duration::from_secs(60)));
+        border.was_silent(&west, &known.facts, 1000);
+        assert!(border.is_hidden(known, 1119));
+        assert!(!border.is_hidden(known, 1120), "the database knows better");
+        assert_eq!(border.silent_since(known, 1120), None);
+        border.answered(&west, Some(contact(5)), 2000);
+        store.partners().set_seen(&west, None, 2010).await?;
+        store.partners().set_failed(&west, "timeout").await?;
+        directory.reload().await?;
+        let partners = directory.partners();
+        let known = partners.by_cloud(&west).ok_or("west is not known")?;
+        assert_eq!(border.silent_since(known, 2119), None);
+        assert!(border.view(known, 2119).round_trips.is_some());
+        assert_eq!(border.silent_since(known, 2120), Some(2010));
+        assert!(border.view(known, 2120).round_trips.is_none());
+        border.was_silent(&west, &known.facts, 2130);
+        assert_eq!(border.silent_since(known, 2130), Some(2010));
         Ok(())
     }
 
@@ -210,7 +269,7 @@ mod tests {
         let (directory, _, west, _folder) = knows_west().await?;
         let partners = directory.partners();
         let known = partners.by_cloud(&west).ok_or("west is not known")?;
-        let border = Border::new(None);
+        let border = Border::new(PULLS, None);
         for millis in [900, 4].into_iter().chain(10..25) {
             border.answered(&west, Some(contact(millis)), 1000);
         }

@@ -106,6 +106,25 @@ impl Chronicle {
         }
     }
 
+    /// Another instance has noted these, as is known here since a moment.
+    pub(crate) fn noted_elsewhere(&self, found: Vec<NotedSignOut>) {
+        let began = Instant::now();
+        self.numbered(&found);
+        let mut pages = self.pages();
+        pages.written += 1;
+        for NotedSignOut { seq, change } in found {
+            if pages.noted.iter().all(|one| one.seq != Some(seq)) {
+                let noted = Noted {
+                    change,
+                    began,
+                    seq: Some(seq),
+                    reached: BTreeMap::new(),
+                };
+                push(&mut pages.noted, noted);
+            }
+        }
+    }
+
     /// These are their numbers.
     pub(crate) fn numbered(&self, found: &[NotedSignOut]) {
         let mut pages = self.pages();
@@ -210,6 +229,29 @@ mod tests {
         assert_eq!(hosts(9), Vec::<&CloudId>::new(), "nobody knows since when");
         let time = |of: &HashMap<u64, BTreeMap<_, Duration>>| of.get(&7)?.get(&east).copied();
         assert_eq!(time(&first), time(&reached));
+    }
+
+    #[test]
+    fn what_another_instance_has_noted_has_its_times_here_too() {
+        let chronicle = Chronicle::default();
+        let own = logout("own", 1000);
+        chronicle.noted(std::slice::from_ref(&own), Instant::now(), 1000);
+        let found = [(7, own), (8, logout("other", 1000))];
+        let found = found.map(|(seq, new)| NotedSignOut {
+            seq,
+            change: new.change,
+        });
+        let east = CloudId::from_spki(b"east");
+        for _ in 0..2 {
+            chronicle.noted_elsewhere(found.to_vec());
+            chronicle.heard(&east, 8);
+        }
+        let reached = chronicle.reached();
+        let mut seen: Vec<_> = reached.keys().copied().collect();
+        seen.sort_unstable();
+        assert_eq!(seen, [7, 8]);
+        assert!(reached.values().all(|hosts| hosts.contains_key(&east)));
+        assert_eq!(chronicle.pages().noted.len(), 2);
     }
 
     #[test]

@@ -117,7 +117,10 @@ impl Daemon {
             received: &known.facts.received,
             contracts,
             login: known.policy.login,
-            silent: self.border.silent_since(known).map(|since| (since, why)),
+            silent: self
+                .border
+                .silent_since(known, at)
+                .map(|since| (since, why)),
             is_hidden: self.border.is_hidden(known, at),
         }
     }

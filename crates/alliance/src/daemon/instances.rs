@@ -222,7 +222,10 @@ impl Daemon {
                     Some(at) => drop(self.host.listens_since(&partner, at)),
                     None => self.host.stops_listening(&partner),
                 },
-                Bulletin::SignOuts => self.noticing.wake(),
+                Bulletin::SignOuts => {
+                    self.noticing.wake();
+                    self.heed_sign_outs_soon();
+                }
                 Bulletin::Pairings => self.pairings_changed(),
                 Bulletin::Catalog => self.catalog.stale(),
                 Bulletin::Retired {
@@ -243,6 +246,15 @@ impl Daemon {
             }
         }
         Ok(())
+    }
+
+    fn heed_sign_outs_soon(self: &Arc<Self>) {
+        let daemon = Arc::clone(self);
+        self.spawn_until_stopped(async move {
+            if let Err(error) = daemon.heed_sign_outs().await {
+                tracing::debug!(%error, "who is abroad no more is not known here yet");
+            }
+        });
     }
 
     /// What counts for the sessions that are known counts for those too that are still being read, when they

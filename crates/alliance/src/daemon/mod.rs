@@ -175,9 +175,11 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         Arc::new(PeerSide(Arc::clone(&daemon))),
         Arc::clone(&daemon.identity),
     );
+    let limits = Limits::of_connections(settings.peer.connections);
+    let balancers = settings.peer.balancers.clone();
     let until = stopped(stopping.clone());
     let peers = tokio::spawn(async move {
-        alliance_peer::server::serve(peers, &identity, service, Limits::default(), until).await
+        alliance_peer::server::serve(peers, &identity, service, limits, balancers, until).await
     });
     let monitor = tokio::spawn(monitoring::serve(
         monitor,
@@ -257,7 +259,8 @@ impl Daemon {
             state_dir.join(OWN_CATALOG),
             config.showing(),
         ));
-        let border = Arc::new(Border::new(config.catalog.hide_unreachable));
+        let (refresh, hide) = (config.catalog.refresh, config.catalog.hide_unreachable);
+        let border = Arc::new(Border::new(refresh, hide));
         let publisher = Publisher::new(
             Arc::clone(&directory),
             store.clone(),

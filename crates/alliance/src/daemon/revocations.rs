@@ -65,7 +65,7 @@ impl Daemon {
                     };
                     let partner = &known.partner.name;
                     // That it does not answer at all was said.
-                    if daemon.border.silent_since(&known).is_some() {
+                    if daemon.border.silent_since(&known, now()).is_some() {
                         tracing::debug!(partner, error = failure, "nor is its revocation list");
                         return;
                     }

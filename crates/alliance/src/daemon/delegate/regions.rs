@@ -119,7 +119,7 @@ fn view(
         apis: region.services.iter().map(|s| api(s, own)).collect(),
         left_out: left_out(region, showing).take(MOST_LEFT_OUT).collect(),
         projects: live.map(|grant| grant.project_id.to_string()).collect(),
-        unreachable_since: border.silent_since(known),
+        unreachable_since: border.silent_since(known, at),
         is_hidden: border.is_hidden(known, at),
     }
 }

@@ -18,7 +18,7 @@ pub(crate) struct Abroad(Mutex<HashMap<CloudId, Sessions>>);
 
 impl Abroad {
     /// We vouched for a token to `host`.
-    pub(super) fn begin(&self, host: &CloudId, own: &CloudId, facts: &TokenFacts, now: Seconds) {
+    pub(crate) fn begin(&self, host: &CloudId, own: &CloudId, facts: &TokenFacts, now: Seconds) {
         let Some(session) = Session::of(facts, own) else {
             return;
         };

@@ -46,6 +46,8 @@ const OVERLAP: Seconds = 2 * CLOCK_SKEW;
 const WAIT: Duration = Duration::from_secs(25);
 /// How often is looked whether a poll waits in vain.
 const CUT_OFF: Duration = Duration::from_secs(2);
+/// What other instances noted longer ago, by their clocks, is not looked for. Seconds.
+const HEEDED_FOR: Seconds = 300;
 /// How many users and projects wait at most to be noted; more are all of them.
 const MOST_DOUBTS: usize = 1000;
 /// How many events wait at most to be noted; more are read.
@@ -56,6 +58,8 @@ pub(crate) struct Noticing {
     poked: Notify,
     said: Mutex<Said>,
     noted: watch::Sender<u64>,
+    /// The number of the last that another instance noted, as far as it was heeded here.
+    heeded: tokio::sync::Mutex<u64>,
     /// The poll of each host that waits.
     waiting: Mutex<HashMap<CloudId, Arc<Notify>>>,
 }
@@ -66,6 +70,7 @@ impl Default for Noticing {
             poked: Notify::new(),
             said: Mutex::default(),
             noted: watch::Sender::default(),
+            heeded: tokio::sync::Mutex::default(),
             waiting: Mutex::default(),
         }
     }
@@ -262,6 +267,25 @@ impl Daemon {
                     pause = (pause * 2).min(READ_EVERY);
                 }
             }
+        }
+    }
+
+    /// What other instances have noted is over here too, for people who look at who is abroad.
+    ///
+    /// # Errors
+    /// The database's; what is not heeded is the next time.
+    pub(crate) async fn heed_sign_outs(&self) -> alliance_store::Result<()> {
+        let mut heeded = self.noticing.heeded.lock().await;
+        loop {
+            let (since, sign_outs) = (now() - HEEDED_FOR, self.store.sign_outs());
+            let found = sign_outs.after(*heeded, since, MAX_SIGN_OUTS).await?;
+            let Some(last) = found.last() else {
+                return Ok(());
+            };
+            *heeded = last.seq;
+            let changes = found.iter().map(|noted| &noted.change);
+            self.home.abroad().apply(changes, now());
+            self.chronicle.noted_elsewhere(found);
         }
     }
 

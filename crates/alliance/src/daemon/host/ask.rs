@@ -237,12 +237,13 @@ impl Question {
 
     fn entrant(&self, word: Word, facts: &TokenFacts, asked_at: Instant) -> Outcome<Entrant> {
         let issuer = &self.known.partner.cloud_id;
-        match self.role_sets.entrant(facts, issuer) {
-            Ok(entrant) => {
-                self.book.begin(issuer, facts, &entrant.roles);
-                active(word, entrant, asked_at)
-            }
-            Err(reason) => Outcome::Inactive(reason),
+        let entrant = match self.role_sets.entrant(facts, issuer) {
+            Ok(entrant) => entrant,
+            Err(reason) => return Outcome::Inactive(reason),
+        };
+        match self.book.begin(issuer, facts, &entrant.roles) {
+            Ok(()) => active(word, entrant, asked_at),
+            Err(reason) => Outcome::Failed(reason),
         }
     }
 

@@ -85,7 +85,7 @@ impl Host {
                 known,
                 &request.user_id,
                 project_id,
-                seconds(request.max_age).min(self.max_staleness),
+                self.max_age(request.max_age),
                 request_id,
             )
             .await;

@@ -165,7 +165,7 @@ impl Host {
         if !self.book.has_heard_of(cloud_id, passport.iat) {
             return Err(Reason::Unreachable);
         }
-        self.book.begin(cloud_id, facts, &entrant.roles);
+        self.book.begin(cloud_id, facts, &entrant.roles)?;
         Ok((session.token, entrant))
     }
 }

@@ -128,7 +128,7 @@ impl Host {
             noted: Cache::new(tokens.remembered),
             late_notes: Notify::new(),
             lists: Lists::default(),
-            book: Arc::default(),
+            book: Arc::new(Book::new(tokens.max_live)),
             wishes: Wishes::default(),
             budgets: Arc::new(Budgets::new(&tokens.invalid_budget)),
             board,
@@ -194,7 +194,7 @@ impl Host {
             return self.refuse("unknown", Reason::UnknownPartner, Via::Local, trace);
         };
         let mut asked = Validate {
-            max_age: seconds(request.max_age).min(self.max_staleness),
+            max_age: self.max_age(request.max_age),
             held_for: Duration::try_from_secs_f64(request.held_for).unwrap_or(Duration::MAX),
             mode: request.mode,
             request_id,
@@ -300,6 +300,15 @@ impl Host {
         let (decided, via) = self.ask_about(known, token, mode, asked).await;
         asked.trace.step(via.as_str());
         (decided.map_err(|reason| more_telling(open, reason)), via)
+    }
+
+    /// For how long an answer of home's counts, if Keystone bears one that is so many seconds old: not at all
+    /// while what other instances have heard since is not known here.
+    pub(crate) fn max_age(&self, borne: f64) -> Duration {
+        match self.board.is_current() {
+            true => seconds(borne).min(self.max_staleness),
+            false => Duration::ZERO,
+        }
     }
 
     /// By asking its issuer, or from what that said lately.
@@ -568,6 +577,7 @@ pub(crate) mod tests {
     pub(crate) fn five_guesses() -> Tokens {
         Tokens {
             max_staleness: Duration::from_secs(60),
+            max_live: 1000,
             remembered: 1000,
             max_revocation_age: Duration::from_secs(300),
             guest_grace: Duration::from_secs(900),

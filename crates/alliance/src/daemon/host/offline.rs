@@ -195,7 +195,7 @@ impl Host {
         let partner = &known.partner.cloud_id;
         let key = known.ring.keys().iter().find(|key| key.id() == key_id);
         let entrant = self.role_sets.entrant(facts, partner)?;
-        self.book.begin(partner, facts, &entrant.roles);
+        self.book.begin(partner, facts, &entrant.roles)?;
         Ok(Attested {
             word: self.notary.token(partner, facts)?,
             entrant,

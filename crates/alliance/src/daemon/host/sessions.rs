@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
+use alliance_core::refusal::Reason;
 use alliance_core::session::{Effect, Session, Sessions};
 use alliance_core::sign_out::Change;
 use alliance_core::statement::{Project, TokenFacts};
@@ -23,6 +24,8 @@ use crate::daemon::turns::Turns;
 /// In memory, as the database has it.
 #[derive(Debug, Default)]
 pub(super) struct Book {
+    /// `[tokens] max_live`
+    most: usize,
     here: Mutex<HashMap<CloudId, Sessions>>,
     /// By id.
     ended: RwLock<HashMap<String, Ended>>,
@@ -158,14 +161,41 @@ impl Book {
         self.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// None yet, and never more than `most`.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most,
+            ..Self::default()
+        }
+    }
+
+    /// Whether there is room for a session of the partner that is not here yet. Each may have as many as are
+    /// left to all others: the more partners there are that want many, the less has each, and there is always room for
+    /// one who wants few.
+    fn has_room(&self, cloud_id: &CloudId, token: &[u8; 32]) -> bool {
+        let here = self.here();
+        let own = here.get(cloud_id);
+        if own.is_some_and(|own| own.get(token).is_some()) {
+            return true;
+        }
+        let all: usize = here.values().map(Sessions::len).sum();
+        own.map_or(0, Sessions::len) < self.most.saturating_sub(all)
+    }
+
     /// A token of the partner is valid, with these roles.
+    ///
+    /// # Errors
+    /// [`Reason::Overloaded`] if there is no room for its session.
     pub(super) fn begin(
         &self,
         cloud_id: &CloudId,
         facts: &TokenFacts,
         roles: &Arc<BTreeSet<String>>,
-    ) {
+    ) -> Result<(), Reason> {
         if let Some(session) = Session::of(facts, cloud_id) {
+            if !self.has_room(cloud_id, &session.token) {
+                return Err(Reason::Overloaded);
+            }
             let project_id = session.project_id();
             self.standings
                 .note(cloud_id, session.user_id(), project_id, Some(roles));
@@ -174,6 +204,7 @@ impl Book {
             }
             self.add(cloud_id, session);
         }
+        Ok(())
     }
 
     /// Takes one in. Returns whether a change that came lately has ended it.
@@ -645,6 +676,23 @@ mod tests {
             issued_at: at,
             expires_at: at + 3600,
         }
+    }
+
+    #[test]
+    fn a_partner_with_very_many_leaves_room_for_others() {
+        let book = Book::new(10);
+        let comes = |partner: &str, numbers: std::ops::Range<u8>| {
+            let cloud_id = CloudId::from_spki(partner.as_bytes());
+            numbers
+                .filter(|number| book.has_room(&cloud_id, &[*number; 32]))
+                .map(|number| book.add(&cloud_id, session(number, &format!("{partner}{number}"))))
+                .count()
+        };
+        assert_eq!(comes("west", 0..100), 5);
+        assert_eq!(comes("north", 100..200), 3);
+        assert_eq!(comes("south", 200..255), 1);
+        assert_eq!(comes("west", 5..100), 0);
+        assert_eq!(comes("west", 0..5), 5, "those that are here go on");
     }
 
     #[test]

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use alliance_core::partner::{Role, Status};
 use alliance_core::sign_out::{Change, LookAgain};
+use alliance_core::statement::{Named, TokenFacts};
 use alliance_core::terms::Terms;
 use alliance_peer::identity::Identity;
 use alliance_peer::request_id::RequestId;
 use alliance_peer::wire::Poll;
 use alliance_store::{Bulletin, NewSignOut};
+use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -71,6 +73,28 @@ async fn two() -> Result<Option<(Shared, Bed, Bed, Identity)>, Failure> {
     )
     .await?;
     Ok(Some((shared, one, other, west)))
+}
+
+/// A token of ann's, whose audit id is this.
+fn facts(own: &str) -> TokenFacts {
+    let issued_at = Timestamp::now();
+    TokenFacts {
+        active: true,
+        token_sha256: "ab".repeat(32),
+        origin: None,
+        sub: "ann".into(),
+        username: "ann".into(),
+        user_domain: Named {
+            id: "default".into(),
+            name: "Default".into(),
+        },
+        project: None,
+        roles: Default::default(),
+        methods: vec!["password".into()],
+        audit_ids: vec![own.into()],
+        issued_at: issued_at - Duration::from_secs(60),
+        expires_at: issued_at + Duration::from_secs(3600),
+    }
 }
 
 fn status(bed: &Bed, west: &Identity) -> Option<Status> {
@@ -147,11 +171,11 @@ async fn a_poll_that_waits_at_one_hears_what_the_other_notes() -> Outcome {
     until(async || status(&other, &west).is_some()).await?;
     let partners = other.daemon.directory.partners();
     let known = Arc::clone(partners.by_cloud(west.cloud_id()).ok_or("no west")?);
-    let waits = Arc::clone(&other.daemon);
+    let (waits, host) = (Arc::clone(&other.daemon), Arc::clone(&known));
     let poll = tokio::spawn(async move {
         let poll = Poll::default();
         waits
-            .tell_sign_outs(&known, &poll, RequestId::random())
+            .tell_sign_outs(&host, &poll, RequestId::random())
             .await
     });
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -160,11 +184,34 @@ async fn a_poll_that_waits_at_one_hears_what_the_other_notes() -> Outcome {
         digest: None,
         change: Change::LookAgain(LookAgain::default()),
     };
-    one.store().sign_outs().append(&[new], now()).await?;
+    // The other one has vouched for somebody to west.
+    let abroad = other.daemon.home.abroad();
+    abroad.begin(west.cloud_id(), other.id(), &facts("a"), now());
+    assert_eq!(abroad.list().len(), 1);
+    let gone = NewSignOut {
+        digest: None,
+        change: logout("a"),
+    };
+    one.store().sign_outs().append(&[new, gone], now()).await?;
     // A poll waits for 25 s if nobody wakes it.
     let answer = timeout(Duration::from_secs(15), poll).await??;
     let answer = answer.map_err(|error| format!("{error:?}"))?;
-    assert_eq!(answer.sets.len(), 1);
+    assert_eq!(answer.sets.len(), 2);
+    until(async || abroad.list().is_empty()).await?;
+    let last = Poll {
+        ack: answer.sets.into_keys().collect(),
+        return_immediately: true,
+        ..Poll::default()
+    };
+    let answer = other
+        .daemon
+        .tell_sign_outs(&known, &last, RequestId::random());
+    answer.await.map_err(|error| format!("{error:?}"))?;
+    let reached = other.daemon.chronicle.reached();
+    assert!(
+        reached.len() == 2 && reached.values().all(|hosts| hosts.len() == 1),
+        "{reached:?}"
+    );
     shared.drop_database().await
 }
 
@@ -199,6 +246,21 @@ async fn one_of_them_leads_and_another_when_that_one_ends_or_is_silent() -> Outc
     drop(others);
     other.daemon.say_goodbye().await;
     until(async || leads(&one)).await?;
+    shared.drop_database().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_does_not_hear_the_others_uses_no_answer_that_it_has() -> Outcome {
+    let Some((shared, one, _, _)) = two().await? else {
+        return Ok(());
+    };
+    let host = &one.daemon.host;
+    let running = Running::of(&one.daemon);
+    until(async || host.max_age(55.0) == Duration::from_secs(55)).await?;
+    drop(running);
+    until(async || host.max_age(55.0) == Duration::ZERO).await?;
+    one.daemon.be_current().await;
+    assert_eq!(host.max_age(55.0), Duration::from_secs(55));
     shared.drop_database().await
 }
 

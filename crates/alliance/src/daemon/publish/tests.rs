@@ -40,7 +40,7 @@ fn publisher_to(
         store.clone(),
         Arc::new(keystone),
         Arc::default(),
-        Arc::new(Border::new(None)),
+        Arc::new(Border::new(Duration::from_secs(30), None)),
         Arc::new(Metrics::new()),
         Settings {
             cloud_id: directory.cloud_id().clone(),
