@@ -63,6 +63,9 @@ pub(super) struct Doctor {
     /// Check how a service that validates tokens keeps them; may be repeated, once for each service
     #[arg(long, value_name = "FILE", requires = "config")]
     service_conf: Vec<PathBuf>,
+    /// Check the files alone, since the daemon has not been started yet: it is not asked, nor missed
+    #[arg(long, requires = "config")]
+    before_start: bool,
     /// Fail for warnings too
     #[arg(long)]
     strict: bool,
@@ -128,16 +131,18 @@ impl Doctor {
         let elsewhere = elsewhere.cloned().map(Daemon::new);
         let asked = elsewhere.as_ref().unwrap_or(daemon);
         let is_unknown = self.config.is_some() && configured.is_none();
-        let unreachable = match is_unknown && is_not_there(asked.socket()) {
-            true => {
-                let detail = "it was not asked, for its socket stands in that file; name it by --socket, or mend the file first";
-                findings.note(State::Note, "daemon", detail);
-                None
-            }
-            false => findings.while_it_runs(asked, configured.as_ref()).await,
+        let unreachable = if self.before_start {
+            None
+        } else if is_unknown && is_not_there(asked.socket()) {
+            let detail = "it was not asked, for its socket stands in that file; name it by --socket, or mend the file first";
+            findings.note(State::Note, "daemon", detail);
+            None
+        } else {
+            findings.while_it_runs(asked, configured.as_ref()).await
         };
         if let (Some(config), Some(identity)) = (&configured, &findings.identity) {
-            let found = reach::own_url(config, identity, unreachable.is_none()).await;
+            let runs = !self.before_start && unreachable.is_none();
+            let found = reach::own_url(config, identity, runs).await;
             if let Some((state, detail)) = found {
                 findings.note(state, "peer URL", detail);
             }
