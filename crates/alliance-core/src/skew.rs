@@ -27,7 +27,12 @@ impl Skew {
 
     /// Whether the clocks surely differ by more than [`WORTH_A_WARNING`].
     pub fn is_worth_a_warning(self) -> bool {
-        self.ahead.abs() - self.within > WORTH_A_WARNING
+        self.is_surely_more_than(WORTH_A_WARNING)
+    }
+
+    /// Whether the clocks surely differ by more than so many seconds.
+    pub fn is_surely_more_than(self, seconds: f64) -> bool {
+        self.ahead.abs() - self.within > seconds
     }
 }
 

@@ -333,7 +333,10 @@ impl Assignments {
     /// A role of a single domain is never in a token.
     fn by_user(self, project_id: &str) -> RolesOf {
         let mut all = RolesOf::new();
-        for Assignment { role, user, scope } in self.role_assignments {
+        for Assignment {
+            role, user, scope, ..
+        } in self.role_assignments
+        {
             let is_there = scope.project.is_some_and(|found| found.id == project_id);
             if let Some(user) = user
                 && is_there

@@ -285,7 +285,13 @@ async fn no_scope(
             ),
         };
     }
-    let place = scope.describe(settings);
+    let place = match scope {
+        Scope::Project => format!(
+            "{} ([keystone] project_name, if there is one)",
+            scope.describe(settings)
+        ),
+        Scope::System => scope.describe(settings),
+    };
     scope.missing_role(settings, format!("log in to {place}"))
 }
 

@@ -21,6 +21,19 @@ enum Held {
     Elsewhere,
 }
 
+/// Why a role is held. What is taken away most easily comes first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Because {
+    /// It was granted there.
+    Granted,
+    /// It is inherited from a grant on this, as options of the `openstack` command.
+    Inherited(String),
+    /// A group of this id has it.
+    Group(String),
+    /// This role, which is needed, implies it.
+    Implied(String),
+}
+
 /// A role of the daemon's own user.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OwnRole {
@@ -29,8 +42,9 @@ pub struct OwnRole {
     /// Where it holds, in words.
     pub scope: String,
     /// The same as options of the `openstack` command.
-    pub target: String,
+    target: String,
     held: Held,
+    because: Because,
     /// Whether another one that is held there implies it.
     is_implied: bool,
 }
@@ -41,6 +55,26 @@ impl OwnRole {
     #[must_use]
     pub fn is_too_much(&self, admin_roles: &[String]) -> bool {
         admin_roles.contains(&self.name) || !self.is_implied && !self.is_usual()
+    }
+
+    /// The command that takes it from this user.
+    #[must_use]
+    pub fn remedy(&self, user: &str, domain: &str) -> String {
+        let name = clean(&self.name, 64);
+        let of_user = format!("--user {user:?} --user-domain {domain:?}");
+        match &self.because {
+            Because::Granted => format!("openstack role remove {of_user} {} {name}", self.target),
+            Because::Inherited(place) => {
+                format!("openstack role remove {of_user} {place} --inherited {name}")
+            }
+            Because::Group(group) => {
+                format!("openstack group remove user --user-domain {domain:?} {group} {user:?}")
+            }
+            Because::Implied(by) => format!(
+                "openstack implied role delete {} --implied-role {name}",
+                clean(by, 64)
+            ),
+        }
     }
 
     fn is_usual(&self) -> bool {
@@ -85,7 +119,7 @@ impl Keystone {
     /// If Keystone does not say, or if one of the two roles that it needs is missing.
     pub async fn own_roles(&self, request_id: &str) -> Result<BTreeSet<OwnRole>, KeystoneError> {
         let call = self.call(request_id);
-        let mut own = BTreeSet::new();
+        let mut own = Vec::new();
         let (mut user_id, mut project_id) = (String::new(), None);
         for scope in [Scope::Project, Scope::System] {
             let view = self.own_view(scope, call).await?;
@@ -103,6 +137,7 @@ impl Keystone {
                 scope: scope.describe(&self.settings),
                 target: scope.target(&self.settings),
                 held: Held::In(scope),
+                because: Because::Granted,
                 is_implied: false,
             }));
         }
@@ -111,8 +146,25 @@ impl Keystone {
             .query("include_names", "true")
             .query("user.id", &user_id);
         let found: Assignments = self.list(question, call).await?;
-        let elsewhere = found.role_assignments.into_iter();
-        own.extend(elsewhere.filter_map(|found| found.elsewhere(project_id.as_deref())));
+        let (found, project_id) = (found.role_assignments, project_id.as_deref());
+        for role in &mut own {
+            let there = found.iter().filter(|found| {
+                found.role.name == role.name && found.held(project_id) == Some(role.held)
+            });
+            role.because = there
+                .map(Assignment::because)
+                .min()
+                .unwrap_or(Because::Granted);
+        }
+        own.extend(
+            found
+                .into_iter()
+                .filter_map(|found| found.elsewhere(project_id)),
+        );
+        // What is held for several reasons goes by one after the other.
+        own.sort();
+        own.dedup_by(|next, role| (&next.name, &next.target) == (&role.name, &role.target));
+        let own: BTreeSet<_> = own.into_iter().collect();
         match own.iter().all(OwnRole::is_usual) {
             true => Ok(own),
             false => Ok(self.with_implied(own, call).await),
@@ -124,19 +176,28 @@ impl Keystone {
     async fn with_implied(&self, own: BTreeSet<OwnRole>, call: Call<'_>) -> BTreeSet<OwnRole> {
         let question = Question::list(["role_inferences"]);
         let rules = self.list::<Inferences>(question, call).await.ok();
-        let mark = |role: &OwnRole| {
-            let mut there = own.iter().filter(|other| other.target == role.target);
-            let is_implied = match &rules {
-                Some(rules) => there.any(|other| rules.lead(other, role)),
-                None => role.held != Held::In(Scope::System),
-            };
-            OwnRole {
-                is_implied,
-                ..role.clone()
-            }
-        };
-        own.iter().map(mark).collect()
+        marked(&own, rules.as_ref())
     }
+}
+
+fn marked(own: &BTreeSet<OwnRole>, rules: Option<&Inferences>) -> BTreeSet<OwnRole> {
+    let mark = |role: &OwnRole| {
+        let mut marked = role.clone();
+        let Some(rules) = rules else {
+            marked.is_implied = role.held != Held::In(Scope::System);
+            return marked;
+        };
+        let there = own.iter().filter(|other| other.target == role.target);
+        let (needed, others): (Vec<_>, Vec<_>) = there
+            .filter(|other| rules.lead(other, role))
+            .partition(|other| other.is_usual());
+        marked.is_implied = !others.is_empty();
+        if let Some(needed) = needed.first() {
+            marked.because = Because::Implied(needed.name.clone());
+        }
+        marked
+    };
+    own.iter().map(mark).collect()
 }
 
 /// Which roles imply which.
@@ -186,12 +247,22 @@ pub(super) struct Assignment {
     pub(super) role: RoleJson,
     pub(super) user: Option<Ref>,
     pub(super) scope: AssignmentScope,
+    #[serde(default)]
+    links: Links,
+}
+
+#[derive(Default, Deserialize)]
+struct Links {
+    /// Where the grant is that it comes from, be it to a group, or on a domain whose projects inherit it.
+    #[serde(default)]
+    assignment: String,
 }
 
 #[derive(Deserialize)]
 pub(super) struct AssignmentScope {
     pub(super) project: Option<Ref>,
     domain: Option<Ref>,
+    system: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -201,7 +272,41 @@ pub(super) struct Ref {
     name: String,
 }
 
+fn because(links: &Links) -> Because {
+    let mut after = None;
+    let (mut place, mut is_inherited) = (None, false);
+    for segment in links.assignment.split('/') {
+        match after.replace(segment) {
+            Some("groups") => return Because::Group(clean(segment, 64)),
+            Some("domains") => place = Some(format!("--domain {}", clean(segment, 64))),
+            Some("projects") => place = Some(format!("--project {}", clean(segment, 64))),
+            _ => {}
+        }
+        is_inherited |= segment == "OS-INHERIT";
+    }
+    match place.filter(|_| is_inherited) {
+        Some(place) => Because::Inherited(place),
+        None => Because::Granted,
+    }
+}
+
 impl Assignment {
+    fn because(&self) -> Because {
+        because(&self.links)
+    }
+
+    /// Where it holds; nothing of a single domain's or another project's.
+    fn held(&self, own_project: Option<&str>) -> Option<Held> {
+        let scope = &self.scope;
+        match (&scope.project, &scope.domain, &scope.system) {
+            (Some(project), ..) if Some(project.id.as_str()) == own_project => {
+                Some(Held::In(Scope::Project))
+            }
+            (None, None, Some(_)) => Some(Held::In(Scope::System)),
+            _ => None,
+        }
+    }
+
     /// What it is, unless it is on the project of which the token has told, or on the system.
     fn elsewhere(self, own_project: Option<&str>) -> Option<OwnRole> {
         let (kind, place) = match self.scope {
@@ -212,10 +317,12 @@ impl Assignment {
             AssignmentScope {
                 project: None,
                 domain: Some(domain),
+                ..
             } => ("domain", domain),
             _ => return None,
         };
         Some(OwnRole {
+            because: because(&self.links),
             name: self.role.name,
             scope: format!("{kind} {}", clean(&place.name, 64)),
             target: format!("--{kind} {}", clean(&place.id, 64)),
@@ -268,6 +375,7 @@ mod tests {
             scope: String::new(),
             target: String::new(),
             held,
+            because: Because::Granted,
             is_implied: false,
         }
     }
@@ -306,12 +414,78 @@ mod tests {
         assert!(rules.lead(&role("manager"), &role("reader")));
         assert!(!rules.lead(&role("member"), &role("manager")));
         assert!(!rules.lead(&role("member"), &role("member")));
+        // What is needed may imply what is not.
+        let on_project = |name| held(name, Held::In(Scope::Project));
+        let own: BTreeSet<_> = ["service", "manager", "member", "reader"]
+            .map(on_project)
+            .into();
+        let too_much = |rules: &Inferences| {
+            let marked = marked(&own, Some(rules)).into_iter();
+            let too_much = marked.filter(|role| role.is_too_much(&["admin".to_owned()]));
+            let remedies: Vec<_> = too_much.map(|role| role.remedy("u", "d")).collect();
+            remedies
+        };
+        let [granted] = &too_much(&rules)[..] else {
+            panic!("{:?}", too_much(&rules));
+        };
+        assert!(granted.contains("role remove") && granted.ends_with("manager"));
+        let json = r#"{"role_inferences": [
+            {"prior_role": {"name": "service"}, "implies": [{"name": "manager"}]},
+            {"prior_role": {"name": "manager"}, "implies": [{"name": "member"}, {"name": "reader"}]}]}"#;
+        let rules: Inferences = serde_json::from_str(json).unwrap();
+        assert_eq!(
+            too_much(&rules),
+            ["openstack implied role delete service --implied-role manager"]
+        );
         let implied = |name| OwnRole {
             is_implied: true,
             ..role(name)
         };
         assert!(!implied("member").is_too_much(&["admin".to_owned()]));
         assert!(implied("admin").is_too_much(&["admin".to_owned()]));
+    }
+
+    #[test]
+    fn what_takes_a_role_away_is_what_gave_it() {
+        for (assignment, remedy) in [
+            (
+                "projects/p/users/u/roles/r",
+                "openstack role remove --user \"alliance\" --user-domain \"Default\" --project p admin",
+            ),
+            (
+                "projects/p/groups/g/roles/r",
+                "openstack group remove user --user-domain \"Default\" g \"alliance\"",
+            ),
+            (
+                "OS-INHERIT/domains/d/users/u/roles/r/inherited_to_projects",
+                "openstack role remove --user \"alliance\" --user-domain \"Default\" --domain d --inherited admin",
+            ),
+            (
+                "OS-INHERIT/projects/q/users/u/roles/r/inherited_to_projects",
+                "openstack role remove --user \"alliance\" --user-domain \"Default\" --project q --inherited admin",
+            ),
+            (
+                "OS-INHERIT/domains/d/groups/g/roles/r/inherited_to_projects",
+                "openstack group remove user --user-domain \"Default\" g \"alliance\"",
+            ),
+        ] {
+            let json = format!(
+                r#"{{"role": {{"id": "r", "name": "admin"}}, "user": {{"id": "u"}},
+                    "scope": {{"project": {{"id": "p", "name": "science"}}}},
+                    "links": {{"assignment": "http://127.0.0.1:5000/v3/{assignment}"}}}}"#
+            );
+            let found: Assignment = serde_json::from_str(&json).unwrap();
+            let role = found.elsewhere(Some("own")).unwrap();
+            assert_eq!(role.remedy("alliance", "Default"), remedy);
+        }
+        let implied = OwnRole {
+            because: Because::Implied("service".into()),
+            ..held("manager", Held::In(Scope::Project))
+        };
+        assert_eq!(
+            implied.remedy("alliance", "Default"),
+            "openstack implied role delete service --implied-role manager"
+        );
     }
 
     #[test]

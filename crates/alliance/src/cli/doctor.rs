@@ -514,7 +514,7 @@ impl Findings {
         }
         for warning in warnings {
             let state = match view.partner.status {
-                Status::Active if !warning.is_minor => State::Fail,
+                Status::Active | Status::Expired if !warning.is_minor => State::Fail,
                 Status::Draft => State::Note,
                 _ => State::Warn,
             };

@@ -1,6 +1,7 @@
-//! A database file that is gone while a daemon runs on it.
+//! A database file that is gone, or that is another one, while a daemon runs on it.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{Fault, State, owners, socket_owner};
@@ -50,6 +51,26 @@ pub(super) async fn fault(config: &Config) -> Option<Fault> {
     Some((State::Fail, detail))
 }
 
+/// What to say if a daemon runs on another file than the one that is where the configuration has it.
+pub(super) async fn replaced(config: &Config) -> Option<Fault> {
+    let file = config.database_file()?;
+    let daemon = socket_owner::of(&config.delegate.socket).await?;
+    let open = open_files(daemon.pid()?);
+    let found = of_name(&open, &file).find(|open| !is_one(&open.descriptor, &file))?;
+    let rescue = rescue(
+        &open,
+        found,
+        &file,
+        daemon.pid()?,
+        &owners::name(daemon.uid()),
+    );
+    let shown = file.display();
+    let detail = format!(
+        "the daemon runs on the file that was {shown}, and another one was put there since: what is changed is lost at its next start. To keep what it has, do not stop it; run: {rescue}. To have what is there now: systemctl restart alliance"
+    );
+    Some((State::Fail, detail))
+}
+
 /// The commands that bring back what the daemon has open, as it is at one moment.
 fn rescue(open: &[Open], found: &Open, file: &Path, daemon: i32, user: &str) -> String {
     let shown = file.display();
@@ -58,7 +79,8 @@ fn rescue(open: &[Open], found: &Open, file: &Path, daemon: i32, user: &str) -> 
         format!("install -m 600 -o {user} {descriptor} {shown}{behind}")
     };
     let logs = [found.place.as_path(), file].map(|file| file_name(file) + LOG);
-    let is_lost = |open: &&Open| open.is_deleted && logs.contains(&open.name);
+    let in_place = PathBuf::from(format!("{shown}{LOG}"));
+    let is_lost = |open: &&Open| logs.contains(&open.name) && !is_one(&open.descriptor, &in_place);
     let log = open.iter().find(is_lost);
     let mut commands = vec![format!("kill -STOP {daemon}"), copy(found, "")];
     commands.extend(log.map(|log| copy(log, LOG)));
@@ -68,11 +90,26 @@ fn rescue(open: &[Open], found: &Open, file: &Path, daemon: i32, user: &str) -> 
 
 /// The one that is, or was called like this file.
 fn the_database<'a>(open: &'a [Open], file: &Path) -> Option<&'a Open> {
+    let found = of_name(open, file).next()?;
+    (found.place != file || found.is_deleted).then_some(found)
+}
+
+/// Those that are called like this file, or were, but for what is beside it.
+fn of_name<'a>(open: &'a [Open], file: &Path) -> impl Iterator<Item = &'a Open> {
     let name = file_name(file);
     let is_beside = |open: &Open| BESIDE.iter().any(|end| open.name.ends_with(end));
-    let mut named = open.iter();
-    let found = named.find(|open| open.name.starts_with(&name) && !is_beside(open))?;
-    (found.place != file || found.is_deleted).then_some(found)
+    open.iter()
+        .filter(move |open| open.name.starts_with(&name) && !is_beside(open))
+}
+
+/// Whether both lead to one file; also if that is not known.
+fn is_one(one: &Path, other: &Path) -> bool {
+    let which = |path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
+    match (which(one), which(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        (Ok(_), Err(_)) => false,
+        (Err(_), _) => true,
+    }
 }
 
 fn file_name(file: &Path) -> String {
@@ -164,6 +201,41 @@ mod tests {
             .collect::<Result<_, _>>()?;
         assert_eq!(copies, ["the database", "the log"], "{deleted}");
         assert!(deleted.contains(&format!("kill -STOP {pid};")), "{deleted}");
+
+        fs::write(&file, "another one")?;
+        let (state, another) = replaced(&config).await.ok_or("it is not seen")?;
+        assert_eq!(state, State::Fail);
+        for words in [
+            format!("that was {}, and another", file.display()),
+            format!("kill -STOP {pid};"),
+            format!(" {}-wal;", file.display()),
+        ] {
+            assert!(another.contains(&words), "{another}");
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_daemon_on_the_file_that_is_there_is_well() -> Result<(), Box<dyn std::error::Error>>
+    {
+        let folder = tempfile::tempdir()?;
+        // As where state_dir is a link to another disk.
+        let link = folder.path().join("link");
+        fs::create_dir(folder.path().join("state"))?;
+        std::os::unix::fs::symlink("state", &link)?;
+        let mut config = config_in(folder.path())?;
+        config.delegate.socket = folder.path().join("d.sock");
+        let file = link.join("linked.db");
+        config.database.url = Some(format!("sqlite://{}", file.display()).into());
+        let _listener = UnixListener::bind(&config.delegate.socket)?;
+        fs::write(&file, "the database")?;
+        let open = File::open(&file)?;
+        assert_eq!(replaced(&config).await, None);
+        fs::rename(&file, link.join("linked.db.old"))?;
+        fs::write(&file, "another one")?;
+        assert!(replaced(&config).await.is_some());
+        drop(open);
+        assert_eq!(replaced(&config).await, None);
         Ok(())
     }
 }

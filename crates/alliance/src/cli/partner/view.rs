@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use alliance_core::Seconds;
 use alliance_core::label::clean;
 use alliance_core::partner::{KeystoneAccess, Kind, PROTOCOL, Status};
+use alliance_core::skew::Skew;
 use alliance_core::token::{Login, Mode, TokenFormat};
+use alliance_core::{CLOCK_SKEW, Seconds};
 
 use crate::cli::add_keystone::{asked_as, formats};
 use crate::cli::output::Format;
@@ -337,6 +338,17 @@ pub(crate) fn warnings(view: &PartnerView) -> Vec<Warning> {
             is_minor: true,
         });
     }
+    if let Some(skew) = clocks_differ(view) {
+        let name = &view.partner.name;
+        warnings.push(Warning {
+            text: format!(
+                "the clock of {name} is {:.0} s {} this cloud's, and above {CLOCK_SKEW} s its statements are refused; compare at both: timedatectl",
+                skew.ahead.abs(),
+                if skew.ahead > 0.0 { "ahead of" } else { "behind" }
+            ),
+            is_minor: !skew.is_surely_more_than(CLOCK_SKEW as f64),
+        });
+    }
     if view.partner.status == Status::Active {
         let minor = ends_soon(view).into_iter().chain(differences(view));
         warnings.extend(minor.map(|text| Warning {
@@ -437,13 +449,6 @@ fn differences(view: &PartnerView) -> Vec<String> {
         return Vec::new();
     };
     let mut texts = Vec::new();
-    if let Some(skew) = border.skew.filter(|skew| skew.is_worth_a_warning()) {
-        texts.push(format!(
-            "the clock of {name} is {:.0} s {} this cloud's, and above 60 s its statements are refused; compare at both: timedatectl",
-            skew.ahead.abs(),
-            if skew.ahead > 0.0 { "ahead of" } else { "behind" }
-        ));
-    }
     let ours = env!("CARGO_PKG_VERSION");
     if let Some(theirs) = border.version.as_ref().filter(|theirs| *theirs != ours) {
         texts.push(format!(
@@ -456,6 +461,12 @@ fn differences(view: &PartnerView) -> Vec<String> {
         ));
     }
     texts
+}
+
+/// How far a partner's clock is from ours, if that is worth a warning.
+fn clocks_differ(view: &PartnerView) -> Option<Skew> {
+    let skew = view.border.as_ref()?.skew?;
+    (view.partner.status == Status::Active && skew.is_worth_a_warning()).then_some(skew)
 }
 
 /// The most urgent of the warnings, in a word or two.

@@ -138,10 +138,9 @@ pub(crate) fn too_many_roles(config: &Config, roles: &BTreeSet<OwnRole>) -> Opti
         .iter()
         .map(|role| format!("{} on {}", clean(&role.name, 64), role.scope));
     Some(format!(
-        "the daemon's Keystone user {user} holds {}: it faces the Internet and needs no more than role service on its project and role reader on the system; take the rest away: openstack role remove --user {user:?} --user-domain {domain:?} {} {}",
+        "the daemon's Keystone user {user} holds {}: it faces the Internet and needs no more than role service on its project and role reader on the system; take the rest away: {}",
         named.collect::<Vec<_>>().join(", "),
-        first.target,
-        clean(&first.name, 64),
+        first.remedy(user, domain),
     ))
 }
 
