@@ -54,18 +54,17 @@ def test_a_memcached_of_two_clouds_is_named(west, east):
 
 def test_before_the_first_start_the_files_alone_decide(east, tmp_path):
     text = (east.folder / "alliance" / "alliance.toml").read_text()
-    socket = f'socket = "{east.daemon_socket}"'
-    assert socket in text
     file = tmp_path / "alliance.toml"
     file.touch(0o600)
-    file.write_text(text.replace(socket, f'socket = "{tmp_path}/alliance.sock"'))
-    words = ("--format", "json", "doctor", "--config", str(file))
+    file.write_text(text)
+    socket = ("--socket", str(tmp_path / "alliance.sock"))
+    words = (*socket, "--format", "json", "doctor", "--config", str(file))
     # Its only fault is that it is not there.
     [missed] = [one for one in east.alliance(*words, status=4).json() if one["state"] == "fail"]
     assert missed["what"] == "daemon"
     fine = east.alliance(*words, "--before-start").json()
     assert "daemon" not in {one["what"] for one in fine}
     [password] = [line for line in text.splitlines() if line.startswith("password = ")]
-    file.write_text(file.read_text().replace(password, 'password = "another one"'))
+    file.write_text(text.replace(password, 'password = "another one"'))
     wrong = east.alliance(*words, "--before-start", status=1).json()
     assert [one["what"] for one in wrong if one["state"] == "fail"] == ["Keystone's user"]

@@ -12,10 +12,11 @@ mod sample;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{fs, io};
 
 use alliance_core::endpoint_url::{AddressRange, UrlRules, plain};
 use alliance_core::label::clean;
@@ -29,6 +30,9 @@ use url::Url;
 pub(crate) use error::ConfigError;
 pub(crate) use sample::Sample;
 use section::{File, Section};
+
+/// No configuration file is larger, in bytes.
+const LARGEST: u64 = 16 << 20;
 
 /// Everything `alliance serve` is told. Checked: what is here can be used.
 #[derive(Debug, Clone)]
@@ -166,6 +170,9 @@ section! {
         region: Option<String> = optional(value::word, r#""RegionOne""#),
         /// Which endpoints of this cloud are told to partners: "public", "internal" or "admin".
         interface: String = default(value::interface, r#""public""#),
+        /// How many questions of partners it is asked at once, by this daemon; one partner's are half of them
+        /// at most. Others wait their turn.
+        for_partners: usize = default(value::count, "64"),
         /// Seconds after which a request to Keystone is given up.
         timeout: Duration = default(value::seconds, "5.0"),
     }
@@ -447,7 +454,7 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        let text = read_text(path).map_err(|source| ConfigError::Unreadable {
             path: path.to_owned(),
             source,
         })?;
@@ -624,6 +631,25 @@ fn sections() -> [section::Outline; 17] {
     ]
 }
 
+/// What a configuration file holds: of nothing that never ends, or that has to be waited for.
+///
+/// # Errors
+/// If it cannot be read, is no regular file, is larger than 16 MiB, or no UTF-8.
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    if !fs::metadata(path)?.is_file() {
+        let found = "it is no regular file; name the file itself, no pipe, device or folder";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, found));
+    }
+    let mut content = Vec::new();
+    let file = fs::File::open(path)?;
+    let size = file.take(LARGEST + 1).read_to_end(&mut content)?;
+    if size as u64 > LARGEST {
+        let found = "it has more than 16 MiB; is it the right file?";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, found));
+    }
+    String::from_utf8(content).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
 fn read_password(path: &Path) -> Result<SecretString, ConfigError> {
     read_secret(path).map_err(|source| ConfigError::PasswordFile {
         path: path.to_owned(),
@@ -636,7 +662,7 @@ fn read_password(path: &Path) -> Result<SecretString, ConfigError> {
 /// # Errors
 /// If it cannot be read, or is empty.
 pub(crate) fn read_secret(path: &Path) -> io::Result<SecretString> {
-    let text = fs::read_to_string(path)?;
+    let text = read_text(path)?;
     let secret = text.trim_end_matches(['\r', '\n']);
     if secret.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is empty"));

@@ -425,10 +425,9 @@ mod tests {
             let remedies: Vec<_> = too_much.map(|role| role.remedy("u", "d")).collect();
             remedies
         };
-        let [granted] = &too_much(&rules)[..] else {
-            panic!("{:?}", too_much(&rules));
-        };
-        assert!(granted.contains("role remove") && granted.ends_with("manager"));
+        let granted = too_much(&rules).join("; ");
+        assert!(granted.starts_with("openstack role remove"), "{granted}");
+        assert!(granted.ends_with(" manager"), "{granted}");
         let json = r#"{"role_inferences": [
             {"prior_role": {"name": "service"}, "implies": [{"name": "manager"}]},
             {"prior_role": {"name": "manager"}, "implies": [{"name": "member"}, {"name": "reader"}]}]}"#;

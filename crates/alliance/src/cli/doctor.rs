@@ -16,11 +16,12 @@ mod service_conf;
 mod signing;
 mod snapshot;
 mod socket_owner;
+mod staleness;
 #[cfg(test)]
 pub(super) mod tests;
 mod values;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use alliance_cloud::keystone::Keystone;
@@ -95,8 +96,8 @@ type Fault = (State, String);
 #[derive(Default)]
 struct Findings {
     all: Vec<Finding>,
-    /// Whose signatures make a token of this cloud, by the hex SHA-256 of each key.
-    own_keys: BTreeSet<String>,
+    /// Whose signatures make a token of this cloud: the hex SHA-256 of each key, by the files they are in.
+    own_keys: BTreeMap<PathBuf, BTreeSet<String>>,
     /// This cloud's, if the configuration names its folder.
     identity: Option<Identity>,
 }
@@ -140,6 +141,9 @@ impl Doctor {
         } else {
             findings.while_it_runs(asked, configured.as_ref()).await
         };
+        if let Some(config) = &configured {
+            findings.service_caches(config).await;
+        }
         if let (Some(config), Some(identity)) = (&configured, &findings.identity) {
             let runs = !self.before_start && unreachable.is_none();
             let found = reach::own_url(config, identity, runs).await;
@@ -306,6 +310,23 @@ impl Findings {
             self.faults(&what, "its tokens can be taken back", found);
         }
         Some(config)
+    }
+
+    /// Whether the daemon can take services' tokens back where the file says that they are. Of what a daemon
+    /// that runs has said that already nothing more is said.
+    async fn service_caches(&mut self, config: &Config) {
+        let is_said = |server: &String| {
+            let (inside, first) = (format!(" at {server} "), format!("{server} "));
+            let of_daemon = self.all.iter().filter(|found| found.what == "daemon");
+            let mut said = of_daemon.map(|found| found.detail.as_str());
+            said.any(|detail| detail.contains(&inside) || detail.starts_with(&first))
+        };
+        let servers = config.services.memcached.iter();
+        let servers: Vec<_> = servers.filter(|server| !is_said(server)).collect();
+        let own = self.identity.as_ref().map(Identity::cloud_id);
+        for (state, detail) in reach::service_caches(&servers, own).await {
+            self.note(state, "memcached", detail);
+        }
     }
 
     /// Whether the user that the file names may do what a daemon has to, and no more.
@@ -492,15 +513,9 @@ impl Findings {
         let view = detailed.unwrap_or(view);
         let warnings = partner::warnings(&view);
         let what = format!("partner {name}");
-        if view
-            .signing_keys
-            .iter()
-            .any(|key| self.own_keys.contains(&key.id))
-        {
-            let detail = format!(
-                "a key of {name} is among this cloud's own, in [jwt_tokens] jws_public_key_repository: what {name} signs is taken for a token of this cloud, whoever it names; take that file out"
-            );
-            self.note(State::Fail, &what, detail);
+        let keys = view.signing_keys.iter().map(|key| key.id.clone()).collect();
+        if let Some((state, detail)) = signing::stranger(&name, &keys, &self.own_keys) {
+            self.note(state, &what, detail);
         }
         if warnings.is_empty() {
             self.note(

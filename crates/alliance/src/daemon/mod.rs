@@ -298,6 +298,7 @@ impl Daemon {
             Arc::clone(&keystone),
             Arc::clone(&metrics),
             &config.tokens,
+            config.keystone.for_partners,
         )
         .audited_by(auditor.clone());
         let token_keys = OwnTokenKeys::new(config.signing.clone(), store.clone());

@@ -6,15 +6,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use alliance_core::label::clean;
 
 use super::conf::Conf;
-use super::{Fault, State, signing, values};
+use super::{Fault, State, signing, staleness, values};
 use crate::config::Config;
-use crate::daemon::{SNAPSHOT, key_files};
+use crate::daemon::SNAPSHOT;
 
 /// Drivers, each with what is lost without it.
 const DRIVERS: [(&str, &str); 8] = [
@@ -44,14 +43,10 @@ const DRIVERS: [(&str, &str); 8] = [
 ];
 /// Providers whose tokens partners may validate by their signature, or ask about.
 const INNER: [&str; 2] = ["fernet", "jws"];
-/// Keystone's default of `[alliance] max_staleness`.
-const MAX_STALENESS: i64 = 60;
-/// The longest that services remember tokens by default, in seconds: no promise is kept beyond.
-const LONG: Duration = Duration::from_secs(300);
+/// Where Keystone's own providers are, which older configurations name by their classes.
+const CLASSES: &str = "keystone.token.providers.";
 /// The plugin's default of `[alliance] admin_roles`.
 const ADMIN: &str = "admin";
-/// And of `[jwt_tokens] jws_public_key_repository`.
-const JWS_KEYS: &str = "/etc/keystone/jws-keys/public";
 
 /// What the plugin knows in `[alliance]`.
 const OPTIONS: [&str; 12] = [
@@ -69,25 +64,30 @@ const OPTIONS: [&str; 12] = [
     "grant_admin_roles",
 ];
 
+/// What else of Keystone's is looked at, beside drivers and what [`values::OF_KEYSTONE`] has.
+const FURTHER: [(&str, &str); 7] = [
+    ("token", "provider"),
+    ("auth", "methods"),
+    ("cache", "backend"),
+    ("cache", "memcache_servers"),
+    ("cache", "backend_argument"),
+    ("jwt_tokens", "jws_public_key_repository"),
+    ("jwt_tokens", "jws_private_key_repository"),
+];
+
 /// Keystone's options.
 pub(super) struct KeystoneConf(pub(super) Conf);
 
 impl KeystoneConf {
-    fn is_ours(&self, section: &str, option: &str) -> bool {
+    pub(super) fn is_ours(&self, section: &str, option: &str) -> bool {
         self.0.text(section, option).as_deref() == Some("alliance")
     }
 
     /// What is wrong.
     pub(super) fn faults(&self, config: &Config) -> Vec<Fault> {
-        let mut found = values::refused(&self.0, &values::OF_KEYSTONE);
-        if !self.is_ours("token", "provider") {
-            let was = self.0.text("token", "provider");
-            let inner = was.as_deref().unwrap_or("fernet");
-            let detail = format!(
-                "Keystone knows no foreign tokens: set [token] provider = alliance and [alliance] inner_provider = {inner}"
-            );
-            found.push((State::Fail, detail));
-        }
+        let mut found = values::commented(&self.0, looked_at());
+        found.extend(values::refused(&self.0, &values::OF_KEYSTONE));
+        found.extend(self.provider());
         found.extend(self.inner_provider());
         let (socket, snapshot) = (
             &config.delegate.socket,
@@ -97,7 +97,7 @@ impl KeystoneConf {
         found.extend(self.place("snapshot", "/var/lib/alliance/keystone.json", &snapshot));
         found.extend(self.owner(config));
         found.extend(self.unknown());
-        found.extend(self.caches(config));
+        found.extend(staleness::faults(&self.0, config));
         for (section, lost) in DRIVERS {
             if !self.is_ours(section, "driver") {
                 let detail = format!("{lost}: set [{section}] driver = alliance");
@@ -107,29 +107,28 @@ impl KeystoneConf {
         found.extend(self.methods());
         found.extend(self.powers());
         found.extend(self.admin_roles(config));
+        found.extend(signing::without_keys(self));
         found.extend(signing::fault(self, config));
         found
     }
 
-    /// Whether its own tokens are signed, which partners are to know.
-    pub(super) fn signs(&self) -> bool {
+    fn provider(&self) -> Option<Fault> {
+        if self.is_ours("token", "provider") {
+            return None;
+        }
+        let was = self.0.text("token", "provider");
         let inner = self.0.text("alliance", "inner_provider");
-        self.is_ours("token", "provider") && inner.is_some_and(|inner| inner == "jws")
-    }
-
-    /// Where the keys are with which that is checked.
-    pub(super) fn key_folder(&self) -> String {
-        let option = self.0.text("jwt_tokens", "jws_public_key_repository");
-        option.unwrap_or_else(|| JWS_KEYS.to_owned())
-    }
-
-    /// The keys of which Keystone takes what they sign for a token of its own, if it has such tokens.
-    pub(super) fn own_keys(&self) -> BTreeSet<String> {
-        let folder = self.key_folder();
-        // Without such tokens there is no such folder, and what is no key there makes no token.
-        let files = fs::read_dir(folder).into_iter().flatten().flatten();
-        let keys = files.filter_map(|file| key_files::read(&file.path()).ok());
-        keys.flatten().map(|key| key.id().to_owned()).collect()
+        // What asks the plugin is no provider for the plugin to ask.
+        let inner = [was, inner].into_iter().flatten().find(|one| {
+            let one = one.to_lowercase();
+            !one.starts_with("alliance") && !one.starts_with("keystone_alliance")
+        });
+        let inner = inner.as_deref().map_or("fernet", of_class);
+        let detail = format!(
+            "Keystone knows no foreign tokens: set [token] provider = alliance and [alliance] inner_provider = {}",
+            clean(inner, 64)
+        );
+        Some((State::Fail, detail))
     }
 
     fn inner_provider(&self) -> Option<Fault> {
@@ -143,9 +142,19 @@ impl KeystoneConf {
                 "it would ask itself, and no token is made at all",
             ),
             "uuid" | "pki" | "pkiz" => (State::Warn, "that format is for labs"),
+            _ if inner.starts_with(CLASSES) => (
+                State::Fail,
+                "Keystone knows its providers by name, not by class, and does not start",
+            ),
             _ => (State::Warn, "nobody has tried it with Alliance"),
         };
-        let detail = format!("{why}: set [alliance] inner_provider = fernet in place of {inner}");
+        let named = of_class(&inner);
+        let supported = INNER.into_iter().find(|one| *one == named);
+        let detail = format!(
+            "{why}: set [alliance] inner_provider = {} in place of {}",
+            supported.unwrap_or("fernet"),
+            clean(&inner, 64)
+        );
         Some((state, detail))
     }
 
@@ -153,7 +162,7 @@ impl KeystoneConf {
     fn place(&self, option: &str, default: &str, daemons: &Path) -> Option<Fault> {
         let theirs = self.0.text("alliance", option);
         let theirs = theirs.as_deref().unwrap_or(default);
-        if theirs.contains('$') || Path::new(theirs) == daemons {
+        if theirs.contains('$') || real(Path::new(theirs)) == real(daemons) {
             return None;
         }
         let detail = format!(
@@ -198,68 +207,6 @@ impl KeystoneConf {
             );
             (State::Warn, detail)
         })
-    }
-
-    /// Why nothing is remembered, if so.
-    fn uncached(&self) -> Option<&'static str> {
-        let backend = self.0.text("cache", "backend").unwrap_or_default();
-        if self.0.flag("cache", "enabled") == Some(false) {
-            Some("set [cache] enabled = true, and a backend")
-        } else if backend.is_empty() || backend == "dogpile.cache.null" {
-            Some("set [cache] backend = dogpile.cache.pymemcache, and memcache_servers")
-        } else if self.0.flag("token", "caching") == Some(false) {
-            Some("set [token] caching = true")
-        } else {
-            None
-        }
-    }
-
-    /// Where things are remembered, if they are.
-    fn backend(&self) -> Option<String> {
-        let backend = self.0.text("cache", "backend");
-        let backend = backend.filter(|_| self.0.flag("cache", "enabled") != Some(false));
-        backend.filter(|backend| backend != "dogpile.cache.null")
-    }
-
-    /// Whether `[token] cache_time` counts: also where nothing is remembered but what is issued.
-    fn is_cache_time_used(&self) -> bool {
-        let is_off = |section, option| self.0.flag(section, option) == Some(false);
-        let forgets = is_off("token", "caching") && is_off("token", "cache_on_issue");
-        !is_off("cache", "enabled") && !forgets
-    }
-
-    fn caches(&self, config: &Config) -> Vec<Fault> {
-        let mut found = Vec::new();
-        let staleness = self.0.number("alliance", "max_staleness");
-        let time = self.0.number("token", "cache_time");
-        if let Some(mended) = self.uncached() {
-            let detail = format!("partners are asked about each request of their users: {mended}");
-            found.push((State::Warn, detail));
-        } else if time == Some(0) && staleness != Some(0) {
-            let detail = "Keystone remembers no token, and asks the daemon about each request of partners' users: take [token] cache_time out, and the plugin makes it a little less than [alliance] max_staleness";
-            found.push((State::Warn, detail.to_owned()));
-        } else if time.is_none() {
-            found.extend(staleness.and_then(|staleness| promise(staleness, config)));
-        }
-        let staleness = staleness.unwrap_or(MAX_STALENESS);
-        if let Some(time) = time.filter(|time| *time > staleness)
-            && self.is_cache_time_used()
-        {
-            let detail = format!(
-                "tokens of partners are refused, since Keystone would remember them for {time} s: take [token] cache_time out, or set it to at most [alliance] max_staleness ({staleness})"
-            );
-            found.push((State::Fail, detail));
-        }
-        let backend = self.backend().unwrap_or_default();
-        if backend.starts_with("dogpile.cache.memory") || backend == "oslo_cache.dict" {
-            let detail = "each of Keystone's processes remembers by itself, so that what is suspended or has ended is served by the others: set [cache] backend = dogpile.cache.pymemcache, and memcache_servers";
-            found.push((State::Warn, detail.to_owned()));
-        }
-        if self.0.flag("revoke", "caching") == Some(true) && !backend.is_empty() {
-            let detail = "after some 5,000 events Keystone tells nobody any more what has ended, for memcached takes no list so long: set [revoke] caching = false";
-            found.push((State::Warn, detail.to_owned()));
-        }
-        found
     }
 
     /// As Keystone has them by default, or as somebody wrote them.
@@ -323,17 +270,32 @@ impl KeystoneConf {
     }
 }
 
-/// What to say if what Keystone remembers by `[alliance] max_staleness` outlasts what the daemon promises.
-fn promise(staleness: i64, config: &Config) -> Option<Fault> {
-    let most = config.tokens.max_staleness.min(LONG);
-    let lasts = Duration::from_secs(u64::try_from(staleness).ok()?);
-    let mended = most.as_secs().min(MAX_STALENESS.unsigned_abs());
-    (lasts > most).then(|| {
-        let detail = format!(
-            "tokens of partners that have ended work here for up to {staleness} s more, since Keystone remembers them for so long: set [alliance] max_staleness = {mended}"
-        );
-        (State::Warn, detail)
-    })
+/// The options that are looked at, by section and name.
+fn looked_at() -> BTreeSet<(&'static str, &'static str)> {
+    let drivers = DRIVERS.map(|(section, _)| (section, "driver"));
+    let plugins = OPTIONS.map(|option| ("alliance", option));
+    let values = values::OF_KEYSTONE.iter().map(values::Rule::names);
+    let others = drivers.into_iter().chain(plugins).chain(FURTHER);
+    values.chain(others).collect()
+}
+
+/// The name of a provider that is named by its class in Keystone; any other name as it is.
+fn of_class(provider: &str) -> &str {
+    let class = provider.strip_prefix(CLASSES);
+    let name = class.and_then(|class| class.split('.').next());
+    name.unwrap_or(provider)
+}
+
+/// Where a file is behind all symbolic links, or will be, as far as its folders are there.
+fn real(path: &Path) -> PathBuf {
+    let beside = || {
+        let (folder, name) = (path.parent()?, path.file_name()?);
+        Some(real(folder).join(name))
+    };
+    // From where Keystone takes one that is not absolute is not known.
+    let found = path.is_absolute().then(|| fs::canonicalize(path).ok());
+    let found = found.map(|found| found.or_else(beside));
+    found.flatten().unwrap_or_else(|| path.to_owned())
 }
 
 #[cfg(test)]
@@ -438,6 +400,110 @@ tag_tokens = True
     }
 
     #[test]
+    fn a_file_is_the_same_by_each_of_its_paths() -> Outcome {
+        let folder = tempfile::tempdir()?;
+        let [run, var] = ["run", "var"].map(|name| folder.path().join(name));
+        fs::create_dir(&run)?;
+        std::os::unix::fs::symlink(&run, &var)?;
+        let mut config = config_in(&run.join("state"))?;
+        config.delegate.socket = run.join("alliance/d.sock");
+        let said = |folder: &Path| -> Result<Vec<Fault>, String> {
+            let mut conf = Conf::empty();
+            conf.add(WELL)?;
+            let folder = folder.display();
+            conf.add(&format!(
+                "[alliance]\nsocket = {folder}/alliance/d.sock\nsnapshot = {folder}/state/keystone.json\n"
+            ))?;
+            Ok(KeystoneConf(conf).faults(&config))
+        };
+        assert_eq!(said(&run)?, []);
+        assert_eq!(said(&var)?, [], "neither is there yet");
+        fs::create_dir(run.join("alliance"))?;
+        assert_eq!(said(&var)?, [], "its folder is there");
+        fs::write(&config.delegate.socket, "")?;
+        assert_eq!(said(&var)?, []);
+        assert_eq!(said(folder.path())?.len(), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn a_comment_behind_a_value_is_named_and_what_was_meant_is_judged() -> Outcome {
+        for (option, written) in [
+            (
+                "[token] provider",
+                "[token]\nprovider = alliance  # foreign",
+            ),
+            ("[token] cache_time", "[token]\ncache_time = 30 # seconds"),
+            (
+                "[alliance] inner_provider",
+                "[alliance]\ninner_provider = fernet ; as before",
+            ),
+            (
+                "[alliance] tag_tokens",
+                "[alliance]\ntag_tokens = true # all",
+            ),
+            ("[trust] driver", "[trust]\ndriver = alliance # no trusts"),
+            (
+                "[auth] methods",
+                "[auth]\nmethods = password,\n  # of guests\n  alliance",
+            ),
+            (
+                "[cache] memcache_servers",
+                "[cache]\nmemcache_servers = 10.0.0.1:11211 # ours",
+            ),
+        ] {
+            let found = findings(written)?;
+            let words = format!("{option}: what stands behind ");
+            assert!(
+                matches!(&found[..], [(State::Fail, text)]
+                    if text.starts_with(&words) && text.contains("on a line of its own")),
+                "{written}: {found:?}"
+            );
+        }
+        let wrong = findings("[token]\ncache_time = 600 # ten minutes")?;
+        assert!(
+            wrong[1].1.contains("tokens of partners are refused"),
+            "{wrong:?}"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn no_provider_is_advised_that_asks_the_plugin_or_is_a_class() -> Outcome {
+        for (written, advised) in [
+            (
+                "provider = keystone.token.providers.fernet.Provider",
+                "fernet",
+            ),
+            (
+                "provider = keystone.token.providers.jws.core.Provider",
+                "jws",
+            ),
+            ("provider = alliance, fernet", "fernet"),
+            ("provider = Alliance", "fernet"),
+            (
+                "provider = keystone_alliance.token.Provider\n[alliance]\ninner_provider = jws",
+                "jws",
+            ),
+            ("provider =", "fernet"),
+        ] {
+            let mut conf = Conf::empty();
+            conf.add(&format!("[token]\n{written}\n"))?;
+            let (_, said) = KeystoneConf(conf).provider().ok_or("a fault")?;
+            let end = format!("[alliance] inner_provider = {advised}");
+            assert!(said.ends_with(&end), "{written}: {said}");
+        }
+        let class = "[alliance]\ninner_provider = keystone.token.providers.jws.Provider";
+        let found = findings(class)?;
+        assert!(
+            matches!(&found[..], [(State::Fail, text)]
+                if text.contains("set [alliance] inner_provider = jws in place of")),
+            "{found:?}"
+        );
+        Ok(())
+    }
+
+    #[test]
     fn each_mistake_is_named_with_what_mends_it() -> Outcome {
         use State::{Fail, Warn};
         for (mistake, state, mended) in [
@@ -449,6 +515,8 @@ tag_tokens = True
                 "max_staleness (40)",
             ),
             ("[token]\ncache_time = '61'", Fail, "[token] cache_time"),
+            ("[token]\ncache_time = 3_600", Fail, "for 3600 s"),
+            ("[token]\ncache_time =", Fail, "for 600 s"),
             ("[cache]\nenabled = no", Warn, "[cache] enabled = true"),
             ("[cache]\nbackend =", Warn, "[cache] backend ="),
             (
@@ -531,6 +599,11 @@ tag_tokens = True
             let found = findings(two)?;
             assert_eq!(found.len(), 2, "{two}: {found:?}");
         }
+        let unsigned =
+            "[alliance]\ninner_provider = jws\n[jwt_tokens]\njws_public_key_repository = /nowhere";
+        let found = findings(unsigned)?;
+        let is_named = |(state, text): &Fault| *state == Fail && text.contains("/nowhere is not");
+        assert!(found.iter().any(is_named), "{found:?}");
         let off = "[token]\ncaching = off\ncache_on_issue = off\ncache_time = 600";
         assert_eq!(findings(off)?.len(), 1);
         Ok(())

@@ -1,5 +1,34 @@
 //! Lines that oslo.config does not take: who reads a file with one does not start.
 
+/// What a line is. As `oslo_config.iniparser` reads it, of a text in which it refuses none.
+pub(super) enum Line<'a> {
+    /// Empty, or a comment.
+    Nothing,
+    Section(&'a str),
+    /// Its name and its value.
+    Option(&'a str, &'a str),
+    /// What goes on with the option before.
+    Further(&'a str),
+}
+
+impl<'a> Line<'a> {
+    pub(super) fn of(line: &'a str) -> Self {
+        let line = line.trim_end();
+        if line.starts_with([' ', '\t']) {
+            return Self::Further(line.trim_start());
+        }
+        if let Some(rest) = line.strip_prefix('[') {
+            return Self::Section(rest.strip_suffix(']').unwrap_or(rest));
+        }
+        match line.split_once(['=', ':']) {
+            Some((name, value)) if !line.starts_with(['#', ';']) => {
+                Self::Option(name.trim(), value.trim())
+            }
+            _ => Self::Nothing,
+        }
+    }
+}
+
 /// What is wrong with the first line that is refused, if one is. As `oslo_config.iniparser` reads them, and
 /// without what stands there: it may be a password.
 pub(super) fn fault(text: &str) -> Option<String> {

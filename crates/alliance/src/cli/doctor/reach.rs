@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use alliance_cloud::token_cache;
 use alliance_core::cloud::CloudId;
+use alliance_core::label::clean;
 use alliance_peer::client::{Deadlines, PeerClient, PeerError};
 use alliance_peer::identity::Identity;
 use alliance_peer::request_id::RequestId;
@@ -61,26 +63,71 @@ pub(super) async fn caches(conf: &Conf, own: Option<&CloudId>) -> Vec<Fault> {
     if !backend.contains("memcache") || conf.flag("cache", "enabled") == Some(false) {
         return Vec::new();
     }
-    let servers = conf.list("cache", "memcache_servers");
-    let mut servers = servers.unwrap_or_else(|| vec![MEMCACHED.to_owned()]);
+    let (mut servers, option) = match argument(conf, &backend) {
+        Some(servers) => (servers, "[cache] backend_argument = url:"),
+        None => {
+            let servers = conf.list("cache", "memcache_servers");
+            let servers = servers.unwrap_or_else(|| vec![MEMCACHED.to_owned()]);
+            (servers, "[cache] memcache_servers")
+        }
+    };
     servers.retain(|server| !server.contains('$'));
-    let found = join_all(servers.iter().map(|server| cache(server, own))).await;
+    let found = join_all(servers.iter().map(|server| cache(server, option, own))).await;
     found.into_iter().flatten().collect()
 }
 
-async fn cache(server: &str, own: Option<&CloudId>) -> Option<Fault> {
+/// The servers that the last `backend_argument` of the name `url` says; they count more than
+/// `memcache_servers`.
+fn argument(conf: &Conf, backend: &str) -> Option<Vec<String>> {
+    let arguments = conf.texts("cache", "backend_argument").into_iter().rev();
+    let mut urls = arguments.filter_map(|one| one.strip_prefix("url:").map(str::to_owned));
+    let url = urls.next()?;
+    // oslo.cache takes it for a list for these alone.
+    let servers = match backend {
+        "dogpile.cache.memcached" | "oslo_cache.memcache_pool" => url.split(',').collect(),
+        _ => vec![url.as_str()],
+    };
+    let servers = servers.into_iter().map(|server| server.trim().to_owned());
+    Some(servers.filter(|server| !server.is_empty()).collect())
+}
+
+/// `option` names it.
+async fn cache(server: &str, option: &str, own: Option<&CloudId>) -> Option<Fault> {
     if let Err(error) = connected(server).await {
         let detail = format!(
-            "nothing takes connections at {server}, where Keystone remembers tokens ({error}): each request of partners' users is asked about, and may take seconds; start memcached there, or mend [cache] memcache_servers"
+            "nothing takes connections at {server}, where Keystone remembers tokens ({error}): each request of partners' users is asked about, and may take seconds; start memcached there, or mend {option}"
         );
         return Some((State::Warn, detail));
     }
     let other = memcached::other_cloud(server, own).await?;
-    Some(memcached::shared(
-        server,
-        &other,
-        "[cache] memcache_servers",
-    ))
+    Some(memcached::shared(server, &other, option))
+}
+
+/// What to say of each of these memcached servers, from which the daemon takes services' tokens, that does
+/// not answer, or that is another cloud's too. `own`: this cloud's id, if it has one.
+pub(super) async fn service_caches(servers: &[&String], own: Option<&CloudId>) -> Vec<Fault> {
+    let asked = servers.iter().map(|server| service_cache(server, own));
+    join_all(asked).await.into_iter().flatten().collect()
+}
+
+async fn service_cache(server: &str, own: Option<&CloudId>) -> Option<Fault> {
+    let owner = match connected(server).await {
+        Ok(()) => token_cache::owner(server).await.map_err(with_causes),
+        Err(error) => Err(format!("memcached at {server} was not reached: {error}")),
+    };
+    let detail = match owner {
+        Ok(owner) => {
+            let other = owner.filter(|owner| own.is_some_and(|own| own.as_str() != owner))?;
+            let other = clean(&other, 64);
+            format!(
+                "memcached at {server} is used by the services of cloud {other} too: they take each other's tokens from it and ask no Keystone; give the services of each cloud a memcached of their own ([keystone_authtoken] memcached_servers). If it is the memcached of a cloud that is gone, restart it"
+            )
+        }
+        Err(error) => format!(
+            "{error}. Services that keep tokens there go on serving those that have ended for up to their [keystone_authtoken] token_cache_time (300 s unless set); start memcached there, or mend [services] memcached"
+        ),
+    };
+    Some((State::Warn, detail))
 }
 
 async fn connected(server: &str) -> Result<(), String> {
@@ -120,8 +167,23 @@ mod tests {
             said(&format!("{pymemcache} inet:{at}, $somewhere")).await?,
             []
         );
+        let url = format!("backend_argument = url:{at}");
+        let one = format!("{pymemcache} 127.0.0.1:1\n{url}");
+        assert_eq!(said(&one).await?, [], "memcache_servers does not count");
         drop(listener);
         assert_eq!(said(&format!("memcache_servers = {at}")).await?, []);
+        let url = format!("backend_argument = url:{at}");
+        assert_eq!(said(&format!("{url}\nmemcache_servers = {at}")).await?, []);
+        let url = format!("backend_argument = url:nowhere:none\n{url}\nbackend_argument = a:b");
+        let found = said(&format!("{pymemcache} $somewhere\n{url}")).await?;
+        assert!(
+            matches!(&found[..], [(State::Warn, text)]
+                if text.contains(&format!(" at {at},"))
+                    && text.ends_with("mend [cache] backend_argument = url:")),
+            "{found:?}"
+        );
+        let pool = "backend = oslo_cache.memcache_pool\nbackend_argument = url:";
+        assert_eq!(said(&format!("{pool}{at},{at}")).await?.len(), 2);
         let found = said(&format!("{pymemcache} {at}, unix:/nowhere/at/all")).await?;
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].1.contains(&format!(" at {at},")), "{found:?}");

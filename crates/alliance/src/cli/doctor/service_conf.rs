@@ -8,6 +8,13 @@ use super::{Fault, State, values};
 use crate::config::Config;
 
 const SECTION: &str = "keystone_authtoken";
+/// What is looked at there.
+const OPTIONS: [&str; 4] = [
+    "token_cache_time",
+    "memcached_servers",
+    "memcache_servers",
+    "memcache_security_strategy",
+];
 /// keystonemiddleware's default of `token_cache_time`, in seconds.
 const CACHE_TIME: i64 = 300;
 
@@ -25,7 +32,9 @@ pub(super) fn faults(
     config: &Config,
     others: &BTreeMap<String, String>,
 ) -> Vec<Fault> {
-    let mut found = values::refused(conf, &values::OF_SERVICES);
+    let options = OPTIONS.map(|option| (SECTION, option));
+    let mut found = values::commented(conf, options);
+    found.extend(values::refused(conf, &values::OF_SERVICES));
     let mut warn = |detail: String| found.push((State::Warn, detail));
     let time = conf.number(SECTION, "token_cache_time");
     let time = time.unwrap_or(CACHE_TIME);
@@ -145,6 +154,10 @@ mod tests {
             (
                 "memcached_servers = 10.0.0.1:11211\ntoken_cache_time = 0",
                 "token_cache_time = 300 or less, not 0",
+            ),
+            (
+                "memcached_servers = 10.0.0.1:11211  # the first\ntoken_cache_time = 60",
+                "[keystone_authtoken] memcached_servers: what stands behind #",
             ),
             (
                 "memcached_servers = 10.0.0.1:11211\ntoken_cache_time = 5m",

@@ -2,7 +2,7 @@
 
 use alliance_core::label::clean;
 
-use super::conf::Conf;
+use super::conf::{Conf, whole};
 use super::{Fault, State};
 
 /// What an option may be.
@@ -52,6 +52,13 @@ pub(super) const OF_SERVICES: [Rule; 1] = [rule(
 /// What a flag may be.
 const WORDS: [&str; 8] = ["true", "1", "on", "yes", "false", "0", "off", "no"];
 
+impl Rule {
+    /// Its section and its name.
+    pub(super) fn names(&self) -> (&'static str, &'static str) {
+        (self.section, self.option)
+    }
+}
+
 const fn rule(
     section: &'static str,
     option: &'static str,
@@ -89,7 +96,11 @@ fn wrong(kind: Kind, value: &str) -> Option<(String, String)> {
     let (number, min, max) = match kind {
         Kind::Flag if WORDS.contains(&value.to_lowercase().as_str()) => return None,
         Kind::Flag => return Some(("neither true nor false".into(), "true or false".into())),
-        Kind::Whole(min, max) => (whole(value), min, max),
+        Kind::Whole(min, max) => (
+            whole(value).and_then(|all| all.parse::<f64>().ok()),
+            min,
+            max,
+        ),
         Kind::Number(min, max) => (value.parse().ok(), min, max),
     };
     match number {
@@ -100,14 +111,19 @@ fn wrong(kind: Kind, value: &str) -> Option<(String, String)> {
     }
 }
 
-/// A whole number as Python reads it: with underscores between digits too.
-fn whole(value: &str) -> Option<f64> {
-    let digits = value.strip_prefix(['+', '-']).unwrap_or(value);
-    let mut groups = digits.split('_');
-    let is_whole =
-        groups.all(|group| !group.is_empty() && group.bytes().all(|b| b.is_ascii_digit()));
-    let number = || value.replace('_', "").parse().ok();
-    is_whole.then(number).flatten()
+/// What to say of each of these options that has a comment behind its value.
+pub(super) fn commented<'a>(
+    conf: &Conf,
+    options: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Vec<Fault> {
+    let fault = |(section, option)| {
+        let sign = conf.comment(section, option)?;
+        let detail = format!(
+            "[{section}] {option}: what stands behind {sign} is part of the value, which is not what was meant then; put the comment on a line of its own"
+        );
+        Some((State::Fail, detail))
+    };
+    options.into_iter().filter_map(fault).collect()
 }
 
 #[cfg(test)]
@@ -152,6 +168,23 @@ mod tests {
                 "{option}: {found:?}"
             );
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_comment_behind_a_value_is_named_with_its_option() -> Result<(), Box<dyn std::error::Error>>
+    {
+        let mut conf = Conf::empty();
+        conf.add("[token]\ncache_time = 30 ; seconds\n# or\ncaching = true\n")?;
+        let options = OF_KEYSTONE.iter().map(Rule::names);
+        let found = commented(&conf, options);
+        assert!(
+            matches!(&found[..], [(State::Fail, text)]
+                if text.starts_with("[token] cache_time: what stands behind ; is part")
+                    && text.contains("on a line of its own")),
+            "{found:?}"
+        );
+        assert_eq!(refused(&conf, &OF_KEYSTONE), [], "30 is right");
         Ok(())
     }
 

@@ -32,12 +32,11 @@ use alliance_store::AuditEntry;
 use alliance_token::Token;
 use alliance_token::body::TokenView;
 use moka::sync::Cache;
-use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use self::abroad::Abroad;
 use self::revocations::LastList;
-use self::shares::Shares;
+use self::shares::{Place, Shares};
 use super::auditing::{Auditor, Case, bearer};
 use super::budgets::Budgets;
 use super::clock::now;
@@ -81,6 +80,7 @@ impl Home {
         keystone: Arc<Keystone>,
         metrics: Arc<Metrics>,
         tokens: &Tokens,
+        for_partners: usize,
     ) -> Self {
         Self {
             identity,
@@ -89,7 +89,7 @@ impl Home {
             metrics,
             budgets: Budgets::new(&tokens.invalid_budget),
             reports: Budgets::new(&tokens.invalid_budget),
-            shares: Shares::at_keystone(),
+            shares: Shares::at_keystone(for_partners),
             desks: Shares::at_database(),
             last_list: LastList::default(),
             abroad: Abroad::default(),
@@ -108,7 +108,7 @@ impl Home {
     ///
     /// # Errors
     /// As [`Shares::place`].
-    pub(crate) async fn desk(&self, partner: &CloudId) -> Result<OwnedSemaphorePermit, Reason> {
+    async fn desk(&self, partner: &CloudId) -> Result<Place, Reason> {
         self.desks.place(partner).await
     }
 
@@ -508,6 +508,7 @@ mod tests {
             Arc::new(nobodys_keystone()?),
             Arc::new(Metrics::new()),
             &five_guesses(),
+            64,
         );
         let token = |byte: u8| {
             let mut bytes = [byte; 9 + 16 + 16 + 32];

@@ -199,6 +199,7 @@ mod tests {
             keystone,
             Arc::new(Metrics::new()),
             &five_guesses(),
+            64,
         );
         let showing = Showing::default();
         let ask = |request| home.login_passport(request, &showing, RequestId::random());

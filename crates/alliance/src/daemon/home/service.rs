@@ -22,10 +22,10 @@ use alliance_trace::Tracer;
 use data_encoding::HEXLOWER;
 use http::StatusCode;
 use sha2::{Digest, Sha256};
-use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::Answer;
+use super::shares::Place;
 use crate::daemon::Daemon;
 use crate::daemon::auditing::Case;
 use crate::daemon::clock::now;
@@ -44,7 +44,7 @@ impl PeerSide {
     }
 
     /// A place at the database, until it is dropped: what one partner asks for keeps nobody else waiting.
-    async fn desk(&self, call: &Call) -> Result<OwnedSemaphorePermit, ApiError> {
+    async fn desk(&self, call: &Call) -> Result<Place, ApiError> {
         Ok(self.0.home.desk(&call.caller).await?)
     }
 
