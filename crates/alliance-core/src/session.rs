@@ -124,6 +124,14 @@ impl Session {
         ))
     }
 
+    /// The same, forgotten at `latest` if it expires later: whoever uses the token then begins it anew.
+    #[must_use]
+    pub fn until(mut self, latest: Seconds) -> Self {
+        let latest = u32::try_from(latest.max(0)).unwrap_or(u32::MAX);
+        self.expires_at = self.expires_at.min(latest);
+        self
+    }
+
     /// Its id here.
     pub fn id(&self) -> &str {
         &self.id
@@ -632,6 +640,18 @@ mod tests {
             .collect();
         assert!(sessions.apply(&flood, 100).is_empty());
         assert!(sessions.recent.len() <= REMEMBERED);
+    }
+
+    #[test]
+    fn a_token_without_end_is_forgotten_nevertheless() {
+        let mut sessions = Sessions::default();
+        let origin = session(1, "one", None, 55).origin();
+        let endless = || Session::new([1; 32], ("ann", None), i64::MAX, &origin);
+        assert_eq!(endless().expires_at(), i64::from(u32::MAX));
+        assert_eq!(session(1, "one", None, 55).until(5000).expires_at(), 3600);
+        sessions.begin(endless().until(5000), 60);
+        sessions.forget_expired(5000);
+        assert!(sessions.is_empty() && has_no_index(&sessions));
     }
 
     #[test]

@@ -75,11 +75,12 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// For so many connections at once: an eighth of them may be strangers'.
+    /// For so many connections at once: an eighth of them may be strangers', a quarter handshakes.
     pub fn of_connections(connections: usize) -> Self {
         Self {
             connections,
             strangers: (connections / 8).max(1),
+            handshakes: Self::default().handshakes.min((connections / 4).max(1)),
             ..Self::default()
         }
     }

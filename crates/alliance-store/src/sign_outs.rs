@@ -171,19 +171,20 @@ impl SignOuts<'_> {
     }
 
     /// `host` has heard all up to this one. What was never noted, or what it has said already, changes
-    /// nothing.
+    /// nothing. Returns up to which one it had heard before.
     ///
     /// # Errors
     /// The database's.
-    pub async fn hears(self, host: &CloudId, seq: u64) -> Result<()> {
+    pub async fn hears(self, host: &CloudId, seq: u64) -> Result<u64> {
         retrying(|| self.hears_once(host, seq)).await
     }
 
-    async fn hears_once(self, host: &CloudId, seq: u64) -> Result<()> {
+    async fn hears_once(self, host: &CloudId, seq: u64) -> Result<u64> {
         let seq = i64::try_from(seq).unwrap_or(i64::MAX);
-        if self.heard(host).await?.is_some_and(|heard| heard >= seq) {
+        let before = self.heard(host).await?.unwrap_or_default();
+        if before >= seq {
             // Each poll says it again; nobody has to wait for that.
-            return Ok(());
+            return Ok(before.unsigned_abs());
         }
         let mut transaction = self.0.write().await?;
         // Two may acknowledge at once, the one less than the other.
@@ -204,7 +205,8 @@ impl SignOuts<'_> {
                 .execute(&mut *transaction)
                 .await?;
         }
-        Ok(transaction.commit().await?)
+        transaction.commit().await?;
+        Ok(before.unsigned_abs())
     }
 
     /// Forgets those noted before `at`, but for the newest: numbers must go on. Returns how many.

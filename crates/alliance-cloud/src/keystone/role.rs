@@ -30,6 +30,8 @@ enum Because {
     Inherited(String),
     /// A group of this id has it.
     Group(String),
+    /// The same, and the group has what is needed too.
+    NeededGroup(String),
     /// This role, which is needed, implies it.
     Implied(String),
 }
@@ -69,6 +71,12 @@ impl OwnRole {
             }
             Because::Group(group) => {
                 format!("openstack group remove user --user-domain {domain:?} {group} {user:?}")
+            }
+            Because::NeededGroup(group) => {
+                format!(
+                    "openstack role remove --group {group} {} {name}",
+                    self.target
+                )
             }
             Because::Implied(by) => format!(
                 "openstack implied role delete {} --implied-role {name}",
@@ -164,7 +172,7 @@ impl Keystone {
         // What is held for several reasons goes by one after the other.
         own.sort();
         own.dedup_by(|next, role| (&next.name, &next.target) == (&role.name, &role.target));
-        let own: BTreeSet<_> = own.into_iter().collect();
+        let own = sparing(own.into_iter().collect());
         match own.iter().all(OwnRole::is_usual) {
             true => Ok(own),
             false => Ok(self.with_implied(own, call).await),
@@ -178,6 +186,22 @@ impl Keystone {
         let rules = self.list::<Inferences>(question, call).await.ok();
         marked(&own, rules.as_ref())
     }
+}
+
+/// The same roles: who would take the user out of a group that gives it what it needs is told to take the
+/// group's other roles away in place of that.
+fn sparing(own: BTreeSet<OwnRole>) -> BTreeSet<OwnRole> {
+    let needed = own.iter().filter(|role| role.is_usual());
+    let needed: BTreeSet<_> = needed.map(|role| role.because.clone()).collect();
+    let spare = |mut role: OwnRole| {
+        if needed.contains(&role.because)
+            && let Because::Group(group) = role.because
+        {
+            role.because = Because::NeededGroup(group);
+        }
+        role
+    };
+    own.into_iter().map(spare).collect()
 }
 
 fn marked(own: &BTreeSet<OwnRole>, rules: Option<&Inferences>) -> BTreeSet<OwnRole> {
@@ -477,6 +501,27 @@ mod tests {
             let role = found.elsewhere(Some("own")).unwrap();
             assert_eq!(role.remedy("alliance", "Default"), remedy);
         }
+        let by_group = |name, id: &str| OwnRole {
+            because: Because::Group(id.into()),
+            ..held(name, Held::In(Scope::Project))
+        };
+        let own = [
+            by_group("service", "g"),
+            by_group("admin", "g"),
+            by_group("manager", "other"),
+        ];
+        let remedies: Vec<_> = sparing(own.into())
+            .iter()
+            .filter(|role| !role.is_usual())
+            .map(|role| role.remedy("alliance", "Default"))
+            .collect();
+        assert_eq!(
+            remedies,
+            [
+                "openstack role remove --group g  admin",
+                "openstack group remove user --user-domain \"Default\" other \"alliance\""
+            ]
+        );
         let implied = OwnRole {
             because: Because::Implied("service".into()),
             ..held("manager", Held::In(Scope::Project))

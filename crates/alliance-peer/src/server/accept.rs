@@ -1,6 +1,6 @@
 //! The loop that accepts connections, and its end.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use super::Limits;
 use super::connection::Connection;
 use super::noise::Noise;
-use super::slots::Slots;
+use super::slots::{Slots, neighbourhood};
 use crate::service::PeerService;
 
 /// After `accept` failed, typically for want of file descriptors.
@@ -36,6 +36,13 @@ pub(super) struct Shared<S> {
     pub(super) strangers_of: Arc<Slots<IpAddr>>,
     pub(super) partners: Arc<Slots<CloudId>>,
     pub(super) noise: Noise,
+}
+
+impl<S> Shared<S> {
+    fn is_balancer(&self, address: SocketAddr) -> bool {
+        let from = address.ip().to_canonical();
+        self.balancers.iter().any(|range| range.contains(from))
+    }
 }
 
 pub(super) async fn run<S: PeerService>(
@@ -69,12 +76,18 @@ pub(super) async fn run<S: PeerService>(
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < limits.connections => match accepted {
                 Ok((stream, address)) => {
-                    let Ok(place) = shared.handshakes.clone().try_acquire_owned() else {
-                        shared.noise.refused(address, "too many handshakes at once");
+                    // Whose a balancer's is, it says later.
+                    let is_direct = !shared.is_balancer(address);
+                    let own = is_direct.then(|| shared.handshakes_of.take(neighbourhood(address.ip())));
+                    let (Some(own), Ok(place)) = (
+                        own.map_or(Some(None), |own| own.map(Some)),
+                        shared.handshakes.clone().try_acquire_owned(),
+                    ) else {
+                        shared.noise.refused(address, "too many of this address, or too many handshakes at once");
                         continue;
                     };
                     let connection = Connection { shared: shared.clone(), address, stopping: stopping.clone() };
-                    connections.spawn(connection.run(stream, place));
+                    connections.spawn(connection.run(stream, own, place));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept connections from partners; trying again");

@@ -1,6 +1,6 @@
 //! One connection: first byte, TLS, then HTTP/2 until either end has enough.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tower::ServiceExt;
 use super::accept::Shared;
 use super::balancer::{self, NoClient};
 use super::request::Caller;
-use super::slots::neighbourhood;
+use super::slots::{Slot, neighbourhood};
 use crate::service::PeerService;
 use crate::tls;
 
@@ -59,38 +59,46 @@ enum NoHandshake {
 }
 
 impl<S: PeerService> Connection<S> {
-    pub(super) async fn run(mut self, stream: TcpStream, place: OwnedSemaphorePermit) {
+    pub(super) async fn run(
+        mut self,
+        stream: TcpStream,
+        own: Option<Slot<IpAddr>>,
+        place: OwnedSemaphorePermit,
+    ) {
         let limit = self.shared.limits.handshake;
         let mut stopping = self.stopping.clone();
-        let handshake = tokio::time::timeout(limit, self.handshake(stream));
+        let handshake = tokio::time::timeout(limit, self.handshake(stream, own));
         let result = tokio::select! {
             result = handshake => result.unwrap_or(Err(NoHandshake::Slow(limit))),
             _ = stopping.wait_for(|stop| *stop) => return,
         };
         drop(place);
         match result {
-            Ok((stream, caller)) => self.serve(stream, caller).await,
+            Ok((stream, caller, own)) => self.serve(stream, caller, own).await,
             // Port scanners and health checks do this all day.
-            Err(NoHandshake::Gone) => {}
+            Err(NoHandshake::Gone | NoHandshake::NoClient(NoClient::Gone(_))) => {}
             Err(error) => self.shared.noise.refused(self.address, error),
         }
     }
 
+    /// `own` is the place of who has connected; of a balancer's it is not known yet whose to take.
     async fn handshake(
         &mut self,
         mut stream: TcpStream,
-    ) -> Result<(TlsStream<TcpStream>, CloudId), NoHandshake> {
-        let from = self.address.ip().to_canonical();
-        let mut balancers = self.shared.balancers.iter();
-        if balancers.any(|range| range.contains(from))
-            && let Some(client) = balancer::client(&mut stream).await?
-        {
-            self.address = client;
-        }
-        // Gone with the handshake: who has shown a key is counted by it, or as a stranger.
-        let from = neighbourhood(self.address.ip());
-        let place = self.shared.handshakes_of.take(from);
-        let _place = place.ok_or(NoHandshake::Crowd)?;
+        own: Option<Slot<IpAddr>>,
+    ) -> Result<(TlsStream<TcpStream>, CloudId, Slot<IpAddr>), NoHandshake> {
+        let own = match own {
+            Some(own) => own,
+            None => {
+                let client = balancer::client(&mut stream).await?;
+                self.address = client.unwrap_or(self.address);
+                let own = self
+                    .shared
+                    .handshakes_of
+                    .take(neighbourhood(self.address.ip()));
+                own.ok_or(NoHandshake::Crowd)?
+            }
+        };
         let mut first = [0];
         match stream.peek(&mut first).await {
             Ok(1) if first[0] == TLS_HANDSHAKE => {}
@@ -115,10 +123,10 @@ impl<S: PeerService> Connection<S> {
             .and_then(|chain| chain.first())
             .and_then(|certificate| tls::cloud_of(certificate).ok())
             .ok_or(NoHandshake::NoCertificate)?;
-        Ok((stream, caller))
+        Ok((stream, caller, own))
     }
 
-    async fn serve(mut self, stream: TlsStream<TcpStream>, caller: CloudId) {
+    async fn serve(mut self, stream: TlsStream<TcpStream>, caller: CloudId, own: Slot<IpAddr>) {
         let limits = self.shared.limits;
         let is_partner = self.shared.service.admit(&caller).await.is_ok();
         // A partner is counted by its key, so that many of them may share an address, and strangers
@@ -143,6 +151,8 @@ impl<S: PeerService> Connection<S> {
                     .refused(self.address, "too many strangers at once");
             }
         }
+        // Who has shown a key is counted by it, or as a stranger.
+        drop(own);
         let streams = if is_partner {
             limits.streams
         } else {

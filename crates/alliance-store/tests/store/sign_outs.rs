@@ -47,7 +47,7 @@ async fn each_host_hears_everything_once_and_in_order(bed: &Bed) -> Outcome {
     assert_eq!(first.len(), 100);
     assert_eq!(unheard(&store, "east", 100).await?, first, "not heard yet");
     let last = first.last().copied().unwrap_or_default();
-    store.sign_outs().hears(&cloud("east"), last).await?;
+    assert_eq!(store.sign_outs().hears(&cloud("east"), last).await?, 0);
     store.close().await;
 
     let store = bed.open().await?;
@@ -56,7 +56,8 @@ async fn each_host_hears_everything_once_and_in_order(bed: &Bed) -> Outcome {
     assert!(rest.iter().all(|seq| *seq > last) && rest.is_sorted());
     assert_eq!(unheard(&store, "north", 1000).await?.len(), 250);
     // Neither back nor beyond what there is.
-    store.sign_outs().hears(&cloud("east"), last - 1).await?;
+    let before = store.sign_outs().hears(&cloud("east"), last - 1).await?;
+    assert_eq!(before, last, "it had heard more");
     store.sign_outs().hears(&cloud("east"), 10_000).await?;
     store.sign_outs().hears(&cloud("east"), u64::MAX).await?;
     assert_eq!(unheard(&store, "east", 1000).await?, rest);

@@ -20,6 +20,8 @@ const ROUND_TRIPS: usize = 16;
 
 /// What was measured counts for so many pulls of who pulls regularly.
 const COUNTS_FOR: u32 = 4;
+/// One that is not answered takes some seconds.
+const COUNTS_FOR_LEAST: Duration = Duration::from_secs(60);
 
 /// What the pulls showed.
 pub(crate) struct Border {
@@ -58,7 +60,10 @@ impl Border {
     /// Nothing was measured yet; who measures regularly does so every `refresh`. With `hide_after`, regions
     /// of a partner are hidden when it was silent for so long.
     pub(crate) fn new(refresh: Duration, hide_after: Option<Duration>) -> Self {
-        let counts_for = refresh.saturating_mul(COUNTS_FOR).as_secs();
+        let counts_for = refresh
+            .saturating_mul(COUNTS_FOR)
+            .max(COUNTS_FOR_LEAST)
+            .as_secs();
         Self {
             counts_for: Seconds::try_from(counts_for).unwrap_or(Seconds::MAX),
             hide_after,

@@ -139,12 +139,13 @@ impl Chronicle {
         }
     }
 
-    /// All up to this number counts at `host`.
-    pub(crate) fn heard(&self, host: &CloudId, seq: u64) {
+    /// All up to number `seq` counts at `host` now; what it has heard `before`, it may have by another
+    /// instance, nobody here knows when.
+    pub(crate) fn heard(&self, host: &CloudId, before: u64, seq: u64) {
         let mut pages = self.pages();
         pages.written += 1;
         for one in &mut pages.noted {
-            if one.seq.is_some_and(|own| own <= seq) {
+            if one.seq.is_some_and(|own| before < own && own <= seq) {
                 let took = one.began.elapsed();
                 one.reached.entry(host.clone()).or_insert(took);
             }
@@ -214,10 +215,10 @@ mod tests {
         });
         chronicle.numbered(&numbers);
         let (east, north) = (CloudId::from_spki(b"east"), CloudId::from_spki(b"north"));
-        chronicle.heard(&east, 7);
+        chronicle.heard(&east, 0, 7);
         let first = chronicle.reached();
-        chronicle.heard(&east, 9);
-        chronicle.heard(&north, 9);
+        chronicle.heard(&east, 7, 9);
+        chronicle.heard(&north, 0, 9);
         let reached = chronicle.reached();
         let hosts = |seq| {
             let hosts = reached.get(&seq).map(|hosts| hosts.keys().collect());
@@ -244,13 +245,15 @@ mod tests {
         let east = CloudId::from_spki(b"east");
         for _ in 0..2 {
             chronicle.noted_elsewhere(found.to_vec());
-            chronicle.heard(&east, 8);
+            chronicle.heard(&east, 0, 8);
         }
+        // It had heard them by another instance.
+        chronicle.heard(&CloudId::from_spki(b"north"), 8, 9);
         let reached = chronicle.reached();
         let mut seen: Vec<_> = reached.keys().copied().collect();
         seen.sort_unstable();
         assert_eq!(seen, [7, 8]);
-        assert!(reached.values().all(|hosts| hosts.contains_key(&east)));
+        assert!(reached.values().all(|hosts| hosts.keys().eq([&east])));
         assert_eq!(chronicle.pages().noted.len(), 2);
     }
 

@@ -143,6 +143,9 @@ impl Daemon {
         let last = self.store.bulletins().beginning(KEPT).await?;
         self.directory.reload().await?;
         self.host.forget_answers();
+        // Nothing here waits for it.
+        let daemon = Arc::clone(self);
+        self.spawn_until_stopped(async move { daemon.heed_sign_outs_anew().await });
         self.host.lists().forget_before(at);
         for known in self.directory.partners().all() {
             self.host.stops_listening(&known.partner.cloud_id);

@@ -602,7 +602,8 @@ tag_tokens = True
         let unsigned =
             "[alliance]\ninner_provider = jws\n[jwt_tokens]\njws_public_key_repository = /nowhere";
         let found = findings(unsigned)?;
-        let is_named = |(state, text): &Fault| *state == Fail && text.contains("/nowhere is not");
+        // It may be that only this machine has none.
+        let is_named = |(state, text): &Fault| *state == Warn && text.contains("/nowhere is not");
         assert!(found.iter().any(is_named), "{found:?}");
         let off = "[token]\ncaching = off\ncache_on_issue = off\ncache_time = 600";
         assert_eq!(findings(off)?.len(), 1);

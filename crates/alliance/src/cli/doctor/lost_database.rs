@@ -56,7 +56,11 @@ pub(super) async fn replaced(config: &Config) -> Option<Fault> {
     let file = config.database_file()?;
     let daemon = socket_owner::of(&config.delegate.socket).await?;
     let open = open_files(daemon.pid()?);
-    let found = of_name(&open, &file).find(|open| !is_one(&open.descriptor, &file))?;
+    if open.iter().any(|open| is_one(&open.descriptor, &file)) {
+        return None;
+    }
+    let folder = file.parent()?.canonicalize().ok()?;
+    let found = of_name(&open, &file).find(|open| open.place.parent() == Some(&folder))?;
     let rescue = rescue(
         &open,
         found,
@@ -98,18 +102,17 @@ fn the_database<'a>(open: &'a [Open], file: &Path) -> Option<&'a Open> {
 fn of_name<'a>(open: &'a [Open], file: &Path) -> impl Iterator<Item = &'a Open> {
     let name = file_name(file);
     let is_beside = |open: &Open| BESIDE.iter().any(|end| open.name.ends_with(end));
-    open.iter()
-        .filter(move |open| open.name.starts_with(&name) && !is_beside(open))
+    open.iter().filter(move |open| {
+        let rest = open.name.strip_prefix(&name);
+        let is_it = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '~']));
+        is_it && !is_beside(open)
+    })
 }
 
-/// Whether both lead to one file; also if that is not known.
+/// Whether both lead to one file.
 fn is_one(one: &Path, other: &Path) -> bool {
     let which = |path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
-    match (which(one), which(other)) {
-        (Ok(one), Ok(other)) => one == other,
-        (Ok(_), Err(_)) => false,
-        (Err(_), _) => true,
-    }
+    matches!((which(one), which(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 fn file_name(file: &Path) -> String {
@@ -236,6 +239,11 @@ mod tests {
         assert!(replaced(&config).await.is_some());
         drop(open);
         assert_eq!(replaced(&config).await, None);
+        // What else is called like it is another one: in this folder, or elsewhere.
+        let log = File::create(link.join("linked.db2"))?;
+        let elsewhere = File::create(folder.path().join("linked.db"))?;
+        assert_eq!(replaced(&config).await, None);
+        drop((log, elsewhere));
         Ok(())
     }
 }

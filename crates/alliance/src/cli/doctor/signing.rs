@@ -104,9 +104,14 @@ pub(super) fn without_keys(conf: &KeystoneConf) -> Option<Fault> {
     let (public, private) = (conf.key_folder(), conf.private_key());
     let is_absent = |error: &io::Error| error.kind() == ErrorKind::NotFound;
     let mut lacks = Vec::new();
+    // Where not even the folder is, this may be another machine, or a container, than Keystone's.
+    let mut state = State::Warn;
     if !public.contains('$') {
         let lack = match fs::read_dir(&public) {
-            Ok(mut files) => files.next().is_none().then_some("is empty"),
+            Ok(mut files) => {
+                state = State::Fail;
+                files.next().is_none().then_some("is empty")
+            }
             Err(error) => is_absent(&error).then_some("is not there"),
         };
         let lack =
@@ -115,6 +120,9 @@ pub(super) fn without_keys(conf: &KeystoneConf) -> Option<Fault> {
     }
     let shown = private.display();
     let is_known = !shown.to_string().contains('$');
+    if private.parent().is_some_and(Path::is_dir) {
+        state = State::Fail;
+    }
     if is_known && fs::metadata(&private).is_err_and(|error| is_absent(&error)) {
         lacks.push(format!(
             "{shown} is not there ([jwt_tokens] jws_private_key_repository)"
@@ -125,7 +133,7 @@ pub(super) fn without_keys(conf: &KeystoneConf) -> Option<Fault> {
             "Keystone does not start, for it is to sign its tokens ([alliance] inner_provider = jws) and has no keys: {}; run keystone-manage create_jws_keypair, and move public.pem to {public} and private.pem to {shown}",
             lacks.join(", ")
         );
-        (State::Fail, detail)
+        (state, detail)
     })
 }
 
@@ -233,20 +241,24 @@ mod tests {
                 .unwrap_or_default())
         };
         assert_eq!(said("fernet")?, "");
-        let names = |words: &str| -> Outcome {
+        let names = |state: &str, words: &str| -> Outcome {
             let found = said("jws")?;
-            let is_so = found.starts_with("Fail ")
+            let is_so = found.starts_with(state)
                 && found.contains(words)
                 && found.contains("run keystone-manage create_jws_keypair");
             assert!(is_so, "{words}: {found}");
             Ok(())
         };
-        names(&format!("{} is not there", public.display()))?;
-        fs::create_dir(&public)?;
+        names("Warn ", &format!("{} is not there", public.display()))?;
         fs::create_dir(&private)?;
-        names(&format!("{} is empty", public.display()))?;
+        names("Fail ", &format!("{} is not there", public.display()))?;
+        fs::create_dir(&public)?;
+        names("Fail ", &format!("{} is empty", public.display()))?;
         fs::write(public.join("public.pem"), key()?)?;
-        names(&format!("{}/private.pem is not there", private.display()))?;
+        names(
+            "Fail ",
+            &format!("{}/private.pem is not there", private.display()),
+        )?;
         fs::write(private.join("private.pem"), "")?;
         assert_eq!(said("jws")?, "");
         Ok(())

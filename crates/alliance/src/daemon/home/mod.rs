@@ -329,6 +329,9 @@ impl Home {
         if !reason.is_too_powerful() {
             return;
         }
+        let Ok(_place) = self.shares.place(&host.partner.cloud_id).await else {
+            return;
+        };
         match self
             .keystone
             .validate(token.expose(), &request_id.to_string())
@@ -373,6 +376,7 @@ impl Home {
         };
         let cloud_id = &host.partner.cloud_id;
         self.guesses.may_ask(cloud_id)?;
+        let _place = self.shares.place(cloud_id).await?;
         let mut found = self
             .keystone
             .projects(asked, &request_id.to_string())

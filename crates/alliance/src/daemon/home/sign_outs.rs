@@ -46,7 +46,7 @@ const OVERLAP: Seconds = 2 * CLOCK_SKEW;
 const WAIT: Duration = Duration::from_secs(25);
 /// How often is looked whether a poll waits in vain.
 const CUT_OFF: Duration = Duration::from_secs(2);
-/// What other instances noted longer ago, by their clocks, is not looked for. Seconds.
+/// What other instances noted longer ago, by their clocks, is not looked for at first. Seconds.
 const HEEDED_FOR: Seconds = 300;
 /// How many users and projects wait at most to be noted; more are all of them.
 const MOST_DOUBTS: usize = 1000;
@@ -254,6 +254,8 @@ impl Daemon {
         let (mut pause, began) = (GATHER, Instant::now());
         // Keystone's events could be read again; what was in a poke could not.
         loop {
+            // What is noted here is not taken for another instance's.
+            let heeded = self.noticing.heeded.lock().await;
             match self.store.sign_outs().append(&found, now()).await {
                 Ok(0) => return,
                 Ok(_) => {
@@ -263,11 +265,17 @@ impl Daemon {
                 }
                 Err(error) => {
                     tracing::error!(%error, "what has ended here was not noted; trying again");
+                    drop(heeded);
                     sleep(pause).await;
                     pause = (pause * 2).min(READ_EVERY);
                 }
             }
         }
+    }
+
+    /// Numbers may begin anew.
+    pub(crate) async fn heed_sign_outs_anew(&self) {
+        *self.noticing.heeded.lock().await = 0;
     }
 
     /// What other instances have noted is over here too, for people who look at who is abroad.
@@ -277,7 +285,11 @@ impl Daemon {
     pub(crate) async fn heed_sign_outs(&self) -> alliance_store::Result<()> {
         let mut heeded = self.noticing.heeded.lock().await;
         loop {
-            let (since, sign_outs) = (now() - HEEDED_FOR, self.store.sign_outs());
+            let sign_outs = self.store.sign_outs();
+            let since = match *heeded {
+                0 => now() - HEEDED_FOR,
+                _ => 0,
+            };
             let found = sign_outs.after(*heeded, since, MAX_SIGN_OUTS).await?;
             let Some(last) = found.last() else {
                 return Ok(());
@@ -354,11 +366,11 @@ impl Daemon {
         let heard = poll.ack.iter().filter_map(|jti| jti.parse().ok()).max();
         if let Some(heard) = heard {
             let sign_outs = self.store.sign_outs();
-            sign_outs
+            let before = sign_outs
                 .hears(&host.partner.cloud_id, heard)
                 .await
                 .map_err(ApiError::internal)?;
-            self.chronicle.heard(&host.partner.cloud_id, heard);
+            self.chronicle.heard(&host.partner.cloud_id, before, heard);
         }
         let most = poll.max_events.unwrap_or(MAX_SIGN_OUTS).min(MAX_SIGN_OUTS);
         let mut noted = self.noticing.noted.subscribe();

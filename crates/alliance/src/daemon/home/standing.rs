@@ -35,6 +35,7 @@ impl Home {
             .map(String::as_str)
             .filter(|id| is_id(id))
             .collect();
+        let _place = self.shares.place(&host.partner.cloud_id).await?;
         let found = self
             .keystone
             .standings_of(&ids, &request_id.to_string())

@@ -280,6 +280,10 @@ impl Host {
                     return (entered, Via::Offline);
                 }
                 Offline::Refused(reason) => return (Err(reason), Via::Offline),
+                Offline::Open(reason @ Reason::Overloaded) => {
+                    // There is no room for it, whatever home says.
+                    return (Err(reason), Via::Offline);
+                }
                 Offline::Open(reason) | Offline::Silent(reason)
                     if asked.mode == Some(Mode::Offline) =>
                 {

@@ -3,12 +3,12 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use alliance_core::Seconds;
 use alliance_core::cloud::CloudId;
 use alliance_core::refusal::Reason;
 use alliance_core::session::{Effect, Session, Sessions};
 use alliance_core::sign_out::Change;
 use alliance_core::statement::{Project, TokenFacts};
+use alliance_core::{LONGEST_TOKEN_LIFE, Seconds};
 use alliance_store::{EndedSession, GuestProject, SeenToken};
 use data_encoding::HEXLOWER;
 use tokio::sync::watch;
@@ -170,8 +170,8 @@ impl Book {
     }
 
     /// Whether there is room for a session of the partner that is not here yet. Each may have as many as are
-    /// left to all others: the more partners there are that want many, the less has each, and there is always room for
-    /// one who wants few.
+    /// left to all others: the more partners there are that want many, the less has each, and one who wants few
+    /// has room until more than ten want all.
     fn has_room(&self, cloud_id: &CloudId, token: &[u8; 32]) -> bool {
         let here = self.here();
         let own = here.get(cloud_id);
@@ -193,6 +193,8 @@ impl Book {
         roles: &Arc<BTreeSet<String>>,
     ) -> Result<(), Reason> {
         if let Some(session) = Session::of(facts, cloud_id) {
+            // As long as the database keeps it.
+            let session = session.until(now() + LONGEST_TOKEN_LIFE);
             if !self.has_room(cloud_id, &session.token) {
                 return Err(Reason::Overloaded);
             }
