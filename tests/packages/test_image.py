@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -153,7 +154,10 @@ def test_it_runs_in_nothing_but_itself(root, archive):
     said = root.parent / "said"
     with said.open("w") as file:
         command = inside(root, archive, *archive.plan["config"]["Cmd"])
-        daemon = subprocess.Popen(command, env=base_settings(), stdout=file, stderr=file)
+        # A group of its own: what becomes another user is not killed with its parent.
+        daemon = subprocess.Popen(
+            command, env=base_settings(), stdout=file, stderr=file, process_group=0
+        )
     try:
         until(lambda: _answers(ports["metrics"]), f"the daemon answers: {said}", deadline=60)
         socket = (root / "run/alliance/delegate.sock").stat()
@@ -162,7 +166,7 @@ def test_it_runs_in_nothing_but_itself(root, archive):
         assert asked.returncode == 0, asked.stderr
         assert len(asked.stdout.split()[0]) == 52
     finally:
-        daemon.kill()
+        os.killpg(daemon.pid, signal.SIGKILL)
         daemon.wait()
     assert '"ready"' in said.read_text()
 
