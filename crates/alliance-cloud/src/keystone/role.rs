@@ -160,7 +160,7 @@ impl Keystone {
                 found.role.name == role.name && found.held(project_id) == Some(role.held)
             });
             role.because = there
-                .map(Assignment::because)
+                .map(|found| found.links.because())
                 .min()
                 .unwrap_or(Because::Granted);
         }
@@ -282,6 +282,27 @@ struct Links {
     assignment: String,
 }
 
+impl Links {
+    /// Why a role is held that comes from there.
+    fn because(&self) -> Because {
+        let mut after = None;
+        let (mut place, mut is_inherited) = (None, false);
+        for segment in self.assignment.split('/') {
+            match after.replace(segment) {
+                Some("groups") => return Because::Group(clean(segment, 64)),
+                Some("domains") => place = Some(format!("--domain {}", clean(segment, 64))),
+                Some("projects") => place = Some(format!("--project {}", clean(segment, 64))),
+                _ => {}
+            }
+            is_inherited |= segment == "OS-INHERIT";
+        }
+        match place.filter(|_| is_inherited) {
+            Some(place) => Because::Inherited(place),
+            None => Because::Granted,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 pub(super) struct AssignmentScope {
     pub(super) project: Option<Ref>,
@@ -296,29 +317,7 @@ pub(super) struct Ref {
     name: String,
 }
 
-fn because(links: &Links) -> Because {
-    let mut after = None;
-    let (mut place, mut is_inherited) = (None, false);
-    for segment in links.assignment.split('/') {
-        match after.replace(segment) {
-            Some("groups") => return Because::Group(clean(segment, 64)),
-            Some("domains") => place = Some(format!("--domain {}", clean(segment, 64))),
-            Some("projects") => place = Some(format!("--project {}", clean(segment, 64))),
-            _ => {}
-        }
-        is_inherited |= segment == "OS-INHERIT";
-    }
-    match place.filter(|_| is_inherited) {
-        Some(place) => Because::Inherited(place),
-        None => Because::Granted,
-    }
-}
-
 impl Assignment {
-    fn because(&self) -> Because {
-        because(&self.links)
-    }
-
     /// Where it holds; nothing of a single domain's or another project's.
     fn held(&self, own_project: Option<&str>) -> Option<Held> {
         let scope = &self.scope;
@@ -346,7 +345,7 @@ impl Assignment {
             _ => return None,
         };
         Some(OwnRole {
-            because: because(&self.links),
+            because: self.links.because(),
             name: self.role.name,
             scope: format!("{kind} {}", clean(&place.name, 64)),
             target: format!("--{kind} {}", clean(&place.id, 64)),

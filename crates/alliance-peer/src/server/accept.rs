@@ -8,14 +8,14 @@ use alliance_core::cloud::CloudId;
 use alliance_core::endpoint_url::AddressRange;
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::Limits;
 use super::connection::Connection;
 use super::noise::Noise;
-use super::slots::{Slots, neighbourhood};
+use super::slots::{Slot, Slots, neighbourhood};
 use crate::service::PeerService;
 
 /// After `accept` failed, typically for want of file descriptors.
@@ -42,6 +42,25 @@ impl<S> Shared<S> {
     fn is_balancer(&self, address: SocketAddr) -> bool {
         let from = address.ip().to_canonical();
         self.balancers.iter().any(|range| range.contains(from))
+    }
+
+    /// A place for the handshake of who connects from there, among those of its address and of all. Whose a
+    /// balancer's is, it says later.
+    fn room_for(
+        &self,
+        address: SocketAddr,
+    ) -> Option<(Option<Slot<IpAddr>>, OwnedSemaphorePermit)> {
+        let own = match self.is_balancer(address) {
+            true => None,
+            false => Some(self.handshake_of(address)?),
+        };
+        let place = Arc::clone(&self.handshakes).try_acquire_owned().ok()?;
+        Some((own, place))
+    }
+
+    /// A place among the handshakes of an address.
+    pub(super) fn handshake_of(&self, address: SocketAddr) -> Option<Slot<IpAddr>> {
+        self.handshakes_of.take(neighbourhood(address.ip()))
     }
 }
 
@@ -76,13 +95,7 @@ pub(super) async fn run<S: PeerService>(
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < limits.connections => match accepted {
                 Ok((stream, address)) => {
-                    // Whose a balancer's is, it says later.
-                    let is_direct = !shared.is_balancer(address);
-                    let own = is_direct.then(|| shared.handshakes_of.take(neighbourhood(address.ip())));
-                    let (Some(own), Ok(place)) = (
-                        own.map_or(Some(None), |own| own.map(Some)),
-                        shared.handshakes.clone().try_acquire_owned(),
-                    ) else {
+                    let Some((own, place)) = shared.room_for(address) else {
                         shared.noise.refused(address, "too many of this address, or too many handshakes at once");
                         continue;
                     };

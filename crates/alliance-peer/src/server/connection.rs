@@ -92,10 +92,7 @@ impl<S: PeerService> Connection<S> {
             None => {
                 let client = balancer::client(&mut stream).await?;
                 self.address = client.unwrap_or(self.address);
-                let own = self
-                    .shared
-                    .handshakes_of
-                    .take(neighbourhood(self.address.ip()));
+                let own = self.shared.handshake_of(self.address);
                 own.ok_or(NoHandshake::Crowd)?
             }
         };

@@ -558,9 +558,14 @@ pub(crate) fn client(who: &Daemon, partner: &CloudId, url: &str) -> PeerClient {
 
 /// Two daemons of which the first serves, and knows the second.
 pub(crate) async fn west_knows_east() -> (Served, Arc<Daemon>) {
+    west_knows_east_within(Limits::default()).await
+}
+
+/// The same, the first within these limits.
+pub(crate) async fn west_knows_east_within(limits: Limits) -> (Served, Arc<Daemon>) {
     let (west, east) = (Daemon::new(), Daemon::new());
     west.trust(&east.id());
-    (Served::start(&west).await, east)
+    (Served::start_with(&west, limits).await, east)
 }
 
 /// A token that looks like one of `issuer`'s.

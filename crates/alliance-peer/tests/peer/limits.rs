@@ -8,7 +8,9 @@ use alliance_peer::wire::Introspection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::cloud::{Daemon, Mood, Served, client, raw, token_of, until, west_knows_east};
+use crate::cloud::{
+    Daemon, Mood, Served, client, raw, token_of, until, west_knows_east, west_knows_east_within,
+};
 
 /// Well above the deadlines that are tested, for a machine that is busy.
 const SLACK: Duration = Duration::from_millis(800);
@@ -201,13 +203,11 @@ async fn who_connects_and_says_nothing_is_dropped() {
 
 #[tokio::test]
 async fn strangers_share_few_connections_and_partners_do_not_suffer() {
-    let (west, east) = (Daemon::new(), Daemon::new());
-    west.trust(&east.id());
     let limits = Limits {
         per_stranger: 4,
         ..Limits::default()
     };
-    let served = Served::start_with(&west, limits).await;
+    let (served, east) = west_knows_east_within(limits).await;
     let client = served.client_of(&east);
     client.agreements(RequestId::random()).await.unwrap();
     let mut idle = Vec::new();
@@ -265,13 +265,11 @@ async fn crowd(served: &Served) -> Vec<tokio_rustls::client::TlsStream<TcpStream
 
 #[tokio::test]
 async fn strangers_that_stay_leave_partners_of_their_address_room() {
-    let (west, east) = (Daemon::new(), Daemon::new());
-    west.trust(&east.id());
     let limits = Limits {
         per_stranger: 4,
         ..Limits::default()
     };
-    let served = Served::start_with(&west, limits).await;
+    let (served, east) = west_knows_east_within(limits).await;
     let held = crowd(&served).await;
     assert_eq!(held.len(), 4);
     for _ in 0..8 {

@@ -4,6 +4,7 @@ pub(crate) mod fake_home;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use alliance_core::agreement::Agreement;
 use alliance_core::cloud::CloudId;
@@ -12,6 +13,7 @@ use alliance_core::partner::Role;
 use alliance_core::revocation::RevocationEvent;
 use alliance_core::session::Origin;
 use alliance_core::sign_out::Change;
+use alliance_core::statement::{Named, TokenFacts};
 use alliance_core::terms::Terms;
 use alliance_core::token::Login;
 use alliance_peer::identity::Identity;
@@ -299,6 +301,27 @@ pub(crate) fn logout(own: &str) -> Change {
         issued_before: Timestamp::now(),
         ..RevocationEvent::default()
     })
+}
+
+/// What home says of a token of ann's: the SHA-256 is this byte again and again, and it is good for an hour.
+pub(crate) fn token_facts(hash: u8, own: &str, issued_at: Timestamp) -> TokenFacts {
+    TokenFacts {
+        active: true,
+        token_sha256: HEXLOWER.encode(&[hash; 32]),
+        origin: None,
+        sub: "ann".into(),
+        username: "ann".into(),
+        user_domain: Named {
+            id: "default".into(),
+            name: "Default".into(),
+        },
+        project: None,
+        roles: Default::default(),
+        methods: vec!["password".into()],
+        audit_ids: vec![own.into()],
+        issued_at,
+        expires_at: issued_at + Duration::from_secs(3600),
+    }
 }
 
 /// What a cloud says of itself, signing what else it says by the key of `signer`.

@@ -53,7 +53,7 @@ pub(super) async fn fault(config: &Config) -> Option<Fault> {
 
 /// What to say if a daemon runs on another file than the one that is where the configuration has it.
 pub(super) async fn replaced(config: &Config) -> Option<Fault> {
-    let file = config.database_file()?;
+    let file = config.database_file().filter(|file| file.exists())?;
     let daemon = socket_owner::of(&config.delegate.socket).await?;
     let open = open_files(daemon.pid()?);
     if open.iter().any(|open| is_one(&open.descriptor, &file)) {

@@ -15,9 +15,7 @@ use crate::config::Config;
 /// How the database is for a daemon that is about to start.
 pub(super) async fn database(config: &Config, cloud: &CloudId) -> Fault {
     let url = config.database_url();
-    if let Some(fault) = lost_database::replaced(config).await
-        && config.database_file().is_some_and(|file| file.exists())
-    {
+    if let Some(fault) = lost_database::replaced(config).await {
         return fault;
     }
     match Store::look(url.expose_secret(), cloud).await {

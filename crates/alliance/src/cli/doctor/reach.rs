@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use alliance_cloud::token_cache;
 use alliance_core::cloud::CloudId;
-use alliance_core::label::clean;
 use alliance_peer::client::{Deadlines, PeerClient, PeerError};
 use alliance_peer::identity::Identity;
 use alliance_peer::request_id::RequestId;
@@ -15,6 +14,7 @@ use tokio::time::timeout;
 use super::conf::Conf;
 use super::{Fault, State, memcached, with_causes};
 use crate::config::Config;
+use crate::daemon::delegate::status::{cache_away, cache_of_two};
 
 /// For a cache to take a connection.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -118,13 +118,11 @@ async fn service_cache(server: &str, own: Option<&CloudId>) -> Option<Fault> {
     let detail = match owner {
         Ok(owner) => {
             let other = owner.filter(|owner| own.is_some_and(|own| own.as_str() != owner))?;
-            let other = clean(&other, 64);
-            format!(
-                "memcached at {server} is used by the services of cloud {other} too: they take each other's tokens from it and ask no Keystone; give the services of each cloud a memcached of their own ([keystone_authtoken] memcached_servers). If it is the memcached of a cloud that is gone, restart it"
-            )
+            cache_of_two(server, &other)
         }
         Err(error) => format!(
-            "{error}. Services that keep tokens there go on serving those that have ended for up to their [keystone_authtoken] token_cache_time (300 s unless set); start memcached there, or mend [services] memcached"
+            "{}; start memcached there, or mend [services] memcached",
+            cache_away(&error)
         ),
     };
     Some((State::Warn, detail))

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use alliance_core::label::clean;
 use alliance_core::partner::{KeystoneAccess, Kind, PROTOCOL, Status};
-use alliance_core::skew::Skew;
 use alliance_core::token::{Login, Mode, TokenFormat};
 use alliance_core::{CLOCK_SKEW, Seconds};
 
@@ -338,18 +337,8 @@ pub(crate) fn warnings(view: &PartnerView) -> Vec<Warning> {
             is_minor: true,
         });
     }
-    if let Some(skew) = clocks_differ(view) {
-        let name = &view.partner.name;
-        warnings.push(Warning {
-            text: format!(
-                "the clock of {name} is {:.0} s {} this cloud's, and above {CLOCK_SKEW} s its statements are refused; compare at both: timedatectl",
-                skew.ahead.abs(),
-                if skew.ahead > 0.0 { "ahead of" } else { "behind" }
-            ),
-            is_minor: !skew.is_surely_more_than(CLOCK_SKEW as f64),
-        });
-    }
     if view.partner.status == Status::Active {
+        warnings.extend(clocks(view));
         let minor = ends_soon(view).into_iter().chain(differences(view));
         warnings.extend(minor.map(|text| Warning {
             text,
@@ -463,10 +452,18 @@ fn differences(view: &PartnerView) -> Vec<String> {
     texts
 }
 
-/// How far a partner's clock is from ours, if that is worth a warning.
-fn clocks_differ(view: &PartnerView) -> Option<Skew> {
+/// What to say of a partner's clock, if it is far from ours.
+fn clocks(view: &PartnerView) -> Option<Warning> {
     let skew = view.border.as_ref()?.skew?;
-    (view.partner.status == Status::Active && skew.is_worth_a_warning()).then_some(skew)
+    skew.is_worth_a_warning().then(|| Warning {
+        text: format!(
+            "the clock of {} is {:.0} s {} this cloud's, and above {CLOCK_SKEW} s its statements are refused; compare at both: timedatectl",
+            view.partner.name,
+            skew.ahead.abs(),
+            if skew.ahead > 0.0 { "ahead of" } else { "behind" }
+        ),
+        is_minor: !skew.is_surely_more_than(CLOCK_SKEW as f64),
+    })
 }
 
 /// The most urgent of the warnings, in a word or two.

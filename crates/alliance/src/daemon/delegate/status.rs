@@ -37,13 +37,25 @@ async fn cache_warnings(addresses: &[String], own: &CloudId) -> Vec<String> {
     claims
         .filter_map(|(address, claim)| match claim {
             Ok(None) => None,
-            Ok(Some(other)) => {
-                let other = clean(&other, 64);
-                Some(format!("memcached at {address} is used by the services of cloud {other} too: they take each other's tokens from it and ask no Keystone; give the services of each cloud a memcached of their own ([keystone_authtoken] memcached_servers). If it is the memcached of a cloud that is gone, restart it"))
-            }
-            Err(error) => Some(format!("{error}. Services that keep tokens there go on serving those that have ended for up to their [keystone_authtoken] token_cache_time (300 s unless set)")),
+            Ok(Some(other)) => Some(cache_of_two(address, &other)),
+            Err(error) => Some(cache_away(&error.to_string())),
         })
         .collect()
+}
+
+/// What to say of a memcached of the services that is another cloud's too.
+pub(crate) fn cache_of_two(address: &str, other: &str) -> String {
+    let other = clean(other, 64);
+    format!(
+        "memcached at {address} is used by the services of cloud {other} too: they take each other's tokens from it and ask no Keystone; give the services of each cloud a memcached of their own ([keystone_authtoken] memcached_servers). If it is the memcached of a cloud that is gone, restart it"
+    )
+}
+
+/// What to say of one from which nothing can be taken, for this reason.
+pub(crate) fn cache_away(error: &str) -> String {
+    format!(
+        "{error}. Services that keep tokens there go on serving those that have ended for up to their [keystone_authtoken] token_cache_time (300 s unless set)"
+    )
 }
 
 /// `GET /v1/status`

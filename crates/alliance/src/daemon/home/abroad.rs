@@ -74,29 +74,13 @@ impl Abroad {
 #[cfg(test)]
 mod tests {
     use alliance_core::revocation::RevocationEvent;
-    use alliance_core::statement::Named;
     use jiff::Timestamp;
 
     use super::*;
+    use crate::daemon::bed::token_facts;
 
     fn facts(number: u8, own: &str) -> TokenFacts {
-        TokenFacts {
-            active: true,
-            token_sha256: format!("{number:02x}").repeat(32),
-            origin: None,
-            sub: "ann".into(),
-            username: "ann".into(),
-            user_domain: Named {
-                id: "default".into(),
-                name: "Default".into(),
-            },
-            project: None,
-            roles: Default::default(),
-            methods: vec!["password".into()],
-            audit_ids: vec![own.into()],
-            issued_at: Timestamp::from_second(100).unwrap_or_default(),
-            expires_at: Timestamp::from_second(3700).unwrap_or_default(),
-        }
+        token_facts(number, own, Timestamp::from_second(100).unwrap_or_default())
     }
 
     #[test]

@@ -187,9 +187,7 @@ mod tests {
     use alliance_core::partner::{Role, Status};
     use alliance_core::revocation::RevocationEvent;
     use alliance_core::sign_out::Change;
-    use alliance_core::statement::{
-        Confirmation, LOGIN_LIFETIME, Named, Passport, Project, TokenFacts,
-    };
+    use alliance_core::statement::{Confirmation, LOGIN_LIFETIME, Passport, Project, TokenFacts};
     use alliance_core::token::Login;
     use alliance_peer::identity::Identity;
     use alliance_store::{Change as PartnerChange, Store};
@@ -197,6 +195,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::daemon::bed::token_facts;
     use crate::daemon::directory::Directory;
     use crate::daemon::directory::tests::knows;
     use crate::daemon::host::tests::{alone, five_guesses, member_of_all};
@@ -285,28 +284,16 @@ mod tests {
     }
 
     fn facts(west: &CloudId) -> TokenFacts {
-        let domain = Named {
-            id: "default".into(),
-            name: "Default".into(),
-        };
-        let issued_at = Timestamp::now();
+        let facts = token_facts(0xab, "own", Timestamp::now());
         TokenFacts {
-            active: true,
-            token_sha256: "ab".repeat(32),
             origin: Some(west.clone()),
-            sub: "ann".into(),
-            username: "ann".into(),
-            user_domain: domain.clone(),
             project: Some(Project {
                 id: "science".into(),
                 name: "science".into(),
-                domain,
+                domain: facts.user_domain.clone(),
             }),
             roles: ["member".to_owned()].into(),
-            methods: vec!["password".into()],
-            audit_ids: vec!["own".into()],
-            issued_at,
-            expires_at: issued_at + std::time::Duration::from_secs(3600),
+            ..facts
         }
     }
 

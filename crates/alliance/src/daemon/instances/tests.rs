@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use alliance_core::partner::{Role, Status};
 use alliance_core::sign_out::{Change, LookAgain};
-use alliance_core::statement::{Named, TokenFacts};
 use alliance_core::terms::Terms;
 use alliance_peer::identity::Identity;
 use alliance_peer::request_id::RequestId;
@@ -16,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::super::Daemon;
-use super::super::bed::{Bed, Failure, Shared, descriptor, logout};
+use super::super::bed::{Bed, Failure, Shared, descriptor, logout, token_facts};
 use super::super::clock::now;
 use super::super::trust::OPERATOR;
 
@@ -73,28 +72,6 @@ async fn two() -> Result<Option<(Shared, Bed, Bed, Identity)>, Failure> {
     )
     .await?;
     Ok(Some((shared, one, other, west)))
-}
-
-/// A token of ann's, whose audit id is this.
-fn facts(own: &str) -> TokenFacts {
-    let issued_at = Timestamp::now();
-    TokenFacts {
-        active: true,
-        token_sha256: "ab".repeat(32),
-        origin: None,
-        sub: "ann".into(),
-        username: "ann".into(),
-        user_domain: Named {
-            id: "default".into(),
-            name: "Default".into(),
-        },
-        project: None,
-        roles: Default::default(),
-        methods: vec!["password".into()],
-        audit_ids: vec![own.into()],
-        issued_at: issued_at - Duration::from_secs(60),
-        expires_at: issued_at + Duration::from_secs(3600),
-    }
 }
 
 fn status(bed: &Bed, west: &Identity) -> Option<Status> {
@@ -186,7 +163,9 @@ async fn a_poll_that_waits_at_one_hears_what_the_other_notes() -> Outcome {
     };
     // The other one has vouched for somebody to west.
     let abroad = other.daemon.home.abroad();
-    abroad.begin(west.cloud_id(), other.id(), &facts("a"), now());
+    let before = Timestamp::now() - Duration::from_secs(60);
+    let facts = token_facts(0xab, "a", before);
+    abroad.begin(west.cloud_id(), other.id(), &facts, now());
     assert_eq!(abroad.list().len(), 1);
     let gone = NewSignOut {
         digest: None,
