@@ -3,12 +3,14 @@
 import contextlib
 import http.server
 import socket
+import struct
 import threading
 import time
 
 import pytest
 
 from lab.services import services_of
+from lab.services.alliance import BALANCER
 from lab.services.database import Database
 from lab.services.haproxy import HaProxy
 from lab.services.mariadb import nodes_of
@@ -19,14 +21,24 @@ PEERS = "alliance-peer"
 
 
 class Server:
-    """Answers what health checks ask with 200 while `healthy`, everything else with `status`."""
+    """Answers what health checks ask with 200 while `healthy`, everything else with `status`.
 
-    def __init__(self, port: int):
-        self.status, self.healthy, self.asked = 200, True, []
+    One that `is_told_whose` expects each connection to begin with the PROXY protocol, version 2,
+    and keeps from where it came and whose it is said to be.
+    """
+
+    def __init__(self, port: int, *, is_told_whose: bool = False):
+        self.status, self.healthy, self.asked, self.connections = 200, True, [], []
         server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def handle(self):
+                if is_told_whose:
+                    said = proxied(self.rfile)
+                    server.connections.append((self.client_address[0], said))
+                super().handle()
 
             def do_GET(self):
                 is_check = self.command == "GET" and self.path in ("/v3", "/readyz")
@@ -50,6 +62,14 @@ class Server:
     def end(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+def proxied(stream) -> tuple[str, int]:
+    """The address and port of who connected to the balancer, over IPv4 (its proxy-protocol.txt)."""
+    signature, version, family, length = struct.unpack("!12sBBH", stream.read(16))
+    assert (signature, version, family) == (b"\r\n\r\n\0\r\nQUIT\n", 0x21, 0x11)
+    source, _, port, _ = struct.unpack_from("!4s4sHH", stream.read(length))
+    return socket.inet_ntoa(source), port
 
 
 def wait_for(condition):
@@ -118,7 +138,9 @@ def test_partners_are_passed_to_daemons_that_are_ready_and_cut_off_from_those_th
     haproxy, servers
 ):
     ports = haproxy.cloud.ports
-    peers = {node: Server(ports[f"{PEERS}-{node}"]) for node in haproxy.cloud.nodes}
+    peers = {
+        node: Server(ports[f"{PEERS}-{node}"], is_told_whose=True) for node in haproxy.cloud.nodes
+    }
     metrics = {node: Server(ports[f"alliance-metrics-{node}"]) for node in peers}
     wait_for(lambda: len(haproxy.passing(PEERS)) == 3)
     streams = {}
@@ -128,6 +150,8 @@ def test_partners_are_passed_to_daemons_that_are_ready_and_cut_off_from_those_th
         stream = socket.create_connection(("127.0.0.1", ports[PEERS]), timeout=20)
         streams[asks(stream) - 200] = stream
     assert {*streams} == {*peers}
+    for node, stream in streams.items():
+        assert peers[node].connections == [(BALANCER, stream.getsockname())]
     metrics[1].healthy = False
     wait_for(lambda: len(haproxy.passing(PEERS)) == 2)
     assert streams[1].recv(1) == b""
