@@ -3,6 +3,7 @@ nightly`."""
 
 import contextlib
 import json
+import re
 import sqlite3
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import pytest
 
 from lab.cache import Environment
 from lab.services import rabbitmq
+from lab.state import free_port
 from tests.kit import http
 from tests.kit.waiting import until
 from tests.whole.metering import LATEST, boot, charges, counted, delete, now, servers
@@ -36,6 +38,18 @@ with Connection(sys.argv[1].replace("rabbit://", "amqp://")) as connection:
             exchange="nova", routing_key="notifications.info", content_type="application/json",
             content_encoding="utf-8")
 print(json.dumps(found))
+"""
+#: Deletes a queue of `alliance work` if it is a quorum queue, as RabbitMQ says by taking one that
+#: is declared so for the same.
+END = """\
+import sys
+from kombu import Connection, Queue
+
+with Connection(sys.argv[1].replace("rabbit://", "amqp://")) as connection:
+    arguments = {"x-queue-type": "quorum", "x-max-length": 1_000_000}
+    queue = Queue(sys.argv[2], queue_arguments=arguments, channel=connection.channel())
+    queue.queue_declare()
+    queue.delete()
 """
 #: The queue of `alliance work`.
 QUEUE = "alliance-usage"
@@ -222,6 +236,37 @@ def test_junk_and_strangers_and_repetitions_on_the_bus_change_nothing(west, east
         "servers are listed again",
         deadline=LATEST,
     )
+
+
+def test_of_a_bus_of_several_hosts_one_that_answers_is_heard(east, tmp_path):
+    """In a queue of which each host of a cluster has a copy."""
+    url = rabbitmq.url(east._cloud)
+    nobody = f"127.0.0.1:{free_port()}"
+    scheme, user, _ = re.split("(?<=://)|(?<=@)", url)
+    hosts, queue = tmp_path / "hosts", "of-several"
+    hosts.write_text(f"{scheme}{user}{nobody},{url.removeprefix(scheme)}\n")
+    work = {"amqp_url_file": str(hosts), "queue": queue, "quorum_queue": True}
+
+    def is_heard() -> bool:
+        lines = east.log("alliance-work").read_text().splitlines()
+        return any("the message bus is heard" in line and queue in line for line in lines)
+
+    def malformed() -> float:
+        return east.metric("alliance_notifications_total", result="malformed")
+
+    before = malformed()
+    try:
+        with east.configured(**{"alliance-work": {"work": work}}):
+            until(is_heard, "it is bound", deadline=LATEST)
+            tell_bus(east, "junk")
+            until(lambda: malformed() > before, "it is read", deadline=LATEST)
+            config = east.folder / "alliance-work" / "alliance.toml"
+            found = east.alliance("doctor", "--config", str(config)).stdout
+    finally:
+        python = Environment("services").bin("python")
+        subprocess.run([python, "-c", END, url, queue], check=True, timeout=60)
+    [said] = [line for line in found.splitlines() if nobody in line]
+    assert said.startswith("WARN  message bus: "), found
 
 
 def test_both_sides_count_the_same(west, east, shell):

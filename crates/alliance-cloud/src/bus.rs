@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions,
     QueueBindOptions, QueueDeclareOptions,
@@ -16,10 +17,17 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
+use crate::transport::innermost;
+
 /// How long the server may take for one step.
 const STEP: Duration = Duration::from_secs(5);
 /// After how many seconds of silence a connection is taken for dead.
 const HEARTBEAT: &str = "10";
+/// Where RabbitMQ listens unless the URL says something else.
+const PORT: u16 = 5672;
+const NO_URL: BusError = BusError::Url(
+    "expected amqp://user:password@host:port/vhost; of several hosts, each with its user: amqp://user:password@one:port,user:password@two:port/vhost",
+);
 /// How many messages wait here at most that are not acknowledged.
 const AHEAD: u16 = 500;
 /// How many messages wait in the queue at most; the oldest are dropped. What they said is seen when the
@@ -31,10 +39,13 @@ const GATHER: Duration = Duration::from_millis(20);
 /// How the bus is reached, and what is heard there.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `amqp://user:password@host:port/vhost`, or a service's `transport_url` of one host.
+    /// `amqp://user:password@host:port/vhost`, or a service's `transport_url`: of several hosts, each with its
+    /// user, the first that answers is taken.
     pub url: SecretString,
     /// The name of our queue.
     pub queue: String,
+    /// Whether each host of a cluster has what waits in it, and not one alone.
+    pub is_quorum: bool,
     /// The exchanges to which services send notifications: their `control_exchange`.
     pub exchanges: Vec<String>,
     /// Their routing keys: a topic and a priority, as `notifications.info`.
@@ -50,6 +61,9 @@ pub enum BusError {
     /// The server did not answer in time.
     #[error("RabbitMQ did not answer within {} s", STEP.as_secs())]
     TimedOut,
+    /// Several hosts are named, and nobody answers at any of them, for these reasons.
+    #[error("none of the hosts of the message bus is heard: {0}")]
+    Nowhere(String),
     /// No connection, or it has ended.
     #[error("RabbitMQ is not heard")]
     Broken(#[from] lapin::Error),
@@ -82,6 +96,8 @@ pub struct QueueState {
     pub queue: Option<(u32, u32)>,
     /// The exchanges that nobody has made.
     pub absent: Vec<String>,
+    /// The hosts of several that do not answer, each with the reason.
+    pub away: Vec<String>,
 }
 
 impl Settings {
@@ -90,7 +106,23 @@ impl Settings {
     /// # Errors
     /// See [`BusError`].
     pub async fn look(&self) -> Result<QueueState, BusError> {
-        let connection = connect(&self.url, "alliance doctor").await?;
+        let name = "alliance doctor";
+        let hosts = amqp_urls(self.url.expose_secret())?;
+        let answers = hosts
+            .iter()
+            .map(async |host| (host, connect_to(host, name).await));
+        let mut connections = Vec::new();
+        let mut away = Vec::new();
+        for (host, answer) in join_all(answers).await {
+            match answer {
+                Ok(connection) => connections.push(connection),
+                Err(error) if hosts.len() == 1 => return Err(error),
+                Err(error) => away.push(at(host, &error)),
+            }
+        }
+        let Some(connection) = connections.first() else {
+            return Err(BusError::Nowhere(away.join("; ")));
+        };
         // The server closes a channel that asks for what is not there.
         let asking = in_time(connection.create_channel()).await?;
         let passive = QueueDeclareOptions {
@@ -102,15 +134,18 @@ impl Settings {
         let queue = unless_absent(in_time(asked).await)?;
         let mut absent = Vec::new();
         for exchange in &self.exchanges {
-            if ask_for(&connection, exchange).await?.is_none() {
+            if ask_for(connection, exchange).await?.is_none() {
                 absent.push(exchange.clone());
             }
         }
-        // Nothing is lost if it ends badly.
-        let _ = in_time(connection.close(200, "done".into())).await;
+        for connection in connections {
+            // Nothing is lost if it ends badly.
+            let _ = in_time(connection.close(200, "done".into())).await;
+        }
         Ok(QueueState {
             queue: queue.map(|queue| (queue.message_count(), queue.consumer_count())),
             absent,
+            away,
         })
     }
 
@@ -124,6 +159,10 @@ impl Settings {
         in_time(channel.basic_qos(AHEAD, BasicQosOptions::default())).await?;
         let mut arguments = FieldTable::default();
         arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(LONGEST));
+        if self.is_quorum {
+            let kind = AMQPValue::LongString("quorum".into());
+            arguments.insert("x-queue-type".into(), kind);
+        }
         let options = QueueDeclareOptions {
             durable: true,
             ..QueueDeclareOptions::default()
@@ -223,11 +262,34 @@ impl Listening {
     }
 }
 
-/// A connection that the server shows under this name.
+/// A connection that the server shows under this name: to the first host that answers.
 pub(crate) async fn connect(url: &SecretString, name: &str) -> Result<Connection, BusError> {
-    let url = amqp_url(url.expose_secret())?;
+    let hosts = amqp_urls(url.expose_secret())?;
+    let mut away = Vec::new();
+    for host in &hosts {
+        match connect_to(host, name).await {
+            Ok(connection) => return Ok(connection),
+            Err(error) if hosts.len() == 1 => return Err(error),
+            Err(error) => away.push(at(host, &error)),
+        }
+    }
+    Err(BusError::Nowhere(away.join("; ")))
+}
+
+async fn connect_to(host: &Url, name: &str) -> Result<Connection, BusError> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
-    in_time(Connection::connect(url.as_str(), properties)).await
+    in_time(Connection::connect(host.as_str(), properties)).await
+}
+
+/// What has led to an error, with the host that it is about.
+fn at(host: &Url, error: &BusError) -> String {
+    format!("{}: {}", address(host), innermost(error))
+}
+
+/// The host and port of a URL of [`amqp_urls`].
+pub fn address(host: &Url) -> String {
+    let port = host.port().unwrap_or(PORT);
+    format!("{}:{port}", host.host_str().unwrap_or_default())
 }
 
 /// A channel on which this exchange was found; none if nobody has made it.
@@ -271,23 +333,15 @@ pub(crate) async fn in_time<T>(
     }
 }
 
-/// The URL as AMQP's form has it.
+/// Each host's URL in AMQP's form; at least one.
 ///
 /// # Errors
 /// Why it cannot be used.
-pub fn amqp_url(text: &str) -> Result<Url, BusError> {
-    let text = match text.strip_prefix("rabbit://") {
-        Some(rest) => format!("amqp://{rest}"),
-        None => text.to_owned(),
-    };
-    let url = Url::parse(&text).ok();
-    // Of several hosts, the others would be taken for part of the password.
-    let url = url.filter(|url| !text.contains(',') && url.has_host());
-    let mut url = url.ok_or(BusError::Url(
-        "expected amqp://user:password@host:port/vhost, with one host",
-    ))?;
-    match url.scheme() {
-        "amqp" => {}
+pub fn amqp_urls(text: &str) -> Result<Vec<Url>, BusError> {
+    let found = text.split_once("://").ok_or(NO_URL)?;
+    let (scheme, rest) = found;
+    match scheme {
+        "amqp" | "rabbit" => {}
         "amqps" => {
             return Err(BusError::Url(
                 "TLS is not spoken here yet: name a tunnel on this machine",
@@ -295,6 +349,17 @@ pub fn amqp_url(text: &str) -> Result<Url, BusError> {
         }
         _ => return Err(BusError::Url("expected one that begins with amqp://")),
     }
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (hosts, path) = rest.split_at(end);
+    hosts
+        .split(',')
+        .map(|host| amqp_url(&format!("amqp://{host}{path}")))
+        .collect()
+}
+
+fn amqp_url(text: &str) -> Result<Url, BusError> {
+    let url = Url::parse(text).ok().filter(Url::has_host);
+    let mut url = url.ok_or(NO_URL)?;
     // The services mean the default one by nothing.
     if matches!(url.path(), "" | "/") {
         url.set_path("/%2f");
@@ -313,15 +378,31 @@ mod tests {
         for (text, expected) in [
             (
                 "rabbit://u:p@127.0.0.1:5672/",
-                "amqp://u:p@127.0.0.1:5672/%2f?heartbeat=10",
+                &["amqp://u:p@127.0.0.1:5672/%2f?heartbeat=10"][..],
             ),
             (
                 "amqp://u:p@bus/east?ssl=0",
-                "amqp://u:p@bus/east?heartbeat=10",
+                &["amqp://u:p@bus/east?heartbeat=10"],
+            ),
+            (
+                "rabbit://u:p@one:5671,u:q%2C@[fe80::1]:5672,v:r@three/east?ssl=0",
+                &[
+                    "amqp://u:p@one:5671/east?heartbeat=10",
+                    "amqp://u:q%2C@[fe80::1]:5672/east?heartbeat=10",
+                    "amqp://v:r@three/east?heartbeat=10",
+                ],
+            ),
+            (
+                "rabbit://u:p@one,u:p@two",
+                &[
+                    "amqp://u:p@one/%2f?heartbeat=10",
+                    "amqp://u:p@two/%2f?heartbeat=10",
+                ],
             ),
         ] {
-            let url = amqp_url(text).map(String::from);
-            assert_eq!(url.ok().as_deref(), Some(expected), "{text}");
+            let urls = amqp_urls(text).unwrap_or_default();
+            let urls: Vec<_> = urls.iter().map(Url::as_str).collect();
+            assert_eq!(urls, expected, "{text}");
         }
     }
 
@@ -329,15 +410,38 @@ mod tests {
     fn a_url_that_cannot_be_used_is_refused_without_showing_it() {
         for text in [
             "",
+            "secret",
+            "amqp://",
             "http://u:secret@bus/",
             "amqps://u:secret@bus/",
-            "rabbit://u:secret@a:1,u:secret@b:2/",
+            "rabbit://u:secret@a:1,/",
+            "rabbit://u:secret@a:1,,u:secret@b:2/",
+            "rabbit://u:secret@a:1,u:secret@b:port/",
         ] {
-            let refused = amqp_url(text).err().map(|error| error.to_string());
+            let refused = amqp_urls(text).err().map(|error| error.to_string());
             assert!(
                 refused.is_some_and(|said| !said.contains("secret")),
                 "{text}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn of_several_hosts_none_of_which_answers_each_is_named()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let mut hosts = Vec::new();
+        for _ in 0..2 {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+            hosts.push(listener.local_addr()?.to_string());
+        }
+        let url = format!("rabbit://u:secret@{},u:secret@{}/", hosts[0], hosts[1]);
+        let failed = connect(&url.as_str().into(), "test").await.err();
+        let said = failed.ok_or("nobody listens")?.to_string();
+        let named = hosts.iter().all(|host| said.contains(host));
+        assert!(
+            named && said.matches("refused").count() == 2 && !said.contains("secret"),
+            "{said}"
+        );
+        Ok(())
     }
 }

@@ -1,11 +1,12 @@
 //! Whether something answers at an endpoint.
 
-use std::error::Error;
 use std::time::{Duration, Instant};
 
 use alliance_core::label::clean;
 use reqwest::{Client, redirect};
 use url::Url;
+
+use crate::transport::innermost;
 
 /// Longest text of an error, in characters.
 const SHOWN: usize = 200;
@@ -31,23 +32,19 @@ pub async fn root(url: &str, deadline: Duration) -> Result<(u16, Duration), Stri
         // Nothing is verified, so a machine without authorities will do.
         client = client.tls_certs_only([]);
     }
-    let client = client.build().map_err(|error| innermost(&error))?;
+    let client = client.build().map_err(|error| why(&error))?;
     let asked_at = Instant::now();
     match client.get(url).send().await {
         Ok(response) => Ok((response.status().as_u16(), asked_at.elapsed())),
         Err(error) if error.is_timeout() => {
             Err(format!("no answer within {} s", deadline.as_secs_f32()))
         }
-        Err(error) => Err(innermost(&error)),
+        Err(error) => Err(why(&error)),
     }
 }
 
-fn innermost(error: &reqwest::Error) -> String {
-    let mut innermost: &dyn Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    clean(&innermost.to_string(), SHOWN)
+fn why(error: &reqwest::Error) -> String {
+    clean(&innermost(error).to_string(), SHOWN)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! HTTP to one Keystone: deadlines, bounded answers, no redirects, no proxies.
 
+use std::error::Error;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -536,24 +537,23 @@ fn trace(response: &Response) -> String {
     )
 }
 
-/// An error with its causes, without the URL, which the caller shows.
+/// Why a request failed, without the URL, which the caller shows.
 pub(crate) fn causes(error: &reqwest::Error) -> String {
-    let mut source = std::error::Error::source(error);
-    let mut text = String::new();
-    while let Some(cause) = source {
-        // The innermost says most; the outer ones repeat "client error".
-        text = cause.to_string();
-        source = cause.source();
+    match error.source() {
+        Some(source) => innermost(source).to_string(),
+        // It says no more than "client error".
+        None if error.is_builder() => "cannot be set up".to_owned(),
+        None => "the connection broke".to_owned(),
     }
-    if text.is_empty() {
-        text = if error.is_builder() {
-            "cannot be set up"
-        } else {
-            "the connection broke"
-        }
-        .to_owned();
+}
+
+/// The cause of all causes: it says most.
+pub(crate) fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
     }
-    text
+    innermost
 }
 
 #[cfg(test)]

@@ -254,7 +254,7 @@ impl Sessions {
         }
         self.by_user.add(&session, Name::User);
         let together = self.by_expiry.entry(session.expires_at / TOGETHER);
-        together.or_default().push(Arc::clone(&session));
+        index::push(together.or_default(), Arc::clone(&session));
         self.all.insert(ByToken(session));
         is_ended
     }

@@ -291,11 +291,14 @@ section! {
     /// daemon's user need not be able to read.
     struct Work as "work" {
         /// A file that holds nothing but the URL of the services' message bus:
-        /// amqp://user:password@host:port/vhost, or their transport_url. Without it: what is used is
-        /// seen only when the services are listed.
+        /// amqp://user:password@host:port/vhost, or their transport_url, with several hosts too. Without
+        /// it: what is used is seen only when the services are listed.
         amqp_url_file: Option<PathBuf> = optional(value::absolute_path, r#""/etc/alliance/work/amqp-url""#),
         /// The queue that is made there and kept for as long as nobody deletes it.
         queue: String = default(value::word, r#""alliance-usage""#),
+        /// Whether it is a quorum queue, of which each host of a RabbitMQ cluster has a copy. What is there
+        /// already stays as it is: delete it first.
+        quorum_queue: bool = default(value::truth, "false"),
         /// The exchanges to which the services send notifications ([DEFAULT] control_exchange there).
         exchanges: Vec<String> = default(value::words, r#"["nova", "cinder", "glance", "neutron"]"#),
         /// The routing keys of these notifications: a topic and a priority.

@@ -173,10 +173,11 @@ pub(crate) fn bus_settings(config: &Config) -> anyhow::Result<Option<bus::Settin
         return Ok(None);
     };
     let url = secret("amqp_url_file", file)?;
-    bus::amqp_url(url.expose_secret()).context("[work] amqp_url_file")?;
+    bus::amqp_urls(url.expose_secret()).context("[work] amqp_url_file")?;
     Ok(Some(bus::Settings {
         url,
         queue: work.queue.clone(),
+        is_quorum: work.quorum_queue,
         exchanges: work.exchanges.clone(),
         keys: work.keys.clone(),
     }))

@@ -7,6 +7,14 @@ use std::sync::Arc;
 
 use super::Session;
 
+/// Takes less room than a vector takes by itself: most have few, and there are many.
+pub(super) fn push(place: &mut Vec<Arc<Session>>, session: Arc<Session>) {
+    if place.len() == place.capacity() {
+        place.reserve_exact(1 + place.len() / 4);
+    }
+    place.push(session);
+}
+
 /// A session in a set of those that have different tokens.
 #[derive(Debug)]
 pub(super) struct ByToken(pub Arc<Session>);
@@ -95,11 +103,7 @@ impl Index {
             let session = Arc::clone(session);
             self.first.insert(Called { session, name });
         } else if let Some(place) = self.more.get_mut(called) {
-            if place.len() == place.capacity() {
-                // Less than a vector takes by itself: most have few, and there are many.
-                place.reserve_exact(1 + place.len() / 4);
-            }
-            place.push(Arc::clone(session));
+            push(place, Arc::clone(session));
         } else {
             let session = Arc::clone(session);
             let others = vec![Arc::clone(&session)];

@@ -27,8 +27,13 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<SigningKey>> {
 }
 
 fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
-    if !fs::metadata(path)?.is_dir() {
+    let found = fs::metadata(path)?;
+    if found.is_file() {
         return Ok(vec![path.to_owned()]);
+    }
+    if !found.is_dir() {
+        let found = "it is neither a file nor a folder";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, found));
     }
     let mut files = Vec::new();
     for entry in fs::read_dir(path)? {
@@ -49,4 +54,25 @@ fn read_pem(file: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, found));
     }
     fs::read(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::stat::Mode;
+
+    use super::*;
+
+    #[test]
+    fn what_would_have_to_be_waited_for_is_no_file_of_keys()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let pipe = folder.path().join("key.pem");
+        nix::unistd::mkfifo(&pipe, Mode::S_IRUSR)?;
+        let said = |path: &Path| read(path).err().map(|error| format!("{error:#}"));
+        let of_pipe = said(&pipe).ok_or("it holds no key")?;
+        assert!(of_pipe.contains("neither a file nor a folder"), "{of_pipe}");
+        let of_folder = said(folder.path()).ok_or("it holds no file")?;
+        assert!(of_folder.contains("there is no key"), "{of_folder}");
+        Ok(())
+    }
 }

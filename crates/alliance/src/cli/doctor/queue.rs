@@ -1,6 +1,6 @@
 //! What `alliance work` reads from the services' message bus.
 
-use alliance_cloud::bus::{BusError, QueueState, Settings, amqp_url};
+use alliance_cloud::bus::{self, BusError, QueueState, Settings, amqp_urls};
 use secrecy::ExposeSecret;
 
 use super::{Fault, State, with_causes};
@@ -9,8 +9,6 @@ use crate::work::bus_settings;
 
 /// So many messages wait only where nobody reads, or where more comes than is read.
 const MANY: u32 = 1000;
-/// Where RabbitMQ listens unless the URL says something else.
-const AMQP: u16 = 5672;
 
 /// How the queue is; none if no bus is named.
 pub(super) async fn faults(config: &Config) -> Option<Result<Vec<Fault>, String>> {
@@ -34,15 +32,16 @@ fn unheard(error: BusError, settings: &Settings) -> String {
 }
 
 fn address(settings: &Settings) -> Option<String> {
-    let url = amqp_url(settings.url.expose_secret()).ok()?;
+    let urls = amqp_urls(settings.url.expose_secret()).ok()?;
+    let hosts: Vec<_> = urls.iter().map(bus::address).collect();
+    let url = urls.first()?;
     let user = match url.username() {
         "" => "guest",
         user => user,
     };
     Some(format!(
-        "{}:{}, virtual host {}, user {user}",
-        url.host_str()?,
-        url.port().unwrap_or(AMQP),
+        "{}, virtual host {}, user {user}",
+        hosts.join(", "),
         url.path().strip_prefix('/')?.replace("%2f", "/"),
     ))
 }
@@ -70,6 +69,13 @@ fn judge(name: &str, found: &QueueState) -> Vec<Fault> {
         }
         Some(_) => {}
     }
+    if !found.away.is_empty() {
+        let detail = format!(
+            "hosts of [work] amqp_url_file do not answer, and when the others are gone too, nobody hears the services: {}; start them, or take out those that are gone for good",
+            found.away.join("; ")
+        );
+        faults.push((State::Warn, detail));
+    }
     if !found.absent.is_empty() {
         let absent = found.absent.join(", ");
         let detail = format!(
@@ -89,6 +95,7 @@ mod tests {
         let with = |queue| QueueState {
             queue,
             absent: Vec::new(),
+            away: Vec::new(),
         };
         let said = |queue, state, words: &str| {
             let found = judge("alliance-usage", &with(queue));
@@ -101,9 +108,16 @@ mod tests {
         let silent = QueueState {
             queue: Some((0, 1)),
             absent: vec!["nova".into(), "cinder".into()],
+            away: Vec::new(),
         };
         let found = judge("q", &silent);
         assert!(matches!(&found[..], [(State::Warn, text)] if text.contains("nova, cinder")));
+        let halved = QueueState {
+            away: vec!["one:5672: refused".into()],
+            ..with(Some((0, 1)))
+        };
+        let found = judge("q", &halved);
+        assert!(matches!(&found[..], [(State::Warn, text)] if text.contains("one:5672: refused")));
     }
 
     #[tokio::test]
@@ -112,12 +126,16 @@ mod tests {
         let settings = |url: &str| Settings {
             url: url.into(),
             queue: "q".into(),
+            is_quorum: false,
             exchanges: Vec::new(),
             keys: Vec::new(),
         };
         let said = address(&settings("rabbit://openstack:secret@bus/"));
         let said = said.ok_or("an address")?;
         assert_eq!(said, "bus:5672, virtual host /, user openstack");
+        let said = address(&settings("rabbit://u:secret@one,u:secret@two:7/east"));
+        let said = said.ok_or("addresses")?;
+        assert_eq!(said, "one:5672, two:7, virtual host east, user u");
 
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let at = listener.local_addr()?;
