@@ -1,7 +1,7 @@
 """Whose signatures Keystone takes for its own."""
 
+from tests.kit.doctor import found
 from tests.kit.waiting import until
-from tests.test_doctor import found
 
 
 def test_a_partners_key_among_our_own_is_named(home, hasty, jws, tmp_path):

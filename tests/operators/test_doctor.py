@@ -2,16 +2,7 @@
 
 from pathlib import Path
 
-
-def found(cloud, about: str, *words: str) -> dict[str, list[str]]:
-    """What it says of this, by how bad it is."""
-    config = str(cloud.folder / "alliance" / "alliance.toml")
-    command = ("--format", "json", "doctor", "--config", config, *words)
-    states: dict[str, list[str]] = {}
-    for one in cloud.alliance(*command, status=None).json():
-        if one["what"] == about:
-            states.setdefault(one["state"], []).append(one["detail"])
-    return states
+from tests.kit.doctor import found
 
 
 def findings(cloud, *keystone_conf: Path) -> dict[str, list[str]]:
