@@ -5,13 +5,26 @@ from pathlib import Path
 
 from tests.kit import known_secrets
 
+#: The first release of the lab that does not say which token it has refused.
+DISCREET = 30
 
-def test_no_log_of_any_cloud_has_a_token_a_password_or_an_invitation(lab):
+
+def test_no_log_of_any_cloud_has_a_token_a_password_or_an_invitation(lab, west, east, north):
     everything = {*known_secrets.logs(), *lab.folder.glob("*/log/*.log")}
     everything |= set(Path(os.environ["ALLIANCE_LAB"]).glob("_tests/*/log"))
     assert len(everything) > 8
     assert known_secrets.count() > 10
-    found = [where for path in sorted(everything) for where in known_secrets.found_in(path)]
+    # Of its own tokens, after its cloud's tag; never of anybody else's.
+    talkative = {
+        cloud.log("keystone"): f"Could not find token: {cloud.tag}~"
+        for cloud in (west, east, north)
+        if cloud.release < DISCREET
+    }
+    found = [
+        where
+        for path in sorted(everything)
+        for where in known_secrets.found_in(path, talkative.get(path))
+    ]
     assert not found, "\n".join(found)
 
 

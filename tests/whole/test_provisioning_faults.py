@@ -10,6 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from tests.kit import known_secrets
 from tests.kit.waiting import until
 from tests.whole.conftest import FLAVOR
 from tests.whole.provisioning import LATEST, Stack, network, server, volume
@@ -114,6 +115,44 @@ def test_a_kill_at_each_step_leaves_nothing_twice(east, stack, resource):
         _, complaints = destroying.communicate(timeout=LATEST)
     assert destroying.returncode == 0, complaints
     assert not stack.there()
+
+
+@contextlib.contextmanager
+def another_that_works(east, folder):
+    """A further process that waits until east's own ends; what it says."""
+    log = folder / "another.log"
+    config = east.folder / "alliance-work" / "alliance.toml"
+    command = ["setpriv", "--pdeathsig", "KILL", east.program, "work", "--config", config]
+    with (
+        known_secrets.note_log(log).open("wb") as output,
+        subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as running,
+    ):
+        try:
+            until(lambda: "this one waits" in log.read_text(), "it waits")
+            yield log.read_text
+        finally:
+            running.terminate()
+
+
+@pytest.mark.parametrize("resource", ["net", "web"])
+def test_who_is_halted_at_a_step_does_nothing_more_when_another_has_taken_over(
+    east, stack, tmp_path, resource
+):
+    log = east.log("alliance-work")
+    before = log.stat().st_size
+    with another_that_works(east, tmp_path) as said:
+        with stack.under_way("apply") as applying:
+            until(lambda: stack.resources().get(resource) in ("started", "done"), "begun", 60)
+            with east.frozen("alliance-work"):
+                _, complaints = applying.communicate(timeout=LATEST)
+                assert applying.returncode == 0, complaints
+        assert '"working"' in said()
+        until(lambda: b"whoever works next" in log.read_bytes()[before:], "it has let go")
+        assert stack.there() == WHOLE
+        stack.does("destroy")
+        assert not stack.there()
+    stack.does("apply")
+    assert stack.there() == WHOLE
 
 
 def test_a_kill_while_it_is_undone_is_undone_to_the_end(east, stack):
