@@ -1,1 +1,1 @@
-"""What a user of west does at east when both are whole clouds: servers, volumes, images."""
+"""What operators of clouds see: doctor, console, traces, metrics, audit events, backups."""
