@@ -53,7 +53,7 @@ def visitors():
 @pytest.fixture(scope="session")
 def lab() -> Lab:
     if not os.environ.get("ALLIANCE_LAB"):
-        pytest.exit("run scripts/test e2e: it gives the tests a lab and takes it down", 2)
+        pytest.exit("run scripts/test e2e operators: it gives the tests a lab and takes it down", 2)
     return up("west", "east", "north")
 
 

@@ -47,6 +47,7 @@ def checkout(tmp_path):
         ("lab/tests", 1),
         ("keystone/bin/python -m pytest", 1),
         ("tests --ignore", 1),
+        ("-p no:cacheprovider tests/operators", 1),
     ],
 )
 def test_it_succeeds_only_if_every_part_does(checkout, fails, status):
@@ -78,6 +79,8 @@ def test_all_is_tried_end_to_end_with_an_old_keystone_on_either_side(checkout, p
         ("nothing does", 0),
         (end_to_end, 1),
         (f"--ignore tests/packages {cloud}=22", 1),
+        ("-p no:cacheprovider tests/operators", 1),
+        (f"tests/test_secrets_stay_secret.py {cloud}=22", 1),
         ("plugin", 0),
     ):
         run = run_script(checkout, part, FAILS=fails)
@@ -87,7 +90,7 @@ def test_all_is_tried_end_to_end_with_an_old_keystone_on_either_side(checkout, p
 def test_what_is_said_of_use_names_every_part(checkout):
     run = run_script(checkout, "another")
     parts = run.stderr.partition("[")[2].partition("…]")[0].split("|")
-    assert (run.returncode, len(set(parts))) == (2, 12)
+    assert (run.returncode, len(set(parts))) == (2, 13)
     assert run_script(checkout, *parts).returncode == 0
 
 

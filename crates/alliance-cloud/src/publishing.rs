@@ -8,10 +8,9 @@ use alliance_core::notice::Severity;
 use jiff::Timestamp;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
-use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use crate::bus::{BusError, ask_for, connect, in_time};
+use crate::bus::{BusError, Hosts, ask_for, in_time};
 
 /// Kept by RabbitMQ where the queue is.
 const PERSISTENT: u8 = 2;
@@ -19,8 +18,8 @@ const PERSISTENT: u8 = 2;
 /// Where notifications are sent.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// As [`crate::bus::Settings::url`].
-    pub url: SecretString,
+    /// Where the bus is.
+    pub hosts: Hosts,
     /// The exchange, of the kind `topic`.
     pub exchange: String,
     /// What routing keys begin with; a dot and the priority follow.
@@ -75,7 +74,7 @@ impl Settings {
     /// # Errors
     /// See [`BusError`]; also if the exchange is not there.
     pub async fn connect(&self) -> Result<Publisher, BusError> {
-        let connection = connect(&self.url, "alliance work: notices").await?;
+        let connection = self.hosts.connect("alliance work: notices").await?;
         let channel = ask_for(&connection, &self.exchange).await?;
         let channel = channel.ok_or_else(|| BusError::NoExchange(self.exchange.clone()))?;
         in_time(channel.confirm_select(ConfirmSelectOptions::default())).await?;

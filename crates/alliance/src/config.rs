@@ -296,8 +296,8 @@ section! {
         amqp_url_file: Option<PathBuf> = optional(value::absolute_path, r#""/etc/alliance/work/amqp-url""#),
         /// The queue that is made there and kept for as long as nobody deletes it.
         queue: String = default(value::word, r#""alliance-usage""#),
-        /// Whether it is a quorum queue, of which each host of a RabbitMQ cluster has a copy. What is there
-        /// already stays as it is: delete it first.
+        /// Whether it is a quorum queue, of which each host of a RabbitMQ cluster has a copy. One that was
+        /// made in the other way is not read: delete it first.
         quorum_queue: bool = default(value::truth, "false"),
         /// The exchanges to which the services send notifications ([DEFAULT] control_exchange there).
         exchanges: Vec<String> = default(value::words, r#"["nova", "cinder", "glance", "neutron"]"#),

@@ -173,9 +173,9 @@ pub(crate) fn bus_settings(config: &Config) -> anyhow::Result<Option<bus::Settin
         return Ok(None);
     };
     let url = secret("amqp_url_file", file)?;
-    bus::amqp_urls(url.expose_secret()).context("[work] amqp_url_file")?;
+    let hosts = bus::Hosts::of(url.expose_secret()).context("[work] amqp_url_file")?;
     Ok(Some(bus::Settings {
-        url,
+        hosts,
         queue: work.queue.clone(),
         is_quorum: work.quorum_queue,
         exchanges: work.exchanges.clone(),
@@ -192,7 +192,7 @@ fn publisher(config: &Config, bus: Option<&bus::Settings>) -> anyhow::Result<Opt
         bail!("[notify] exchange is of no use without [work] amqp_url_file");
     };
     Ok(Some(Speaking {
-        url: bus.url.clone(),
+        hosts: bus.hosts.clone(),
         exchange: exchange.clone(),
         topic: config.notify.topic.clone(),
     }))

@@ -1,7 +1,6 @@
 //! What `alliance work` reads from the services' message bus.
 
-use alliance_cloud::bus::{self, BusError, QueueState, Settings, amqp_urls};
-use secrecy::ExposeSecret;
+use alliance_cloud::bus::{BusError, QueueState, Settings};
 
 use super::{Fault, State, with_causes};
 use crate::config::Config;
@@ -27,27 +26,19 @@ fn unheard(error: BusError, settings: &Settings) -> String {
     format!(
         "{} ({}); until it answers, what partners use is counted at the next listing only: start it (systemctl start rabbitmq-server), or mend the URL in [work] amqp_url_file",
         with_causes(error),
-        address(settings).unwrap_or_default(),
+        settings.hosts,
     )
-}
-
-fn address(settings: &Settings) -> Option<String> {
-    let urls = amqp_urls(settings.url.expose_secret()).ok()?;
-    let hosts: Vec<_> = urls.iter().map(bus::address).collect();
-    let url = urls.first()?;
-    let user = match url.username() {
-        "" => "guest",
-        user => user,
-    };
-    Some(format!(
-        "{}, virtual host {}, user {user}",
-        hosts.join(", "),
-        url.path().strip_prefix('/')?.replace("%2f", "/"),
-    ))
 }
 
 fn judge(name: &str, found: &QueueState) -> Vec<Fault> {
     let mut faults = Vec::new();
+    if let Some(why) = &found.unlike {
+        let detail = format!(
+            "the queue {name} was made in another way than [work] quorum_queue says, so that nobody reads it, and what partners use is seen at the next listing only; stop `alliance work`, delete the queue (rabbitmqctl delete_queue {name}, with -p where it has a virtual host of its own) and start it again, or change quorum_queue: {why}"
+        );
+        faults.push((State::Fail, detail));
+        return faults;
+    }
     match found.queue {
         None => {
             let detail = format!(
@@ -71,7 +62,7 @@ fn judge(name: &str, found: &QueueState) -> Vec<Fault> {
     }
     if !found.away.is_empty() {
         let detail = format!(
-            "hosts of [work] amqp_url_file do not answer, and when the others are gone too, nobody hears the services: {}; start them, or take out those that are gone for good",
+            "hosts of [work] amqp_url_file do not let us in, and when the others are gone too, nobody hears the services: {}; start them, or mend the URL",
             found.away.join("; ")
         );
         faults.push((State::Warn, detail));
@@ -88,12 +79,15 @@ fn judge(name: &str, found: &QueueState) -> Vec<Fault> {
 
 #[cfg(test)]
 mod tests {
+    use alliance_cloud::bus::Hosts;
+
     use super::*;
 
     #[test]
     fn a_queue_that_nobody_reads_or_made_or_that_grows_is_named() {
         let with = |queue| QueueState {
             queue,
+            unlike: None,
             absent: Vec::new(),
             away: Vec::new(),
         };
@@ -106,12 +100,17 @@ mod tests {
         assert!(said(Some((MANY, 1)), State::Warn, "does not keep up"));
         assert_eq!(judge("q", &with(Some((MANY - 1, 1)))), []);
         let silent = QueueState {
-            queue: Some((0, 1)),
             absent: vec!["nova".into(), "cinder".into()],
-            away: Vec::new(),
+            ..with(Some((0, 1)))
         };
         let found = judge("q", &silent);
         assert!(matches!(&found[..], [(State::Warn, text)] if text.contains("nova, cinder")));
+        let unlike = QueueState {
+            unlike: Some("inequivalent arg 'x-queue-type'".into()),
+            ..with(Some((7, 0)))
+        };
+        let found = judge("q", &unlike);
+        assert!(matches!(&found[..], [(State::Fail, text)] if text.contains("delete_queue q")));
         let halved = QueueState {
             away: vec!["one:5672: refused".into()],
             ..with(Some((0, 1)))
@@ -123,24 +122,16 @@ mod tests {
     #[tokio::test]
     async fn a_bus_that_does_not_answer_is_named_with_its_place_and_without_its_password()
     -> Result<(), Box<dyn std::error::Error>> {
-        let settings = |url: &str| Settings {
-            url: url.into(),
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let at = listener.local_addr()?;
+        drop(listener);
+        let settings = Settings {
+            hosts: Hosts::of(&format!("amqp://openstack:secret@{at}/east"))?,
             queue: "q".into(),
             is_quorum: false,
             exchanges: Vec::new(),
             keys: Vec::new(),
         };
-        let said = address(&settings("rabbit://openstack:secret@bus/"));
-        let said = said.ok_or("an address")?;
-        assert_eq!(said, "bus:5672, virtual host /, user openstack");
-        let said = address(&settings("rabbit://u:secret@one,u:secret@two:7/east"));
-        let said = said.ok_or("addresses")?;
-        assert_eq!(said, "one:5672, two:7, virtual host east, user u");
-
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        let at = listener.local_addr()?;
-        drop(listener);
-        let settings = settings(&format!("amqp://openstack:secret@{at}/east"));
         let error = settings.look().await.err().ok_or("nobody listens")?;
         let said = unheard(error, &settings);
         assert!(

@@ -1,3 +1,4 @@
+use alliance_cloud::bus::{BusError, Hosts};
 use alliance_cloud::publishing::Settings;
 use alliance_core::cloud::CloudId;
 use alliance_core::usage::{Kind, Numbered, Owner, Part, Record, Resource, Size};
@@ -77,23 +78,23 @@ async fn an_hour_is_said_ten_minutes_later_and_a_day_of_them_made_up_for() -> Ou
 }
 
 /// Who says it, with nobody at the other end.
-fn speaker(store: &Store) -> Speaker<'_> {
-    Speaker {
+fn speaker(store: &Store) -> Result<Speaker<'_>, BusError> {
+    Ok(Speaker {
         settings: Settings {
-            url: "amqp://127.0.0.1:1/%2f".into(),
+            hosts: Hosts::of("amqp://127.0.0.1:1/")?,
             exchange: "alliance".into(),
             topic: "notifications".into(),
         },
         store,
         publisher: None,
-    }
+    })
 }
 
 #[tokio::test]
 async fn what_is_not_said_is_noted_where_it_failed_and_nowhere_else() -> Outcome {
     let folder = tempfile::tempdir()?;
     let store = home(&folder, 0).await?;
-    let mut speaker = speaker(&store);
+    let mut speaker = speaker(&store)?;
     // The first look says that nothing before is said.
     assert!(speaker.turn(&mut Usage, true).await == Turn::Nothing);
     tell(&store, 1).await?;
@@ -116,7 +117,7 @@ async fn an_hour_that_failed_half_way_begins_anew() -> Outcome {
     let before = Hours::beginning(now()) - 1;
     store.deliveries().begin(Receiver::BusHours, before).await?;
     let mut hours = Hours::default();
-    assert!(speaker(&store).turn(&mut hours, true).await == Turn::Failed);
+    assert!(speaker(&store)?.turn(&mut hours, true).await == Turn::Failed);
     assert_eq!(hours.record, 0);
     let reached = store.deliveries().reached(Receiver::BusHours).await?;
     assert_eq!(reached, Some(before));
@@ -140,7 +141,7 @@ async fn an_audit_event_is_said_until_somebody_has_it() -> Outcome {
     let events = store.audit_events();
     events.append(&[event("a", 1), event("b", 2)]).await?;
     let mut audit = Audit::default();
-    assert!(speaker(&store).turn(&mut audit, true).await == Turn::Failed);
+    assert!(speaker(&store)?.turn(&mut audit, true).await == Turn::Failed);
     let state = store.deliveries().state(Receiver::BusAudit).await?;
     assert!(state.is_some_and(|state| state.failing_since.is_some()));
     let steps = audit.next(&store, 0, NOW).await?;
