@@ -243,7 +243,7 @@ def test_of_a_bus_of_several_hosts_one_that_answers_is_heard(east, tmp_path):
     url = rabbitmq.url(east._cloud)
     nobody = f"127.0.0.1:{free_port()}"
     scheme, user, _ = re.split("(?<=://)|(?<=@)", url)
-    hosts, queue = tmp_path / "hosts", "of-several"
+    hosts, file, queue = tmp_path / "hosts", tmp_path / "alliance.toml", "of-several"
     write_secret(hosts, f"{scheme}{user}{nobody},{url.removeprefix(scheme)}\n")
     work = {"amqp_url_file": str(hosts), "queue": queue, "quorum_queue": True}
 
@@ -254,19 +254,28 @@ def test_of_a_bus_of_several_hosts_one_that_answers_is_heard(east, tmp_path):
     def malformed() -> float:
         return east.metric("alliance_notifications_total", result="malformed")
 
+    def of_bus(config: str) -> list[str]:
+        """What the doctor says of the message bus that a configuration names."""
+        write_secret(file, config)
+        said = east.alliance("doctor", "--config", str(file), status=None).stdout
+        return [line for line in said.splitlines() if "  message bus: " in line]
+
     before = malformed()
     try:
         with east.configured(**{"alliance-work": {"work": work}}):
             until(is_heard, "it is bound", deadline=LATEST)
             tell_bus(east, "junk")
             until(lambda: malformed() > before, "it is read", deadline=LATEST)
-            config = east.folder / "alliance-work" / "alliance.toml"
-            found = east.alliance("doctor", "--config", str(config), status=None).stdout
+            config = (east.folder / "alliance-work" / "alliance.toml").read_text()
+            found = of_bus(config)
+            other_kind = of_bus(config.replace("quorum_queue = true", "quorum_queue = false"))
     finally:
         python = Environment("services").bin("python")
         subprocess.run([python, "-c", END, url, queue], check=True, timeout=60)
-    [said] = [line for line in found.splitlines() if nobody in line]
-    assert said.startswith("WARN  message bus: "), found
+    assert [line.split()[0] for line in found] == ["WARN"]
+    assert nobody in found[0]
+    [failed] = [line for line in other_kind if line.startswith("FAIL")]
+    assert f"delete_queue {queue}" in failed
 
 
 def test_both_sides_count_the_same(west, east, shell):

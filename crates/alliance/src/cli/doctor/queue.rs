@@ -32,33 +32,32 @@ fn unheard(error: BusError, settings: &Settings) -> String {
 
 fn judge(name: &str, found: &QueueState) -> Vec<Fault> {
     let mut faults = Vec::new();
-    if let Some(why) = &found.unlike {
-        let detail = format!(
-            "the queue {name} was made in another way than [work] quorum_queue says, so that nobody reads it, and what partners use is seen at the next listing only; stop `alliance work`, delete the queue (rabbitmqctl delete_queue {name}, with -p where it has a virtual host of its own) and start it again, or change quorum_queue: {why}"
-        );
-        faults.push((State::Fail, detail));
-        return faults;
-    }
-    match found.queue {
-        None => {
+    match (&found.unlike, found.queue) {
+        (Some(why), _) => {
+            let detail = format!(
+                "the queue {name} was made in another way than [work] quorum_queue says, so that nobody reads it, and what partners use is seen at the next listing only; stop `alliance work`, delete the queue (rabbitmqctl delete_queue {name}, with -p where it has a virtual host of its own) and start it again, or change quorum_queue: {why}"
+            );
+            faults.push((State::Fail, detail));
+        }
+        (None, None) => {
             let detail = format!(
                 "there is no queue {name}: what the services say is lost, and what partners use is seen at the next listing only; start `alliance work`, which makes it"
             );
             faults.push((State::Fail, detail));
         }
-        Some((waiting, 0)) => {
+        (None, Some((waiting, 0))) => {
             let detail = format!(
                 "nobody reads the queue {name}, where {waiting} notifications wait; start `alliance work` (systemctl start alliance-work)"
             );
             faults.push((State::Fail, detail));
         }
-        Some((waiting, _)) if waiting >= MANY => {
+        (None, Some((waiting, _))) if waiting >= MANY => {
             let detail = format!(
                 "{waiting} notifications wait in the queue {name}: `alliance work` does not keep up, and beyond 1,000,000 the oldest are dropped; its log says what holds it up"
             );
             faults.push((State::Warn, detail));
         }
-        Some(_) => {}
+        (None, Some(_)) => {}
     }
     if !found.away.is_empty() {
         let detail = format!(
