@@ -272,8 +272,8 @@ def test_of_a_bus_of_several_hosts_one_that_answers_is_heard(east, tmp_path):
     finally:
         python = Environment("services").bin("python")
         subprocess.run([python, "-c", END, url, queue], check=True, timeout=60)
-    assert [line.split()[0] for line in found] == ["WARN"]
-    assert nobody in found[0]
+    [warned] = [line for line in found if nobody in line]
+    assert warned.startswith("WARN")
     [failed] = [line for line in other_kind if line.startswith("FAIL")]
     assert f"delete_queue {queue}" in failed
 
