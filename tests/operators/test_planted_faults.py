@@ -1,9 +1,11 @@
 """What somebody breaks at a cloud that runs, and what `alliance doctor` calls it."""
 
 import contextlib
+import grp
 import os
 import shutil
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -257,6 +259,25 @@ def own_url_is_nobodys(east):
         yield "no daemon answers at [peer] url", "mend the address, the balancer or the firewall"
 
 
+def trust_ends_in_an_hour(east):
+    till = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+    east.orders("partner", "set", "west", "--trust-till", till)
+    try:
+        yield "the trust in west ends in", "alliance partner set west --trust-till DATE"
+    finally:
+        east.orders("partner", "set", "west", "--trust-till", "never")
+
+
+def socket_is_another_groups(east):
+    socket = east.daemon_socket
+    group = socket.stat().st_gid
+    os.chown(socket, -1, 1)
+    try:
+        yield f"{socket} belongs to the group", f"chgrp {grp.getgrgid(group).gr_name} {socket}"
+    finally:
+        os.chown(socket, -1, group)
+
+
 def a_service_keeps_tokens_for_an_hour(east):
     with beside(
         east.folder / "glance" / "etc" / "glance-api.conf",
@@ -291,6 +312,8 @@ FAULTS = [
         a_number_is_none,
         own_url_is_a_partners,
         own_url_is_nobodys,
+        trust_ends_in_an_hour,
+        socket_is_another_groups,
         a_service_keeps_tokens_for_an_hour,
     )
 ]

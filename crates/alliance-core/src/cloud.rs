@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use data_encoding::BASE32_NOPAD;
+use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -44,6 +44,13 @@ impl CloudId {
     /// The 52 characters.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The SHA-256 that it is, in hexadecimal: as other keys are called.
+    pub fn to_hex(&self) -> String {
+        let digest = BASE32_NOPAD.decode(self.0.to_ascii_uppercase().as_bytes());
+        // It was one.
+        digest.map_or_else(|_| String::new(), |digest| HEXLOWER.encode(&digest))
     }
 
     /// What this cloud's tokens begin with.
@@ -197,6 +204,7 @@ mod tests {
     fn an_id_reads_back_as_itself_and_begins_with_its_tag() {
         let id = CloudId::from_spki(b"a key");
         assert_eq!(id.as_str().len(), 52);
+        assert_eq!(id.to_hex(), HEXLOWER.encode(&Sha256::digest(b"a key")));
         assert_eq!(id.as_str().parse::<CloudId>().as_ref(), Ok(&id));
         assert!(id.as_str().starts_with(id.tag().as_str()));
     }

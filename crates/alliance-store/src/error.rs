@@ -72,7 +72,9 @@ pub enum OpenError {
         database: String,
     },
     /// Nobody answers.
-    #[error("{database} does not answer; check that the server runs and can be reached")]
+    #[error(
+        "{database} does not answer; check that the server runs (systemctl status mariadb) and can be reached"
+    )]
     Unreachable {
         /// Which.
         database: String,
@@ -80,7 +82,9 @@ pub enum OpenError {
         source: sqlx::Error,
     },
     /// Another process holds it for too long.
-    #[error("{database} is held by another process; end that one or try again")]
+    #[error(
+        "{database} is held by another process (fuser -v FILE names it); end that one or try again"
+    )]
     Busy {
         /// Which.
         database: String,

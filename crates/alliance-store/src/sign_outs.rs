@@ -38,7 +38,7 @@ pub struct NotedSignOut {
 /// How far a host is behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Behind {
-    /// The host, which has heard some before.
+    /// The host.
     pub host: CloudId,
     /// How many it has not heard.
     pub unheard: u64,
@@ -160,6 +160,21 @@ impl SignOuts<'_> {
                 })
             })
             .collect()
+    }
+
+    /// How far a host is behind that has heard none, and is to be told what was noted `since`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn untold(self, host: &CloudId, since: Seconds) -> Result<Behind> {
+        let query = "SELECT COUNT(*) AS unheard, MIN(at) AS since FROM sign_outs WHERE at >= ?";
+        let row = sqlx::query(query).bind(since);
+        let row = row.fetch_one(self.0.pool()).await?;
+        Ok(Behind {
+            host: host.clone(),
+            unheard: row.int("unheard")?.unsigned_abs(),
+            unheard_since: row.maybe_int("since")?,
+        })
     }
 
     async fn heard(self, host: &CloudId) -> Result<Option<i64>> {

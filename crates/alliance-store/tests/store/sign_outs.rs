@@ -70,6 +70,15 @@ async fn each_host_hears_everything_once_and_in_order(bed: &Bed) -> Outcome {
         store.sign_outs().behind().await?,
         std::slice::from_ref(&behind)
     );
+    for (since, unheard, unheard_since) in [(10, 250, Some(10)), (11, 0, None)] {
+        let host = cloud("north");
+        let untold = Behind {
+            host: host.clone(),
+            unheard,
+            unheard_since,
+        };
+        assert_eq!(store.sign_outs().untold(&host, since).await?, untold);
+    }
     let noted = store.sign_outs().unheard(&cloud("east"), 0, 1).await?;
     assert_eq!(
         noted.first().map(|noted| &noted.change),

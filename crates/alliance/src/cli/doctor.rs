@@ -203,13 +203,14 @@ impl Findings {
 
     /// The failure to end with, if the daemon cannot be asked.
     async fn while_it_runs(&mut self, daemon: &Daemon, config: Option<&Config>) -> Option<Failure> {
+        // First, for of what was just written the daemon knows then whether it was heard.
+        let heard = snapshot::unheard(daemon).await;
         let unreachable = self.daemon(daemon).await;
         if unreachable.is_some() {
             return unreachable;
         }
         let config = config.filter(|config| config.delegate.socket == daemon.socket());
         let of_file = config.map(snapshot::faults).unwrap_or_default();
-        let heard = snapshot::unheard(daemon).await;
         for (state, detail) in of_file.into_iter().chain(heard) {
             self.note(state, "Keystone's plugin", detail);
         }
@@ -277,7 +278,7 @@ impl Findings {
         for (state, detail) in certificates::faults(&config, when::now()) {
             self.note(state, "certificates", detail);
         }
-        let stranger = socket_owner::stranger(&config.delegate.socket).await;
+        let stranger = socket_owner::stranger(&config.delegate).await;
         for (state, detail) in place::socket(&config).into_iter().chain(stranger) {
             self.note(state, "socket", detail);
         }
@@ -513,7 +514,12 @@ impl Findings {
         let view = detailed.unwrap_or(view);
         let warnings = partner::warnings(&view);
         let what = format!("partner {name}");
-        let keys = view.signing_keys.iter().map(|key| key.id.clone()).collect();
+        // The key that it is known by is of the same kind. Of those that it signs with no more nothing is said,
+        // lest one that was here by mistake is found there as long as its tokens could live.
+        let signing = view.signing_keys.iter();
+        let signing = signing.filter(|key| key.retired_at.is_none());
+        let keys = signing.map(|key| key.id.clone());
+        let keys = keys.chain([view.partner.cloud_id.to_hex()]).collect();
         if let Some((state, detail)) = signing::stranger(&name, &keys, &self.own_keys) {
             self.note(state, &what, detail);
         }

@@ -19,7 +19,7 @@ use super::socket::Daemon;
 use super::{Failure, Output, ask, when};
 use crate::wire::{Applied, PartnerChange, PartnerView};
 
-pub(super) use view::{is_near, warnings};
+pub(super) use view::warnings;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PartnerCommand {

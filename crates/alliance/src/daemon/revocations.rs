@@ -79,7 +79,7 @@ impl Daemon {
         }
     }
 
-    async fn read_list(self: &Arc<Self>, known: &Arc<Known>) -> anyhow::Result<()> {
+    pub(super) async fn read_list(self: &Arc<Self>, known: &Arc<Known>) -> anyhow::Result<()> {
         let request_id = RequestId::random();
         let last = self.host.lists().of(&known.partner.cloud_id);
         let asked_at = Instant::now();

@@ -3,7 +3,7 @@
 use alliance_core::Seconds;
 use alliance_core::label::clean;
 
-use crate::cli::{partner, when};
+use crate::cli::when;
 use crate::wire::AgreementView;
 
 /// How long before its end an agreement is mentioned, in seconds; a short one later.
@@ -13,7 +13,8 @@ const SOON: Seconds = 7 * 86_400;
 pub(super) fn of(view: &AgreementView, at: Seconds) -> Option<String> {
     let terms = &view.agreement.terms;
     let till = terms.till?;
-    if !partner::is_near(Some(terms.since), till, SOON, at) {
+    // What lasts for a day is not about to end all day long.
+    if till - at >= SOON.min((till - terms.since) / 3) {
         return None;
     }
     let (id, ends) = (clean(&view.agreement.id, 64), when::rfc3339(till));

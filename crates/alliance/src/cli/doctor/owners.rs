@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{Gid, Uid, User, getgrouplist};
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
 use super::{Fault, State};
 
@@ -101,6 +101,12 @@ pub(super) fn may(what: u32, uid: u32, file: &Metadata) -> bool {
 pub(super) fn name(uid: u32) -> String {
     let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
     user.map_or_else(|| uid.to_string(), |user| user.name)
+}
+
+/// Its name, or its number.
+pub(super) fn group(gid: u32) -> String {
+    let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
+    group.map_or_else(|| gid.to_string(), |group| group.name)
 }
 
 fn others(folder: &Path, owner: u32, depth: usize) -> Vec<(PathBuf, Metadata)> {

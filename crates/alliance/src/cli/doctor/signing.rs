@@ -158,7 +158,7 @@ pub(super) fn stranger(
     (!mended.is_empty()).then(|| {
         let folder = folder.unwrap_or(Path::new("")).display();
         let detail = format!(
-            "a key of {partner} is among this cloud's own in {folder} ([jwt_tokens] jws_public_key_repository): what {partner} signs is taken for a token of this cloud, whoever it names; {}",
+            "a key of {partner} is among this cloud's own in {folder} ([jwt_tokens] jws_public_key_repository): what {partner} signs is taken for a token of this cloud, whoever it names; {}. If it is this cloud's own key, {partner} tells it as its own: its operator takes it out of [signing] jws_public_keys there",
             mended.join("; ")
         );
         (State::Fail, detail)

@@ -382,13 +382,6 @@ fn silence_costs(view: &PartnerView) -> Option<String> {
     ))
 }
 
-/// Whether an end is nearer than `soon`, and than a third of the time from its beginning, if that is known:
-/// what lasts for a day is not about to end all day long.
-pub(crate) fn is_near(since: Option<Seconds>, till: Seconds, soon: Seconds, at: Seconds) -> bool {
-    let third = since.map_or(soon, |since| (till - since) / 3);
-    till - at < soon.min(third)
-}
-
 /// What ends within [`SOON`], or has ended.
 fn ends_soon(view: &PartnerView) -> Vec<String> {
     let (name, at) = (&view.partner.name, when::now());
@@ -398,7 +391,7 @@ fn ends_soon(view: &PartnerView) -> Vec<String> {
     };
     let mut texts = Vec::new();
     if let Some(till) = view.partner.trust_till
-        && is_near(view.partner.trust_since, till, SOON, at)
+        && till - at < SOON
     {
         texts.push(format!(
             "the trust in {name} ends {}; its tokens are refused here from then on; to go on: alliance partner set {name} --trust-till DATE",
@@ -589,11 +582,20 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_near_in_the_last_third_of_a_short_term() {
-        let near = |since, left| is_near(since, 100 * DAY, SOON, 100 * DAY - left);
-        assert!(near(None, 13 * DAY) && !near(None, 15 * DAY));
-        assert!(near(Some(0), 13 * DAY) && !near(Some(0), 15 * DAY));
-        assert!(near(Some(97 * DAY), DAY - 1) && !near(Some(97 * DAY), DAY));
-        assert!(near(Some(99 * DAY), -1), "what has ended");
+    fn trust_that_ends_soon_is_named_however_short_it_is() -> Result<(), serde_json::Error> {
+        let now = when::now();
+        let with = |since: Option<Seconds>, left: Seconds| {
+            said(json!({"trust_since": since, "trust_till": now + left}))
+        };
+        for since in [None, Some(0), Some(now - 60)] {
+            let soon = with(since, 13 * DAY)?;
+            assert!(
+                soon.ends_with("alliance partner set west --trust-till DATE"),
+                "{soon}"
+            );
+            assert_eq!(with(since, 15 * DAY)?, "");
+        }
+        assert!(with(Some(now - 60), 3600)?.contains("the trust in west ends in "));
+        Ok(())
     }
 }

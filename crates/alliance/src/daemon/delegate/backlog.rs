@@ -10,6 +10,7 @@ use alliance_store::{Behind, Flow};
 
 use crate::daemon::Daemon;
 use crate::daemon::clock::now;
+use crate::daemon::home::told_since;
 use crate::work::WORK;
 
 /// How long a partner may leave what has ended here where it is, in seconds: it asks all the time.
@@ -33,14 +34,7 @@ pub(super) async fn warnings(daemon: &Daemon) -> Vec<String> {
         .iter()
         .filter_map(|flow| unheard(&daemon.name_of(&flow.partner), flow, now()))
         .collect();
-    let behind = daemon.store.sign_outs().behind().await.unwrap_or_default();
-    let partners = daemon.directory.partners();
-    warnings.extend(behind.iter().filter_map(|one| {
-        let known = partners.by_cloud(&one.host)?;
-        // Who may not be told does not ask either.
-        known.partner.require_host(now()).ok()?;
-        untold(&known.partner.name, one, now())
-    }));
+    warnings.extend(of_hosts(daemon).await.unwrap_or_default());
     let work = &daemon.config.work;
     if work.credential_id.is_some() {
         let listed = usage.listed().await.unwrap_or_default();
@@ -53,6 +47,26 @@ pub(super) async fn warnings(daemon: &Daemon) -> Vec<String> {
     let over = daemon.store.leases().over_for(WORK).await;
     warnings.extend(over.ok().flatten().and_then(gone));
     warnings
+}
+
+/// What hosts have not heard of what has ended here. Who may not be told does not ask either.
+async fn of_hosts(daemon: &Daemon) -> alliance_store::Result<Vec<String>> {
+    let sign_outs = daemon.store.sign_outs();
+    let behind = sign_outs.behind().await?;
+    let mut said = Vec::new();
+    for known in daemon.directory.partners().all() {
+        let partner = &known.partner;
+        if known.peer().is_none() || partner.require_host(now()).is_err() {
+            continue;
+        }
+        let host = &partner.cloud_id;
+        let its = match behind.iter().find(|one| one.host == *host) {
+            Some(its) => its.clone(),
+            None => sign_outs.untold(host, told_since(partner)).await?,
+        };
+        said.extend(untold(&partner.name, &its, now()));
+    }
+    Ok(said)
 }
 
 /// Of a process that was stopped in order, nothing: its operator knows.
@@ -81,7 +95,7 @@ fn untold(partner: &str, behind: &Behind, at: Seconds) -> Option<String> {
     let waited = at - behind.unheard_since?;
     (waited >= UNTOLD).then(|| {
         format!(
-            "{} things that have ended here have waited for partner {partner} for up to {} minutes: until it fetches them, who has logged out here may be let in there; if it answers (alliance partner show {partner}), ask its operator for its log",
+            "{} things that have ended here have waited for partner {partner} for up to {} minutes: until it fetches them, who has logged out here may be let in there; if it answers (alliance partner show {partner}), have its operator see whether its daemon reaches this one (alliance doctor there; journalctl -u alliance | grep poll)",
             behind.unheard,
             waited / 60
         )

@@ -11,6 +11,7 @@ use alliance_token::SigningKey;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
+use tokio::time::timeout;
 
 use super::problem::ApiError;
 use crate::daemon::Daemon;
@@ -21,6 +22,8 @@ use crate::wire::{Applied, Health, KeyView, ListView, PartnerChange, PartnerView
 
 type Answer<T> = Result<Json<T>, ApiError>;
 
+/// How long a partner's revocation list is waited for by who only asks how the partner is.
+const LIST_WAIT: Duration = Duration::from_secs(3);
 /// How long the listing waits for Keystone.
 const KEYSTONE_WAIT: Duration = Duration::from_secs(2);
 
@@ -106,6 +109,17 @@ pub(crate) async fn refresh(
 ) -> Answer<PartnerView> {
     let known = daemon.partner(&name)?;
     daemon.pull(&known).await?;
+    // Between two readings of lists it may have become a partner.
+    if known.is_read_offline() && daemon.host.lists().of(&known.partner.cloud_id).is_none() {
+        let reading = timeout(LIST_WAIT, daemon.read_list(&known)).await;
+        if let Ok(Err(error)) = reading {
+            tracing::warn!(
+                partner = name,
+                error = format!("{error:#}"),
+                "a partner's revocation list was not read"
+            );
+        }
+    }
     // When it was seen is no news, but asked for.
     daemon.directory.reload().await?;
     let known = daemon.partner(&name)?;

@@ -10,7 +10,7 @@ mod standing;
 mod token_keys;
 
 pub(crate) use self::service::PeerSide;
-pub(crate) use self::sign_outs::Noticing;
+pub(crate) use self::sign_outs::{Noticing, told_since};
 pub(crate) use self::token_keys::OwnTokenKeys;
 
 use std::collections::BTreeSet;

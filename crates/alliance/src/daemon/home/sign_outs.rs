@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use alliance_cloud::keystone::KeystoneError;
 use alliance_core::cloud::CloudId;
 use alliance_core::label::clean;
+use alliance_core::partner::Partner;
 use alliance_core::refusal::Reason;
 use alliance_core::revocation::RevocationEvent;
 use alliance_core::sign_out::{Change, LookAgain, SignOut};
@@ -428,12 +429,17 @@ impl Daemon {
     /// One more than `most`, if there are so many.
     async fn unheard(&self, host: &Known, most: usize) -> Result<Vec<NotedSignOut>, ApiError> {
         let partner = &host.partner;
-        // Clocks of daemons that took turns may differ.
-        let since = partner.trust_since.unwrap_or_default() - CLOCK_SKEW;
+        let since = told_since(partner);
         let sign_outs = self.store.sign_outs();
         let unheard = sign_outs.unheard(&partner.cloud_id, since, most + 1).await;
         unheard.map_err(ApiError::internal)
     }
+}
+
+/// What was noted since then is told to a host that has heard nothing yet. Clocks of daemons that took turns
+/// may differ.
+pub(crate) fn told_since(host: &Partner) -> Seconds {
+    host.trust_since.unwrap_or_default() - CLOCK_SKEW
 }
 
 impl Home {
