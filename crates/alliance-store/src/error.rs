@@ -83,7 +83,7 @@ pub enum OpenError {
     },
     /// Another process holds it for too long.
     #[error(
-        "{database} is held by another process (fuser -v FILE names it); end that one or try again"
+        "{database} is held by another process (for a file: fuser -v names it); end that one or try again"
     )]
     Busy {
         /// Which.

@@ -43,7 +43,7 @@ fn warning(folder: &Path, least: u64, files: u64) -> Option<String> {
         .saturating_mul(found.fragment_size());
     (left < least).then(|| {
         format!(
-            "{} MiB are left for {shown}: when nothing is, what ends here is told to no partner until there is room; make some: du -xh --max-depth=2 / | sort -h | tail names what takes it",
+            "{} MiB are left for {shown}: when nothing is, what ends here is told to no partner until there is room; make some: du -xh --max-depth=2 \"$(df --output=target {shown} | tail -1)\" | sort -h | tail names what takes it",
             left >> 20,
         )
     })

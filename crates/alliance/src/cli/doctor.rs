@@ -514,14 +514,19 @@ impl Findings {
         let view = detailed.unwrap_or(view);
         let warnings = partner::warnings(&view);
         let what = format!("partner {name}");
-        // The key that it is known by is of the same kind. Of those that it signs with no more nothing is said,
-        // lest one that was here by mistake is found there as long as its tokens could live.
-        let signing = view.signing_keys.iter();
-        let signing = signing.filter(|key| key.retired_at.is_none());
-        let keys = signing.map(|key| key.id.clone());
-        let keys = keys.chain([view.partner.cloud_id.to_hex()]).collect();
-        if let Some((state, detail)) = signing::stranger(&name, &keys, &self.own_keys) {
-            self.note(state, &what, detail);
+        let ids = |are_of_now: bool| -> BTreeSet<String> {
+            let keys = view.signing_keys.iter();
+            let keys = keys.filter(|key| key.retired_at.is_none() == are_of_now);
+            keys.map(|key| key.id.clone()).collect()
+        };
+        let (mut now, once) = (ids(true), ids(false));
+        // The key that it is known by is of the same kind.
+        now.insert(view.partner.cloud_id.to_hex());
+        if let Some(detail) = signing::stranger(&name, &now, &self.own_keys) {
+            self.note(State::Fail, &what, detail);
+        } else if let Some(detail) = signing::stranger(&name, &once, &self.own_keys) {
+            // It may be this cloud's own, which the partner told as its own by mistake, and does no more.
+            self.note(State::Note, &what, detail);
         }
         if warnings.is_empty() {
             self.note(

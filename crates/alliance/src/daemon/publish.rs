@@ -354,6 +354,15 @@ impl Publisher {
         is_unheard
     }
 
+    /// As [`Publisher::health`], a little later where it is just being told.
+    pub(crate) async fn settled(&self) -> Health {
+        let mut state = self.state.subscribe();
+        let is_told = state.wait_for(|state| state.acknowledged >= state.written);
+        // Where it is not told in time, that is what there is to say.
+        let _ = timeout(ACK_WAIT, is_told).await;
+        self.health()
+    }
+
     /// For `alliance status`: whether Keystone knows what is so now, and has taken away what no agreement
     /// allows.
     pub(crate) fn health(&self) -> Health {

@@ -42,7 +42,7 @@ pub(super) async fn stranger(delegate: &Delegate) -> Option<Fault> {
     }
     let (is, was) = (owners::group(is), owners::group(was));
     let detail = format!(
-        "{shown} belongs to the group {is}, and the daemon made it for {was}: who is in {is} may ask it about tokens, and Keystone may not, unless it runs as root; run: chgrp {was} {shown}"
+        "{shown} belongs to the group {is}, and the daemon makes it for {was}: who is in {is} may ask it about tokens, until it starts again; if that is Keystone, set [delegate] group = \"{is}\"; else run: chgrp {was} {shown}"
     );
     Some((State::Warn, detail))
 }

@@ -95,7 +95,7 @@ fn untold(partner: &str, behind: &Behind, at: Seconds) -> Option<String> {
     let waited = at - behind.unheard_since?;
     (waited >= UNTOLD).then(|| {
         format!(
-            "{} things that have ended here have waited for partner {partner} for up to {} minutes: until it fetches them, who has logged out here may be let in there; if it answers (alliance partner show {partner}), have its operator see whether its daemon reaches this one (alliance doctor there; journalctl -u alliance | grep poll)",
+            "{} things that have ended here have waited for partner {partner} for up to {} minutes: until it fetches them, who has logged out here may be let in there; if it answers (alliance partner show {partner}), have its operator see whether its daemon reaches this one (alliance doctor there; journalctl -u alliance | grep 'what has ended there')",
             behind.unheard,
             waited / 60
         )

@@ -10,7 +10,7 @@ use crate::wire::Health;
 
 /// `POST /v1/doorbell/ring`: rings now, though nothing may be to be said.
 pub(crate) async fn ring(State(daemon): State<Arc<Daemon>>) -> Json<Health> {
-    let health = daemon.publisher.health();
+    let health = daemon.publisher.settled().await;
     if !health.ok || !daemon.publisher.is_unheard().await {
         return Json(health);
     }

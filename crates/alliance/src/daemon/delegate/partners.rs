@@ -1,7 +1,7 @@
 //! Partners, for operators.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alliance_cloud::keystone::{Domain, IdentityProvider};
 use alliance_core::cloud::fingerprint;
@@ -22,8 +22,8 @@ use crate::wire::{Applied, Health, KeyView, ListView, PartnerChange, PartnerView
 
 type Answer<T> = Result<Json<T>, ApiError>;
 
-/// How long a partner's revocation list is waited for by who only asks how the partner is.
-const LIST_WAIT: Duration = Duration::from_secs(3);
+/// Within this time of being asked how a partner is, its revocation list is read too if that was not done yet.
+const REFRESHED: Duration = Duration::from_secs(5);
 /// How long the listing waits for Keystone.
 const KEYSTONE_WAIT: Duration = Duration::from_secs(2);
 
@@ -107,22 +107,23 @@ pub(crate) async fn refresh(
     State(daemon): State<Arc<Daemon>>,
     Path(name): Path<String>,
 ) -> Answer<PartnerView> {
+    let asked_at = Instant::now();
     let known = daemon.partner(&name)?;
     daemon.pull(&known).await?;
-    // Between two readings of lists it may have become a partner.
-    if known.is_read_offline() && daemon.host.lists().of(&known.partner.cloud_id).is_none() {
-        let reading = timeout(LIST_WAIT, daemon.read_list(&known)).await;
-        if let Ok(Err(error)) = reading {
+    // When it was seen is no news, but asked for.
+    daemon.directory.reload().await?;
+    let known = daemon.partner(&name)?;
+    if daemon.lacks_list(&known) {
+        let left = REFRESHED.saturating_sub(asked_at.elapsed());
+        if let Ok(Err(error)) = timeout(left, daemon.read_list(&known)).await {
+            let error = format!("{error:#}");
             tracing::warn!(
                 partner = name,
-                error = format!("{error:#}"),
+                error,
                 "a partner's revocation list was not read"
             );
         }
     }
-    // When it was seen is no news, but asked for.
-    daemon.directory.reload().await?;
-    let known = daemon.partner(&name)?;
     Ok(Json(daemon.view(&known, None)))
 }
 
@@ -223,6 +224,14 @@ impl Daemon {
             border: Some(self.border.view(known, at)),
             partner,
         }
+    }
+
+    /// Whether the list of a partner that answers was not read yet: between two readings it may have become one.
+    fn lacks_list(&self, known: &Known) -> bool {
+        known.is_read_offline()
+            && known.partner.require_guest(now()).is_ok()
+            && self.border.silent_since(known, now()).is_none()
+            && self.host.lists().of(&known.partner.cloud_id).is_none()
     }
 
     fn list_view(&self, known: &Known) -> Option<ListView> {

@@ -123,6 +123,23 @@ async fn who_changes_nothing_is_not_told_that_keystone_knows_what_it_does_not()
     Ok(())
 }
 
+#[tokio::test]
+async fn who_asks_while_keystone_is_told_learns_whether_it_heard()
+-> Result<(), Box<dyn std::error::Error>> {
+    let (directory, store, _, folder) = knows_west().await?;
+    let publisher = publisher(&directory, &store, &folder)?;
+    publisher.write(true).await?;
+    assert!(!publisher.health().ok);
+    assert!(!publisher.settled().await.ok, "nobody hears");
+    let hears = async {
+        tokio::task::yield_now().await;
+        publisher.acknowledge(&ack(&publisher))
+    };
+    let (health, heard) = tokio::join!(publisher.settled(), hears);
+    assert!(heard.is_some() && health.ok);
+    Ok(())
+}
+
 fn question(random: &str, knows_later: bool) -> DoorbellQuestion {
     DoorbellQuestion {
         secret: random.to_owned(),
