@@ -12,6 +12,7 @@ import pytest
 
 from tests.kit import known_secrets
 from tests.kit.keystone_beside import STOCK, KeystoneBeside
+from tests.kit.waiting import until
 
 #: A SAML or OIDC-style login beside Alliance, as an operator has set it up.
 FEDERATION = {
@@ -193,6 +194,11 @@ def test_strings_that_are_no_tokens_are_refused_as_by_a_stock_keystone(stock, pl
         assert answers[1] == answers[0], wrong
 
 
+def is_refused(keystone, token: str) -> bool:
+    """Whoever of two processes answers."""
+    return {keystone.ask("GET", "/auth/projects", token).status for _ in range(8)} == {401}
+
+
 def test_a_token_is_revoked_as_by_a_stock_keystone(stock, plugin, person):
     told = []
     for keystone in (stock, plugin):
@@ -203,10 +209,14 @@ def test_a_token_is_revoked_as_by_a_stock_keystone(stock, plugin, person):
             body={"auth": {"identity": {"methods": ["token"], "token": {"id": token}}}},
         )
         derived = known_secrets.note_token(bought.headers["x-subject-token"])
+        revoked = seen(keystone.ask("DELETE", "/auth/tokens", token, X_Subject_Token=token))
+        if keystone is stock:
+            # Another of its processes may serve it for a moment; with the plugin none does.
+            until(lambda gone=token: is_refused(stock, gone), "each of its processes refuses it")
         told.append(
             [
                 seen(bought),
-                seen(keystone.ask("DELETE", "/auth/tokens", token, X_Subject_Token=token)),
+                revoked,
                 seen(keystone.ask("GET", "/auth/tokens", other, X_Subject_Token=token)),
                 seen(keystone.ask("GET", "/auth/tokens", other, X_Subject_Token=derived)),
                 seen(keystone.ask("GET", "/auth/projects", token)),
