@@ -77,11 +77,10 @@ impl Hosts {
                     self.turn.store(nth + 1, Ordering::Relaxed);
                     return Ok(connection);
                 }
-                Err(error) if self.all.len() == 1 => return Err(error),
-                Err(error) => away.push(why(host, &error)),
+                Err(error) => away.push((host, error)),
             }
         }
-        Err(BusError::Nowhere(away.join("; ")))
+        Err(nowhere(away))
     }
 
     /// A connection to each that answers, and why the others do not.
@@ -99,13 +98,12 @@ impl Hosts {
         for (host, answer) in join_all(asked).await {
             match answer {
                 Ok(connection) => connections.push(connection),
-                Err(error) if self.all.len() == 1 => return Err(error),
-                Err(error) => away.push(why(host, &error)),
+                Err(error) => away.push((host, error)),
             }
         }
         match connections.is_empty() {
-            true => Err(BusError::Nowhere(away.join("; "))),
-            false => Ok((connections, away)),
+            true => Err(nowhere(away)),
+            false => Ok((connections, whys(&away))),
         }
     }
 }
@@ -151,8 +149,21 @@ async fn connect_to(host: &AMQPUri, name: &str) -> Result<Connection, BusError> 
     in_time(Connection::connect_uri(host.clone(), properties)).await
 }
 
-fn why(host: &AMQPUri, error: &BusError) -> String {
-    format!("{}: {}", address(host), innermost(error))
+/// Why no host lets us in: of a single one its own error.
+fn nowhere(mut away: Vec<(&AMQPUri, BusError)>) -> BusError {
+    match away.pop() {
+        Some((_, error)) if away.is_empty() => error,
+        last => {
+            away.extend(last);
+            BusError::Nowhere(whys(&away).join("; "))
+        }
+    }
+}
+
+fn whys(away: &[(&AMQPUri, BusError)]) -> Vec<String> {
+    let whys = away.iter();
+    whys.map(|(host, error)| format!("{}: {}", address(host), innermost(error)))
+        .collect()
 }
 
 fn address(host: &AMQPUri) -> String {
