@@ -6,7 +6,7 @@ import pytest
 
 from tests.kit import http, known_secrets
 from tests.kit.cloud import NOT_YET_IN_FORCE
-from tests.kit.daemon import Daemon, pair
+from tests.kit.daemon import Daemon, running
 from tests.kit.nightly import by_night
 from tests.kit.receiver import Receiver
 from tests.kit.waiting import until
@@ -32,12 +32,8 @@ def clouds(west, east, receiver):
     secret.chmod(0o600)
     lines = f'webhook_url = "{receiver.url}"\nwebhook_secret_file = "{secret}"'
     home.configure(notify=lines)
-    for daemon in (home, host):
-        daemon.init().start()
-    pair(host, home)
-    yield home, host
-    for daemon in (home, host):
-        daemon.kill()
+    with running(host, home):
+        yield home, host
 
 
 @pytest.fixture

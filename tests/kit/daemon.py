@@ -248,6 +248,19 @@ class Invite(Running):
         return known_secrets.note_invitation(found.group())
 
 
+@contextlib.contextmanager
+def running(host: Daemon, home: Daemon):
+    """Both are made, run and are partners for as long as the context is."""
+    for daemon in (home, host):
+        daemon.init().start()
+    try:
+        pair(host, home)
+        yield
+    finally:
+        for daemon in (home, host):
+            daemon.kill()
+
+
 def pair(inviter: Daemon, acceptor: Daemon, role: str = "both", name: str | None = None) -> None:
     """Makes partners of two daemons, as their operators do."""
     expect = ("--role", role, "--expect", acceptor.cloud_id)

@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from tests.kit.daemon import Daemon, pair
+from tests.kit.daemon import Daemon, running
 from tests.kit.waiting import until
 
 #: A question of home's, and what the machine has to do beside.
@@ -79,12 +79,8 @@ def clouds(west, east):
     """A home that asks each second, and a host."""
     home, host = (Daemon(at, f"{at.name}-{uuid.uuid4().hex[:8]}") for at in (west, east))
     home.configure(catalog="refresh = 1")
-    for daemon in (home, host):
-        daemon.init().start()
-    pair(host, home)
-    yield home, host
-    for daemon in (home, host):
-        daemon.kill()
+    with running(host, home):
+        yield home, host
 
 
 def used(host: Daemon, home: Daemon, *resources: str) -> None:
