@@ -5,6 +5,7 @@ import grp
 import os
 import shutil
 import sqlite3
+import subprocess
 import time
 from pathlib import Path
 
@@ -119,6 +120,24 @@ def granted(east, path: str):
         yield
     finally:
         east.do("DELETE", path)
+
+
+def region_is_called_like_the_partners(east):
+    east.do("POST", "/regions", {"region": {"id": "west"}})
+    try:
+        yield "partner west: this cloud has a region west", "openstack region delete west"
+    finally:
+        east.do("DELETE", "/regions/west")
+
+
+def partners_daemon_signs_for_keystone(east):
+    key = east.lab.cloud("west").folder / "alliance" / "state" / "signing.key"
+    file = east.folder / "keystone" / "jws" / "public" / "partners.pem"
+    subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-out", file], check=True)
+    try:
+        yield "a key of west is among this cloud's own", f"take the file {file} out"
+    finally:
+        file.unlink()
 
 
 def user_administrates_another_project(east):
@@ -296,6 +315,8 @@ FAULTS = [
         identity_provider_has_a_remote_id,
         identity_provider_has_another_protocol,
         domain_is_renamed,
+        region_is_called_like_the_partners,
+        partners_daemon_signs_for_keystone,
         user_manages_a_domain,
         user_administrates_another_project,
         user_administrates_a_domain,

@@ -21,7 +21,11 @@ mod token;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use alliance_core::skew::Skew;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use reqwest::StatusCode;
+use reqwest::header::DATE;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -55,6 +59,8 @@ pub struct Keystone {
     system: Login,
     /// When the user was last found to be no reader of the system.
     no_reader: Mutex<Option<Instant>>,
+    /// As it was last seen.
+    clock: Mutex<Option<Skew>>,
 }
 
 /// What belongs to one question of a caller, however many requests it takes.
@@ -79,7 +85,28 @@ impl Keystone {
             project: Login::new(Scope::Project),
             system: Login::new(Scope::System),
             no_reader: Mutex::default(),
+            clock: Mutex::default(),
         })
+    }
+
+    /// How far Keystone's clock, or that of the web server before it, is from ours, by its last answer to
+    /// [`own_roles`](Self::own_roles). `None`: it does not say.
+    pub fn clock(&self) -> Option<Skew> {
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Of an answer that came now to what was sent at `sent`, or a little later.
+    fn look_at_clock(&self, sent: Timestamp, answer: &Answer) {
+        let date = answer
+            .headers
+            .get(DATE)
+            .and_then(|date| rfc2822::parse(date.to_str().ok()?).ok());
+        let seconds = |time: Timestamp| time.as_duration().as_secs_f64();
+        let skew = date.map(|date| {
+            let date = seconds(date.timestamp());
+            Skew::measured(seconds(sent), seconds(Timestamp::now()), date)
+        });
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = skew;
     }
 
     fn call<'a>(&self, request_id: &'a str) -> Call<'a> {

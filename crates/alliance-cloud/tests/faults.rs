@@ -135,6 +135,34 @@ async fn a_question_carries_the_token_the_request_id_and_the_subject() {
 }
 
 #[tokio::test]
+async fn how_far_keystones_clock_is_from_ours_is_known_while_it_says_what_time_it_is() {
+    let ahead = Arc::new(AtomicUsize::new(45));
+    let by = Arc::clone(&ahead);
+    let double = Double::new(HOUR, move |_| {
+        let date = jiff::Timestamp::now() + Duration::from_secs(by.load(Ordering::SeqCst) as u64);
+        async move {
+            let mut answer = answer(404, NOT_FOUND);
+            let date =
+                jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date);
+            answer
+                .headers_mut()
+                .insert("date", date.unwrap().parse().unwrap());
+            answer
+        }
+    })
+    .await;
+    let keystone = double.keystone();
+    assert_eq!(keystone.clock(), None);
+    for seconds in [45, 0] {
+        ahead.store(seconds, Ordering::SeqCst);
+        assert!(keystone.own_roles(R).await.is_err());
+        let clock = keystone.clock().unwrap();
+        let error = clock.ahead - seconds as f64;
+        assert!(error.abs() <= clock.within, "{seconds} s: {clock:?}");
+    }
+}
+
+#[tokio::test]
 async fn failures_are_told_apart_and_none_makes_a_token_unknown() {
     type Kind = fn(&TransportError) -> bool;
     let failed: Kind = |e| matches!(e, TransportError::Failed { .. });

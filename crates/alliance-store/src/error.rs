@@ -108,6 +108,17 @@ pub enum OpenError {
         /// Which.
         database: String,
     },
+    /// Something that a daemon has made there is gone.
+    #[error(
+        "{database} lacks {}, which a daemon made there: somebody has taken it away; stop the daemon, and restore a backup (alliance restore)",
+        missing.join(", ")
+    )]
+    Incomplete {
+        /// Which.
+        database: String,
+        /// Tables, and columns as `table.column`.
+        missing: Vec<String>,
+    },
     /// A restore died in it.
     #[error("a restore into {database} did not come to its end; run `alliance restore` again")]
     HalfRestored {
@@ -319,6 +330,7 @@ impl From<sqlx::Error> for Error {
             | Fault::CannotOpen
             | Fault::Unique
             | Fault::NoTable
+            | Fault::NoColumn
             | Fault::NoVariable
             | Fault::Other => Error::Other(error),
         }

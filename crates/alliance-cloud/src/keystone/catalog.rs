@@ -55,6 +55,26 @@ impl Keystone {
             region_ids,
         })
     }
+
+    /// The ids of all regions, also of those without endpoints, which nobody sees in a token.
+    ///
+    /// # Errors
+    /// If Keystone does not say.
+    pub async fn region_ids(&self, request_id: &str) -> Result<BTreeSet<String>, KeystoneError> {
+        let call = self.call(request_id);
+        let found: Regions = self.list(Question::list(["regions"]), call).await?;
+        Ok(found.regions.into_iter().map(|region| region.id).collect())
+    }
+}
+
+#[derive(Deserialize)]
+struct Regions {
+    regions: Vec<RegionJson>,
+}
+
+#[derive(Deserialize)]
+struct RegionJson {
+    id: String,
 }
 
 #[derive(Deserialize)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use alliance_token::body::{TokenBody, TokenView};
+use jiff::Timestamp;
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 
@@ -141,7 +142,9 @@ impl Keystone {
                 .query("nocatalog", "1")
                 .header(SUBJECT_TOKEN, own.header())
         };
+        let sent = Timestamp::now();
         let mut answer = self.ask(scope, about(&own), call).await?;
+        self.look_at_clock(sent, &answer);
         if answer.is_not_found() {
             // Keystone looks for the token in question before it looks at who asks: ours has ended.
             let next = login.token(Some(&own), &self.http, &self.settings, call);

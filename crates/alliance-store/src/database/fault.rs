@@ -14,6 +14,7 @@ pub(crate) enum Fault {
     AccessDenied,
     NoDatabase,
     NoTable,
+    NoColumn,
     NotADatabase,
     CannotOpen,
     /// A row with this key is there already.
@@ -44,12 +45,19 @@ impl Fault {
         }
     }
 
+    /// Whether what a statement names is not there.
+    pub(crate) fn is_of_absence(self) -> bool {
+        matches!(self, Fault::NoTable | Fault::NoColumn)
+    }
+
     /// <https://mariadb.com/kb/en/mariadb-error-code-reference/>
     fn of_mariadb(number: u16) -> Self {
         match number {
             // DBACCESS_DENIED, ACCESS_DENIED, TABLEACCESS_DENIED, ACCESS_DENIED_NO_PASSWORD
             1044 | 1045 | 1142 | 1698 => Fault::AccessDenied,
             1049 => Fault::NoDatabase,
+            // BAD_FIELD
+            1054 => Fault::NoColumn,
             // NO_SUCH_TABLE
             1146 => Fault::NoTable,
             // DISK_FULL, RECORD_FILE_FULL
@@ -80,6 +88,7 @@ impl Fault {
             Some(11 | 26) => Fault::NotADatabase,
             // ERROR, as for any statement that does not fit.
             Some(1) if error.message().starts_with("no such table") => Fault::NoTable,
+            Some(1) if error.message().starts_with("no such column") => Fault::NoColumn,
             _ => Fault::Other,
         }
     }

@@ -124,7 +124,7 @@ impl Location {
                 },
                 At::Server { .. } => OpenError::Other { database, source },
             },
-            Fault::Unique | Fault::NoTable | Fault::NoVariable | Fault::Other => {
+            Fault::Unique | Fault::NoTable | Fault::NoColumn | Fault::NoVariable | Fault::Other => {
                 OpenError::Other { database, source }
             }
         }

@@ -5,7 +5,7 @@
 //! with the same file.
 
 use alliance_core::cloud::CloudId;
-use sqlx::{AnyConnection, Executor, Row};
+use sqlx::{AnyConnection, Connection, Executor, Row};
 
 use super::exclusive::Exclusive;
 use super::fault::Fault;
@@ -205,10 +205,70 @@ pub(crate) async fn look(
     if found == 0 {
         return Ok(Look::Absent);
     }
+    let missing = missing(connection, found).await;
+    let missing = missing.map_err(|error| location.explain(error))?;
+    if !missing.is_empty() {
+        return Err(OpenError::Incomplete {
+            database: location.to_string(),
+            missing,
+        });
+    }
     Ok(Look::Schema {
         found,
         known: KNOWN,
     })
+}
+
+/// The tables, and the columns as `table.column`, that this schema has and the database has not. Of a later
+/// schema nothing is known.
+async fn missing(connection: &mut AnyConnection, schema: i64) -> Result<Vec<String>, sqlx::Error> {
+    let mut missing = Vec::new();
+    if schema > KNOWN {
+        return Ok(missing);
+    }
+    for (table, columns) in shape(schema).await? {
+        let mut is_there = async |columns: &str| {
+            let row = format!("SELECT {columns} FROM {table} LIMIT 1");
+            match sqlx::query(&row).fetch_optional(&mut *connection).await {
+                Ok(_) => Ok(true),
+                Err(error) if Fault::of(&error).is_of_absence() => Ok(false),
+                Err(error) => Err(error),
+            }
+        };
+        if is_there(&columns.join(", ")).await? {
+            continue;
+        }
+        if !is_there("1").await? {
+            missing.push(table);
+            continue;
+        }
+        for column in columns {
+            if !is_there(&column).await? {
+                missing.push(format!("{table}.{column}"));
+            }
+        }
+    }
+    Ok(missing)
+}
+
+/// The tables of a schema, with their columns: those of a database that is made for that.
+async fn shape(schema: i64) -> Result<Vec<(String, Vec<String>)>, sqlx::Error> {
+    let mut made = AnyConnection::connect("sqlite::memory:").await?;
+    advance(&mut made, 0, schema).await?;
+    let columns = "SELECT m.name AS of_table, p.name AS of_column
+        FROM sqlite_schema m JOIN pragma_table_info(m.name) p
+        WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+        ORDER BY m.name, p.cid";
+    let mut shape: Vec<(String, Vec<String>)> = Vec::new();
+    for row in sqlx::query(columns).fetch_all(&mut made).await? {
+        let (table, column): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        match shape.last_mut().filter(|(last, _)| *last == table) {
+            Some((_, columns)) => columns.push(column),
+            None => shape.push((table, vec![column])),
+        }
+    }
+    made.close().await?;
+    Ok(shape)
 }
 
 /// Whether somebody who may write could do so now, without a change.

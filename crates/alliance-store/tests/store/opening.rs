@@ -16,6 +16,7 @@ on_both!(
     a_newer_schema_is_refused,
     a_newer_schema_that_works_with_this_version_is_not,
     a_look_changes_nothing,
+    what_somebody_has_taken_away_is_named,
     of_many_daemons_that_start_at_once_one_migrates,
     a_database_of_the_first_schema_keeps_what_it_holds,
 );
@@ -104,6 +105,22 @@ async fn a_look_changes_nothing(bed: &Bed) -> Outcome {
     let other = Store::look(bed.url(), &cloud("north")).await;
     let error = other.err().ok_or("it is another cloud's")?;
     assert!(matches!(error, OpenError::ForeignCloud { .. }), "{error}");
+    Ok(())
+}
+
+async fn what_somebody_has_taken_away_is_named(bed: &Bed) -> Outcome {
+    bed.open().await?.close().await;
+    bed.execute("ALTER TABLE counters RENAME COLUMN value TO amount")
+        .await?;
+    bed.execute("DROP TABLE leases").await?;
+    let look = Store::look(bed.url(), &this_cloud()).await;
+    let error = look.err().ok_or("it is as it was")?;
+    assert!(matches!(error, OpenError::Incomplete { .. }), "{error}");
+    let error = error.to_string();
+    assert!(
+        error.contains(" lacks counters.value, leases, which"),
+        "{error}"
+    );
     Ok(())
 }
 

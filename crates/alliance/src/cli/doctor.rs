@@ -40,7 +40,7 @@ use super::output::Format;
 use super::socket::Daemon;
 use super::{DEFAULT_SOCKET, Failure, Output, agreement, configuration, init, partner, when};
 use crate::config::Config;
-use crate::daemon::delegate::status::too_many_roles;
+use crate::daemon::delegate::status::{keystones_clock, too_many_roles};
 use crate::daemon::keystone_settings;
 use crate::disk;
 use crate::wire::{AgreementView, Health, PartnerView, RetirementView, Standing, StatusView};
@@ -102,10 +102,13 @@ struct Findings {
     identity: Option<Identity>,
 }
 
-fn of_warning(warning: &String, remarks: &[String]) -> State {
-    match remarks.contains(warning) {
-        true => State::Note,
-        false => State::Warn,
+fn of_warning(warning: &String, remarks: &[String], faults: &[String]) -> State {
+    if remarks.contains(warning) {
+        State::Note
+    } else if faults.contains(warning) {
+        State::Fail
+    } else {
+        State::Warn
     }
 }
 
@@ -236,7 +239,7 @@ impl Findings {
         self.note(State::Ok, "configuration", path.display());
         let remarks = config.remarks();
         for warning in configuration::warnings(&config, path) {
-            let state = of_warning(&warning, &remarks);
+            let state = of_warning(&warning, &remarks, &[]);
             self.note(state, "configuration", warning);
         }
         if let Some(warning) = init::snapshot_warning(&config) {
@@ -333,11 +336,12 @@ impl Findings {
     /// Whether the user that the file names may do what a daemon has to, and no more.
     async fn keystone_user(&mut self, config: &Config) {
         let what = "Keystone's user";
-        let asked = async {
-            let keystone = Keystone::new(keystone_settings(config))?;
-            keystone.own_roles(&RequestId::random().to_string()).await
+        let keystone = match Keystone::new(keystone_settings(config)) {
+            Ok(keystone) => keystone,
+            Err(error) => return self.note(State::Fail, what, with_causes(error)),
         };
-        match asked.await {
+        let roles = keystone.own_roles(&RequestId::random().to_string()).await;
+        match roles {
             Err(error) => self.note(State::Fail, what, with_causes(error)),
             Ok(roles) => match too_many_roles(config, &roles) {
                 Some(warning) => self.note(State::Warn, what, warning),
@@ -350,6 +354,10 @@ impl Findings {
                     ),
                 ),
             },
+        }
+        if let Some((is_wrong, detail)) = keystones_clock(config, &keystone) {
+            let state = if is_wrong { State::Fail } else { State::Warn };
+            self.note(state, "clock", detail);
         }
     }
 
@@ -401,7 +409,7 @@ impl Findings {
             self.health("the daemon's database", database);
         }
         for warning in &status.warnings {
-            let state = of_warning(warning, &status.remarks);
+            let state = of_warning(warning, &status.remarks, &status.faults);
             self.note(state, "daemon", warning);
         }
         match daemon.get(&["partners"]).send().await {
@@ -520,8 +528,9 @@ impl Findings {
             keys.map(|key| key.id.clone()).collect()
         };
         let (mut now, once) = (ids(true), ids(false));
-        // The key that it is known by is of the same kind.
+        // The key that it is known by, and those of its daemon, are of the same kind.
         now.insert(view.partner.cloud_id.to_hex());
+        now.extend(view.daemon_keys.iter().cloned());
         if let Some(detail) = signing::stranger(&name, &now, &self.own_keys) {
             self.note(State::Fail, &what, detail);
         } else if let Some(detail) = signing::stranger(&name, &once, &self.own_keys) {

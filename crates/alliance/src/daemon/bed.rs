@@ -288,7 +288,7 @@ impl Shared {
         Ok(connection.close().await?)
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let (base, _) = self.server.rsplit_once('/').unwrap_or((&self.server, ""));
         format!("{base}/{}", self.name)
     }

@@ -209,6 +209,10 @@ pub(crate) struct StatusView {
     /// Those of them that are what makes a lab. None: an earlier version, or no lab.
     #[serde(default)]
     pub remarks: Vec<String>,
+    /// Those of them that are more than that: something does not work, or somebody may be let in who should
+    /// not. None: an earlier version too.
+    #[serde(default)]
+    pub faults: Vec<String>,
 }
 
 /// An instance of the daemon, of several that have one database.
@@ -272,6 +276,10 @@ pub(crate) struct PartnerView {
     pub login: Login,
     /// The keys that may sign its tokens.
     pub signing_keys: Vec<KeyView>,
+    /// The keys with which its daemon signs, by the hex SHA-256 of each one's DER. None: an earlier version
+    /// too.
+    #[serde(default)]
+    pub daemon_keys: Vec<String>,
     /// Its revocation list, if some of its tokens are validated here by their signature.
     pub revocation_list: Option<ListView>,
     /// How it is asked, if it is a plain Keystone.

@@ -9,7 +9,7 @@ use alliance_store::{Look, Store};
 use nix::unistd::User;
 use secrecy::ExposeSecret;
 
-use super::{Fault, State, lost_database, owners};
+use super::{Fault, State, lost_database, owners, socket_owner};
 use crate::config::Config;
 
 /// How the database is for a daemon that is about to start.
@@ -21,6 +21,10 @@ pub(super) async fn database(config: &Config, cloud: &CloudId) -> Fault {
     match Store::look(url.expose_secret(), cloud).await {
         Ok(Look::Absent) => match lost_database::fault(config).await {
             Some(fault) => fault,
+            None if socket_owner::of(&config.delegate.socket).await.is_some() => {
+                let detail = "a daemon runs, and there is nothing in the database that [database] url names: at its next start all partners are lost; name the one that it runs on, or restore a backup (alliance restore)";
+                (State::Fail, detail.to_owned())
+            }
             None => {
                 let detail =
                     "nothing there yet: `alliance serve` makes what it needs when it first starts";
@@ -161,6 +165,7 @@ mod tests {
 
     use super::*;
     use crate::cli::doctor::tests::config_in;
+    use crate::daemon::bed::Shared;
 
     fn chmod(path: &Path, mode: u32) -> std::io::Result<()> {
         fs::set_permissions(path, fs::Permissions::from_mode(mode))
@@ -179,6 +184,30 @@ mod tests {
         config.delegate.socket = run.join("d.sock");
         config.delegate.group = Some(group.name);
         Ok((folder, config, run))
+    }
+
+    #[tokio::test]
+    async fn a_database_with_nothing_in_it_is_no_fault_unless_a_daemon_runs_on_another()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let Some(shared) = Shared::new().await? else {
+            return Ok(());
+        };
+        let folder = tempfile::tempdir()?;
+        let mut config = config_in(folder.path())?;
+        config.database.url = Some(shared.url().into());
+        config.delegate.socket = folder.path().join("d.sock");
+        let cloud = CloudId::from_spki(b"west");
+        let (state, _) = database(&config, &cloud).await;
+        assert_eq!(state, State::Ok);
+        // This process is the daemon.
+        let listener = UnixListener::bind(&config.delegate.socket)?;
+        let (state, said) = database(&config, &cloud).await;
+        assert!(
+            state == State::Fail && said.contains("at its next start all partners are lost"),
+            "{said}"
+        );
+        drop(listener);
+        shared.drop_database().await
     }
 
     #[test]

@@ -115,17 +115,19 @@ async fn service_cache(server: &str, own: Option<&CloudId>) -> Option<Fault> {
         Ok(()) => token_cache::owner(server).await.map_err(with_causes),
         Err(error) => Err(format!("memcached at {server} was not reached: {error}")),
     };
-    let detail = match owner {
+    match owner {
         Ok(owner) => {
             let other = owner.filter(|owner| own.is_some_and(|own| own.as_str() != owner))?;
-            cache_of_two(server, &other)
+            Some((State::Fail, cache_of_two(server, &other)))
         }
-        Err(error) => format!(
-            "{}; start memcached there, or mend [services] memcached",
-            cache_away(&error)
-        ),
-    };
-    Some((State::Warn, detail))
+        Err(error) => {
+            let detail = format!(
+                "{}; start memcached there, or mend [services] memcached",
+                cache_away(&error)
+            );
+            Some((State::Warn, detail))
+        }
+    }
 }
 
 async fn connected(server: &str) -> Result<(), String> {

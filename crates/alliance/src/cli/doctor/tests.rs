@@ -75,7 +75,7 @@ async fn memcached_of_the_services_is_looked_at_before_a_daemon_runs_and_named_o
         return Err(format!("{} findings", findings.all.len()).into());
     };
     let words = format!("memcached at {others} is used by the services of cloud another too: ");
-    assert!(used.state == State::Warn && used.detail.starts_with(&words));
+    assert!(used.state == State::Fail && used.detail.starts_with(&words));
     let words = format!("memcached at {silent} was not reached: ");
     assert!(away.state == State::Warn && away.detail.starts_with(&words));
     assert!(away.detail.ends_with("mend [services] memcached"));

@@ -7,6 +7,7 @@ use alliance_cloud::keystone::{Domain, IdentityProvider};
 use alliance_core::cloud::fingerprint;
 use alliance_core::label::clean;
 use alliance_core::partner::{Partner, Status};
+use alliance_peer::key::PublicKey;
 use alliance_token::SigningKey;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
@@ -218,6 +219,11 @@ impl Daemon {
             allow_sha1: known.policy.allow_sha1,
             login: known.policy.login,
             signing_keys: known.ring.keys().iter().map(key_view).collect(),
+            daemon_keys: known
+                .signing_keys()
+                .iter()
+                .filter_map(|jwk| Some(PublicKey::from_jwk(jwk).ok()?.cloud_id().to_hex()))
+                .collect(),
             revocation_list: self.list_view(known),
             access: known.plain().map(|plain| plain.access.clone()),
             lapses_at: None,

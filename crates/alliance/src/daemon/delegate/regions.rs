@@ -1,5 +1,6 @@
 //! Which regions of partners our users see.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use alliance_core::descriptor::{Endpoint, Region, Service};
@@ -72,6 +73,33 @@ fn warnings_of(partner: &Partner, regions: &[Region], showing: &Showing) -> Vec<
         )
     });
     renamed.chain(hidden).collect()
+}
+
+/// What an operator should know of regions of our own without endpoints, `bare`, that are named like a
+/// partner's.
+pub(super) fn bare(known: &Known, showing: &Showing, bare: &BTreeSet<String>) -> Vec<String> {
+    let regions = known.descriptor().map_or(&[][..], |told| &told.regions);
+    bare_of(&known.partner, regions, showing, bare)
+}
+
+fn bare_of(
+    partner: &Partner,
+    regions: &[Region],
+    showing: &Showing,
+    bare: &BTreeSet<String>,
+) -> Vec<String> {
+    let names = regions
+        .iter()
+        .map(|region| showing.names.name(partner, &region.id));
+    let alike = names.filter(|name| bare.contains(name));
+    let warning = |name: String| {
+        let name = clean(&name, LONGEST);
+        format!(
+            "partner {}: this cloud has a region {name} of its own, without endpoints: once it has one, the partner's is called something else here, and scripts that name region {name} get this cloud's own; unless that is wanted, run: openstack region delete {name}",
+            partner.name
+        )
+    };
+    alike.map(warning).collect()
 }
 
 /// What lets an endpoint be shown.
@@ -201,6 +229,21 @@ mod tests {
         let is_so = "its region is called west:west here, for west is one of our own: scripts";
         assert!(found.contains(is_so), "{found}");
         assert!(found.contains("openstack region delete west"), "{found}");
+    }
+
+    #[test]
+    fn a_region_of_our_own_without_endpoints_is_named_if_it_is_called_like_the_partners() {
+        let bare = ["west".to_owned(), "north".to_owned()].into();
+        let found = |id: &str, showing: &Showing| {
+            bare_of(&west(), &[region(id, &[])], showing, &bare).join("\n")
+        };
+        let showing = Showing::default();
+        let said = found("west", &showing);
+        assert!(
+            said.ends_with("run: openstack region delete west"),
+            "{said}"
+        );
+        assert_eq!(found("north", &showing), "", "that is west:north here");
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use alliance_cloud::keystone::OwnRole;
+use alliance_cloud::keystone::{Keystone, OwnRole};
 use alliance_cloud::token_cache;
+use alliance_core::CLOCK_SKEW;
 use alliance_core::cloud::CloudId;
 use alliance_core::label::clean;
 use alliance_peer::request_id::RequestId;
@@ -27,20 +28,38 @@ const AT_ONCE: usize = 8;
 /// How many of the daemon's own roles are named: one that is inherited is held on each project.
 const MENTIONED: usize = 4;
 
-/// What is wrong with the services' caches: nothing can be taken from one, and how long tokens that have
-/// ended are served there then; or the services of another cloud use it too.
-async fn cache_warnings(addresses: &[String], own: &CloudId) -> Vec<String> {
+/// What is wrong with the services' caches: those that the services of another cloud use too; those from
+/// which nothing can be taken, and how long tokens that have ended are served there then.
+async fn cache_warnings(addresses: &[String], own: &CloudId) -> (Vec<String>, Vec<String>) {
     let claims = addresses
         .iter()
         .map(async |address| (address, token_cache::claim(address, own.as_str()).await));
-    let claims = join_all(claims).await.into_iter();
-    claims
-        .filter_map(|(address, claim)| match claim {
-            Ok(None) => None,
-            Ok(Some(other)) => Some(cache_of_two(address, &other)),
-            Err(error) => Some(cache_away(&error.to_string())),
-        })
-        .collect()
+    let (mut shared, mut away) = (Vec::new(), Vec::new());
+    for (address, claim) in join_all(claims).await {
+        match claim {
+            Ok(None) => {}
+            Ok(Some(other)) => shared.push(cache_of_two(address, &other)),
+            Err(error) => away.push(cache_away(&error.to_string())),
+        }
+    }
+    (shared, away)
+}
+
+/// What to say of Keystone's clock, as it was last seen, if it is far from this machine's; and whether it is
+/// so far that partners refuse what the two say.
+pub(crate) fn keystones_clock(config: &Config, keystone: &Keystone) -> Option<(bool, String)> {
+    let skew = keystone.clock().filter(|skew| skew.is_worth_a_warning())?;
+    let text = format!(
+        "the clock of Keystone at {} is {:.0} s {} that of this machine: above {CLOCK_SKEW} s partners refuse new tokens of this cloud, or take them for ended; compare at both: timedatectl",
+        config.keystone.auth_url,
+        skew.ahead.abs(),
+        if skew.ahead > 0.0 {
+            "ahead of"
+        } else {
+            "behind"
+        }
+    );
+    Some((skew.is_surely_more_than(CLOCK_SKEW as f64), text))
 }
 
 /// What to say of a memcached of the services that is another cloud's too.
@@ -68,18 +87,23 @@ pub(crate) async fn show(State(daemon): State<Arc<Daemon>>) -> Json<StatusView> 
 pub(crate) async fn status(daemon: &Daemon) -> StatusView {
     let request_id = RequestId::random().to_string();
     let caches = &daemon.config.services.memcached;
-    let (database, (keystone, of_user), of_caches) = tokio::join!(
+    let (database, (keystone, of_user), (mut faults, mut minor)) = tokio::join!(
         database(daemon),
         keystone(daemon, &request_id),
         cache_warnings(caches, daemon.identity.cloud_id()),
     );
+    if let Some((is_wrong, text)) = keystones_clock(&daemon.config, &daemon.keystone) {
+        if is_wrong { &mut faults } else { &mut minor }.push(text);
+    }
     let mut warnings = daemon.config.warnings();
     warnings.extend(of_user);
-    warnings.extend(of_caches);
+    warnings.extend(faults.iter().cloned());
+    warnings.extend(minor);
     warnings.extend(disk::warnings(&daemon.config));
     warnings.extend(of_partners(daemon, keystone.ok).await);
     if keystone.ok {
         warnings.extend(given::warnings(daemon).await);
+        warnings.extend(of_bare_regions(daemon, &request_id).await);
     }
     let mut instances = Vec::new();
     if database.ok {
@@ -99,6 +123,7 @@ pub(crate) async fn status(daemon: &Daemon) -> StatusView {
         instances,
         warnings,
         remarks: daemon.config.remarks(),
+        faults,
     }
 }
 
@@ -154,6 +179,22 @@ pub(crate) fn too_many_roles(config: &Config, roles: &BTreeSet<OwnRole>) -> Opti
         named.collect::<Vec<_>>().join(", "),
         first.remedy(user, domain),
     ))
+}
+
+/// What to say of regions of our own that are named like a partner's, which no service is in.
+async fn of_bare_regions(daemon: &Daemon, request_id: &str) -> Vec<String> {
+    // Where Keystone does not say, that is found elsewhere.
+    let Ok(mut bare) = daemon.keystone.region_ids(request_id).await else {
+        return Vec::new();
+    };
+    let showing = daemon.catalog.showing();
+    bare.retain(|region| !showing.names.own.contains(region));
+    let partners = daemon.directory.partners();
+    let known = partners.all().into_iter();
+    let hosts = known.filter(|known| known.partner.require_host(now()).is_ok());
+    hosts
+        .flat_map(|known| regions::bare(known, &showing, &bare))
+        .collect()
 }
 
 /// What is wrong with the way to each partner, and with what it needs in Keystone, if that answers.

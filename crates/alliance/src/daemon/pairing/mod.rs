@@ -63,6 +63,7 @@ impl Daemon {
                 allow_sha1: false,
                 login: draft.login,
                 signing_keys: Vec::new(),
+                daemon_keys: Vec::new(),
                 revocation_list: None,
                 access: None,
                 border: None,
