@@ -84,9 +84,12 @@ class Package:
     """One of Debian's packages, as apt has it: checked by the archive's signature."""
 
     def __init__(self, name: str):
-        uris = said("apt-get", "download", "--print-uris", name).split()
-        if len(uris) < 2:
-            raise SystemExit(f"image: apt knows no {name}; run apt-get update")
+        try:
+            uris = said("apt-get", "download", "--print-uris", name).split()
+        except subprocess.CalledProcessError as error:
+            raise SystemExit(
+                f"image: apt has no {name}; run apt-get update\n{error.stderr}"
+            ) from None
         self.name = name
         file = ensure_file(uris[1], self._download)
         self.version = said("dpkg-deb", "--field", file, "Version").strip()
@@ -105,7 +108,12 @@ class Package:
     def _download(self, path: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
             options = ("-qq", "-o", "APT::Sandbox::User=root")
-            said("apt-get", *options, "download", self.name, cwd=folder)
+            try:
+                said("apt-get", *options, "download", self.name, cwd=folder)
+            except subprocess.CalledProcessError as error:
+                raise SystemExit(
+                    f"image: {self.name} was not fetched; run apt-get update\n{error.stderr}"
+                ) from None
             (file,) = Path(folder).iterdir()
             path.write_bytes(file.read_bytes())
 

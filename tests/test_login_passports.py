@@ -218,6 +218,50 @@ def test_the_client_says_why_a_login_was_refused(west, openstack):
     assert "home refused the login by passport: bearer_only" in done.stderr
 
 
+BEHIND_A_BALANCER = """
+import sys
+from keystoneauth1 import session
+from keystoneauth1_alliance import loading
+
+
+class Session(session.Session):
+    \"\"\"Shows so many passports twice, as a balancer does after an answer was lost.\"\"\"
+
+    lost = int(sys.argv[1])
+
+    def post(self, url, json, **options):
+        answer = super().post(url, json=json, **options)
+        if 'passport' in json['auth']['identity']['alliance'] and self.lost:
+            self.lost -= 1
+            answer = super().post(url, json=json, **options)
+        return answer
+
+
+options = dict(zip(('auth_url', 'token', 'partner', 'partner_auth_url'), sys.stdin.read().split()))
+print(loading.AllianceToken().load_from_options(**options).get_token(Session()))
+"""
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_passport_that_was_shown_again_on_its_way_is_replaced_once(west, east, ann, lost):
+    packages.CLIENT.install(west.lab)
+    done = subprocess.run(
+        [sys.executable, "-c", BEHIND_A_BALANCER, str(lost)],
+        input=f"{west.auth_url} {ann.token} east {east.auth_url}",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(packages.CLIENT.path(west.lab))},
+    )
+    if lost == 1:
+        assert done.returncode == 0, done.stderr
+        token = done.stdout.strip()
+        known_secrets.note_token(token)
+        assert token.startswith(east.tag)
+    else:
+        assert "refused the login by passport: replayed" in done.stderr
+
+
 def test_the_client_needs_nothing_of_keystone(west):
     """Its package is for users: it brings keystoneauth1 and cryptography, not a server."""
     packages.CLIENT.install(west.lab)

@@ -13,6 +13,7 @@ from keystoneauth1_alliance.proof import Key
 LOG = logging.getLogger(__name__)
 
 _METHOD = 'alliance'
+_REPLAYED = 'replayed'
 _PAUSE = 1  # seconds before the one further try where a cloud cannot tell now
 
 
@@ -65,6 +66,12 @@ class Alliance(base.BaseIdentityPlugin):
             # The partner's daemon was just restarted, or one of the clouds is busy.
             LOG.debug('No answer about the passport; trying once more')
             time.sleep(_PAUSE)
+            return self._log_in_once(session)
+        except PassportRefused as refused:
+            # An answer was lost on its way, and a balancer has shown the passport again.
+            if refused.reason != _REPLAYED:
+                raise
+            LOG.debug('The passport was shown before; trying once more, with another')
             return self._log_in_once(session)
 
     def _log_in_once(self, session):

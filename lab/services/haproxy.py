@@ -114,7 +114,7 @@ backend keystone
   timeout check 10s
   # A node whose daemon is dead answers 503 to partners' users: another one is asked, which may be
   # the other dead one, and again. What a request changes is not done twice for that; a login
-  # changes nothing.
+  # changes nothing but a passport that is used up, and clients then bring another.
   option redispatch 1
   retries 4
   retry-on conn-failure empty-response 503

@@ -10,7 +10,9 @@ use http::StatusCode;
 
 use crate::error::ApiError;
 use crate::service::PeerService;
-use crate::wire::{GRANTS, INTROSPECT, NOTICES, RETIREMENTS, SIGN_OUTS, STANDING, USAGE};
+use crate::wire::{
+    GRANTS, INTROSPECT, NOTICES, RETIREMENTS, REVOCATIONS, SIGN_OUTS, STANDING, USAGE,
+};
 
 pub(crate) mod agreements;
 pub(crate) mod contract;
@@ -49,7 +51,7 @@ pub(crate) fn router<S: PeerService>(service: Arc<S>) -> Router {
             "/v1/agreements/{id}/replies",
             post(contract_reply::contract_reply::<S>),
         )
-        .route("/v1/revocations", get(revocations::revocations::<S>))
+        .route(REVOCATIONS, get(revocations::revocations::<S>))
         .route(SIGN_OUTS, post(sign_outs::poll::<S>))
         .route(USAGE, post(usage::poll::<S>))
         .route(NOTICES, post(notices::poll::<S>))

@@ -21,9 +21,9 @@ use crate::wire::{
     GrantsBatch, GrantsBatchAnswer, GrantsQuestion, INTROSPECT, IntrospectQuestion, Introspection,
     MAX_WAIT, NOTICES, NoticeAnswer, NoticePoll, PairingAcceptance, PairingView, PlanAnswer,
     PlanQuestion, Poke, Poll, PollAnswer, ProjectQuery, ProjectsAnswer, ProvisionAnswer,
-    ProvisionRequest, RETIREMENTS, ReceiptAnswer, ReceiptPoll, RevocationsAnswer, RevocationsQuery,
-    SIGN_OUTS, STANDING, StacksAnswer, StacksQuery, StandingAnswer, StandingQuestion, TokenReport,
-    Topic, USAGE, UsageAnswer, UsagePoll, VersionsQuery,
+    ProvisionRequest, RETIREMENTS, REVOCATIONS, ReceiptAnswer, ReceiptPoll, RevocationsAnswer,
+    RevocationsQuery, SIGN_OUTS, STANDING, StacksAnswer, StacksQuery, StandingAnswer,
+    StandingQuestion, TokenReport, Topic, USAGE, UsageAnswer, UsagePoll, VersionsQuery,
 };
 use alliance_token::Token;
 
@@ -255,7 +255,7 @@ impl PeerClient {
         known: Option<String>,
     ) -> Result<RevocationsAnswer, PeerError> {
         let request = self
-            .get(id, "/v1/revocations")
+            .get(id, REVOCATIONS)
             .query(&RevocationsQuery { known })
             .timeout(self.deadlines.errand);
         self.guard

@@ -42,6 +42,12 @@ pub struct Limits {
     pub stranger_lifetime: Duration,
     /// Requests at once in one connection of a partner; a stranger has 8.
     pub streams: u32,
+    /// Requests of partners under way at once, until their answers are read. More are told to come later.
+    pub requests: usize,
+    /// Those of one partner.
+    pub requests_of_partner: usize,
+    /// Those of one partner for lists, which are long.
+    pub lists_of_partner: usize,
     /// For one request, its body included. A pairing may wait [`crate::wire::MAX_WAIT`] longer.
     pub request: Duration,
     /// Bytes of a request's body.
@@ -65,6 +71,9 @@ impl Default for Limits {
             per_partner: 16,
             stranger_lifetime: Duration::from_secs(120),
             streams: 256,
+            requests: 4096,
+            requests_of_partner: 512,
+            lists_of_partner: 2,
             request: Duration::from_secs(10),
             body: 64 * 1024,
             headers: 16 * 1024,

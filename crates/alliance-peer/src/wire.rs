@@ -100,6 +100,8 @@ pub struct RevocationsAnswer {
 pub(crate) const INTROSPECT: &str = "/v1/introspect";
 /// Where a host asks about a user.
 pub(crate) const GRANTS: &str = "/v1/grants";
+/// Where the revocation list is.
+pub(crate) const REVOCATIONS: &str = "/v1/revocations";
 pub(crate) const SIGN_OUTS: &str = "/v1/sign-outs/poll";
 /// How many sign-outs one answer carries at most.
 pub const MAX_SIGN_OUTS: usize = 500;

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use alliance_core::cloud::CloudId;
@@ -155,9 +156,15 @@ impl<S: PeerService> Connection<S> {
         } else {
             STREAMS_OF_A_STRANGER
         };
-        let tagged = Caller(caller.clone());
+        let tagged = Caller {
+            cloud_id: caller.clone(),
+            is_partner,
+        };
+        let has_asked = Arc::new(AtomicBool::new(false));
+        let asks = Arc::clone(&has_asked);
         let service = self.shared.router.clone().map_request(
             move |mut request: http::Request<hyper::body::Incoming>| {
+                asks.store(true, Ordering::Relaxed);
                 request.extensions_mut().insert(tagged.clone());
                 request
             },
@@ -180,10 +187,20 @@ impl<S: PeerService> Connection<S> {
         // Asking is of no use before HTTP/2 has begun, or while the other end takes no answer.
         let cut = limits.stranger_lifetime + limits.request + limits.drain;
         let mut cut = std::pin::pin!(tokio::time::sleep(cut));
-        let mut ending = false;
+        // A connection in which HTTP/2 does not even begin is pinged by nobody, a partner's neither.
+        let silence = tokio::time::sleep(limits.handshake + limits.request);
+        let mut silence = std::pin::pin!(silence);
+        let (mut ending, mut watched) = (false, is_partner);
         let result = loop {
             tokio::select! {
                 result = connection.as_mut() => break result,
+                () = &mut silence, if watched => {
+                    watched = false;
+                    if !has_asked.load(Ordering::Relaxed) {
+                        self.shared.noise.refused(self.address, "it asks nothing");
+                        return;
+                    }
+                }
                 () = &mut cut, if !is_partner => {
                     self.shared.noise.refused(self.address, "it did not end when asked to");
                     return;

@@ -1,3 +1,4 @@
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use alliance_core::refusal::Reason;
@@ -355,4 +356,74 @@ async fn a_stranger_that_never_begins_to_speak_does_not_stay_either() {
     let end = stream.read_to_end(&mut rest);
     let end = tokio::time::timeout(Duration::from_secs(5), end).await;
     assert!(end.is_ok(), "still open");
+}
+
+#[tokio::test]
+async fn a_partner_that_never_begins_to_speak_does_not_stay_either() {
+    let limits = Limits {
+        handshake: Duration::from_secs(1),
+        request: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let (served, east) = west_knows_east_within(limits).await;
+    let mut stream = connected(&east, &served).await;
+    let mut rest = Vec::new();
+    let end = stream.read_to_end(&mut rest);
+    let end = tokio::time::timeout(Duration::from_secs(10), end).await;
+    assert!(end.is_ok(), "still open");
+}
+
+#[tokio::test]
+async fn of_one_partner_so_much_is_under_way_at_once_and_the_rest_is_told_to_come_later() {
+    let limits = Limits {
+        requests_of_partner: 3,
+        ..Limits::default()
+    };
+    let (served, east) = west_knows_east_within(limits).await;
+    let (west, north) = (&served.daemon, Daemon::new());
+    west.trust(&north.id());
+    west.feel(Mood::Hang);
+    let (http, url) = (raw(&east, &west.id()), served.url());
+    let held: Vec<_> = (0..3)
+        .map(|_| {
+            let (client, token) = (served.client_of(&east), token_of(west));
+            tokio::spawn(
+                async move { client.introspect(RequestId::random(), &token).await.is_ok() },
+            )
+        })
+        .collect();
+    until(async || west.introspections.load(Ordering::SeqCst) == 3).await;
+    let told = async |who: &reqwest::Client| {
+        let asked = who.get(format!("{url}/v1/agreements")).send();
+        asked.await.unwrap()
+    };
+    let shed = told(&http).await;
+    assert_eq!(shed.status(), 503);
+    assert!(shed.headers().contains_key("retry-after"));
+    assert_eq!(told(&raw(&north, &west.id())).await.status(), 200);
+    for one in held {
+        one.abort();
+    }
+    until(async || told(&http).await.status() == 200).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_reads_counts_until_it_is_given_up() {
+    let limits = Limits {
+        lists_of_partner: 1,
+        ..Limits::default()
+    };
+    let (served, east) = west_knows_east_within(limits).await;
+    let http = raw(&east, &served.daemon.id());
+    let list = async || {
+        let asked = http.get(format!("{}/v1/revocations", served.url())).send();
+        asked.await.unwrap()
+    };
+    let unread = list().await;
+    assert_eq!(unread.status(), 200);
+    assert_eq!(list().await.status(), 503);
+    let others = http.get(format!("{}/v1/agreements", served.url())).send();
+    assert_eq!(others.await.unwrap().status(), 200);
+    drop(unread);
+    until(async || list().await.status() == 200).await;
 }

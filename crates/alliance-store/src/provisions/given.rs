@@ -70,6 +70,20 @@ impl Provisions<'_> {
         rows.iter().map(order).collect()
     }
 
+    /// The same, and those that were answered after `since`; the newest first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn lately(self, since: Seconds) -> Result<Vec<GivenOrder>> {
+        let rows = sqlx::query(
+            "SELECT * FROM provision_orders WHERE heard_at IS NULL OR heard_at > ? ORDER BY given_at DESC, id",
+        )
+        .bind(since)
+        .fetch_all(self.0.pool())
+        .await?;
+        rows.iter().map(order).collect()
+    }
+
     /// The host has answered: it carries the order out, or says why not.
     ///
     /// # Errors

@@ -2,8 +2,10 @@
 //! holds a connection and says nothing, or too slowly, keeps nobody else out for long.
 
 use std::future::Future;
-use std::pin::pin;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -18,8 +20,9 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 use tower::ServiceExt;
 
 use super::delegate::ApiError;
@@ -32,7 +35,8 @@ const HEAD: usize = 64 * 1024;
 pub(crate) struct Limits {
     /// Connections at once; what comes beyond is dropped.
     pub connections: usize,
-    /// For the head of a request, the pause before it included, and again for its body.
+    /// For the head of a request, the pause before it included, and again for its body, and for each part of
+    /// the answer to be taken.
     pub patience: Duration,
     /// Bytes of a body.
     pub body: usize,
@@ -78,7 +82,10 @@ pub(crate) async fn serve<L>(
             .timer(TokioTimer::new())
             .header_read_timeout(limits.patience)
             .max_buf_size(HEAD)
-            .serve_connection(TokioIo::new(io), TowerToHyperService::new(service));
+            .serve_connection(
+                TokioIo::new(Patient::new(io, limits.patience)),
+                TowerToHyperService::new(service),
+            );
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -89,6 +96,85 @@ pub(crate) async fn serve<L>(
     }
     drop(listener);
     graceful.shutdown().await;
+}
+
+/// A connection that fails when the other end takes nothing for too long of what it is told.
+struct Patient<I> {
+    io: I,
+    patience: Duration,
+    /// How long it may go on; none while it takes.
+    left: Option<Pin<Box<Sleep>>>,
+}
+
+impl<I> Patient<I> {
+    fn new(io: I, patience: Duration) -> Self {
+        Self {
+            io,
+            patience,
+            left: None,
+        }
+    }
+
+    fn bear<T>(
+        &mut self,
+        poller: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.left = None;
+            return written;
+        }
+        let patience = self.patience;
+        let left = self.left.get_or_insert_with(|| Box::pin(sleep(patience)));
+        match left.as_mut().poll(poller) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Patient<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        poller: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(poller, buffer)
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Patient<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        poller: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(poller, bytes);
+        self.bear(poller, written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, poller: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.io).poll_flush(poller);
+        self.bear(poller, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, poller: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let ended = Pin::new(&mut self.io).poll_shutdown(poller);
+        self.bear(poller, ended)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        poller: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(poller, bytes);
+        self.bear(poller, written)
+    }
 }
 
 /// Reads the body before anybody works on the request.
@@ -111,7 +197,7 @@ async fn whole_body(State(limits): State<Limits>, request: Request, next: Next) 
 #[cfg(test)]
 mod tests {
     use axum::extract::Extension;
-    use axum::routing::post;
+    use axum::routing::{get, post};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::{oneshot, watch};
@@ -141,7 +227,10 @@ mod tests {
                 let _ = opened.wait_for(|open| *open).await;
                 format!("{port}: {body}")
             };
-            let router = Router::new().route("/", post(answer));
+            let long = async || "x".repeat(16 << 20);
+            let router = Router::new()
+                .route("/", post(answer))
+                .route("/long", get(long));
             let limits = Limits {
                 connections,
                 patience,
@@ -241,6 +330,26 @@ mod tests {
                 .is_ok_and(|answer| answer.is_empty())
             {
                 tokio::task::yield_now().await;
+            }
+        };
+        timeout(MINUTE, served_again).await?;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn who_takes_no_answer_keeps_its_place_for_a_while_only() -> Result<(), Failure> {
+        let served = Served::new(1, SHORT).await?;
+        let mut deaf = TcpStream::connect(served.address).await?;
+        let asked = "GET /long HTTP/1.1\r\nhost: a\r\n\r\n".repeat(3);
+        deaf.write_all(asked.as_bytes()).await?;
+        deaf.readable().await?;
+        let served_again = async {
+            while served
+                .said(WHOLE)
+                .await
+                .is_ok_and(|answer| answer.is_empty())
+            {
+                sleep(SHORT).await;
             }
         };
         timeout(MINUTE, served_again).await?;

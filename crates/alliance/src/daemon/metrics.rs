@@ -191,6 +191,8 @@ pub(crate) struct Metrics {
     oldest_notice: Family<ReceiverLabel, Gauge>,
     usage_waiting: Family<ReceiverLabel, Gauge>,
     oldest_usage: Family<ReceiverLabel, Gauge>,
+    audit_waiting: Family<ReceiverLabel, Gauge>,
+    oldest_audit: Family<ReceiverLabel, Gauge>,
     /// Held while those that are set are printed.
     printing: Mutex<()>,
 }
@@ -332,6 +334,19 @@ impl Metrics {
             Unit::Seconds,
             oldest_usage.clone(),
         );
+        let audit_waiting = Family::<ReceiverLabel, Gauge>::default();
+        registry.register(
+            "audit_waiting",
+            "Audit events that have not been said on the message bus",
+            audit_waiting.clone(),
+        );
+        let oldest_audit = Family::<ReceiverLabel, Gauge>::default();
+        registry.register_with_unit(
+            "oldest_audit_waiting",
+            "How long ago the oldest of them came",
+            Unit::Seconds,
+            oldest_audit.clone(),
+        );
         let audit = AuditMetrics::registered(registry);
         Self {
             registry: all,
@@ -361,6 +376,8 @@ impl Metrics {
             oldest_notice,
             usage_waiting,
             oldest_usage,
+            audit_waiting,
+            oldest_audit,
             printing: Mutex::default(),
         }
     }
@@ -376,9 +393,10 @@ impl Metrics {
         let (to, waiting, oldest) = match receiver {
             Receiver::Webhook => ("webhook", &self.notices_waiting, &self.oldest_notice),
             Receiver::Bus => ("bus", &self.notices_waiting, &self.oldest_notice),
-            Receiver::BusUsage | Receiver::BusHours | Receiver::BusAudit => {
+            Receiver::BusUsage | Receiver::BusHours => {
                 ("bus", &self.usage_waiting, &self.oldest_usage)
             }
+            Receiver::BusAudit => ("bus", &self.audit_waiting, &self.oldest_audit),
         };
         let label = ReceiverLabel { to };
         let count = i64::try_from(count).unwrap_or(i64::MAX);

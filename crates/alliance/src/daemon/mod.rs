@@ -340,8 +340,8 @@ impl Daemon {
         }))
     }
 
-    /// Background work, for ever.
-    async fn keep_going(self: Arc<Self>, pokes: Pokes) {
+    /// What is done once after a start. It waits for Keystone, which is told by what goes on meanwhile.
+    async fn do_first(&self) {
         if let Err(error) = self.publisher.publish(true).await {
             tracing::error!(
                 error = format!("{error:#}"),
@@ -354,10 +354,15 @@ impl Daemon {
                 "agreements of an earlier version are not signed; partners see them as before"
             );
         }
+    }
+
+    /// Background work, for ever.
+    async fn keep_going(self: Arc<Self>, pokes: Pokes) {
         let refresh = self.config.catalog.refresh;
         self.spawn(Arc::clone(&self).forget_what_had_ended());
         self.spawn_until_stopped(Arc::clone(&self).read_live_sessions());
         tokio::join!(
+            self.do_first(),
             self.publisher.ring_when_needed(),
             Arc::clone(&self).follow_board(),
             Arc::clone(&self).tell_instances(),

@@ -60,6 +60,8 @@ pub(crate) struct Publisher {
     state: watch::Sender<State>,
     wake: Notify,
     writing: Turns<Option<Snapshot>>,
+    /// What could not be written, until something is.
+    unwritten: Mutex<Option<Snapshot>>,
 }
 
 /// What the publisher must know.
@@ -134,6 +136,7 @@ impl Publisher {
             state: watch::Sender::default(),
             wake: Notify::new(),
             writing: Turns::default(),
+            unwritten: Mutex::default(),
         }
     }
 
@@ -503,6 +506,23 @@ impl Publisher {
         })
     }
 
+    /// Of what cannot be written Keystone is told at least to forget what it remembers: it asks about each token
+    /// then, and the daemon knows what is so. Once for each change: it costs all local users.
+    fn forgets_instead(&self, snapshot: Snapshot) {
+        let mut unwritten = self.unwritten();
+        let is_known = |last: &Snapshot| last.same_content(&snapshot);
+        if !unwritten.as_ref().is_some_and(is_known) {
+            *unwritten = Some(snapshot);
+            self.end_sessions([], true);
+        }
+    }
+
+    fn unwritten(&self) -> MutexGuard<'_, Option<Snapshot>> {
+        self.unwritten
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The generation that says what is so now. Who calls while it is being written shares the next one: a
     /// thousand partners may fall silent at once.
     async fn write(&self, always: bool) -> anyhow::Result<u64> {
@@ -545,8 +565,12 @@ impl Publisher {
         let generation = snapshot.generation;
         let path = &self.settings.path;
         let content = serde_json::to_vec(&snapshot).context("writing the snapshot as JSON")?;
-        files::replace(path, &content, self.settings.group)
-            .with_context(|| format!("writing {} for Keystone's plugin", path.display()))?;
+        if let Err(error) = files::replace(path, &content, self.settings.group) {
+            self.forgets_instead(snapshot);
+            let path = path.display();
+            return Err(error).with_context(|| format!("writing {path} for Keystone's plugin"));
+        }
+        *self.unwritten() = None;
         self.bell().change(secret, generation);
         self.state.send_modify(|state| state.written = generation);
         self.wake.notify_one();

@@ -5,6 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use alliance_core::budget::Budget;
+use data_encoding::HEXLOWER;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
 
 /// Failures in a row of one name, and how many come back each second.
 const OF_ONE: (f64, f64) = (5.0, 1.0 / 60.0);
@@ -12,6 +15,17 @@ const OF_ONE: (f64, f64) = (5.0, 1.0 / 60.0);
 const OF_ALL: (f64, f64) = (30.0, 0.5);
 /// So many names are remembered.
 const NAMES: usize = 1000;
+
+/// The name of who shows a password: one, however Keystone's database takes letters and blanks.
+pub(super) fn of_person(domain: &str, username: &str) -> String {
+    let plain = |name: &str| name.trim().to_lowercase();
+    format!("{}\n{}", plain(domain), plain(username))
+}
+
+/// That of who shows a token, which nobody guesses: one that is refused keeps out no other.
+pub(super) fn of_token(token: &SecretString) -> String {
+    HEXLOWER.encode(&Sha256::digest(token.expose_secret()))
+}
 
 /// What is left.
 pub(super) struct Attempts {
@@ -92,6 +106,13 @@ mod tests {
         assert!(!attempts.may_at("ann", 59.0));
         assert!(attempts.may_at("bob", 0.0));
         assert!(attempts.may_at("ann", 60.0));
+    }
+
+    #[test]
+    fn a_person_is_one_however_they_are_spelled_and_each_token_is_another() {
+        assert_eq!(of_person("Default", "Ann "), of_person("default", "ann"));
+        assert_ne!(of_person("a", "b c"), of_person("a b", "c"));
+        assert_ne!(of_token(&"one".into()), of_token(&"two".into()));
     }
 
     #[test]

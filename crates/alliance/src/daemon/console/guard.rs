@@ -74,10 +74,9 @@ pub(super) async fn logged_in(
     next: Next,
 ) -> Response {
     let (mut head, body) = request.into_parts();
-    let sign = match head.headers.contains_key(&IDLE) {
-        true => Sign::Idle,
-        false => Sign::Alive,
-    };
+    // Browsers connect to the events again by themselves.
+    let is_idle = head.headers.contains_key(&IDLE) || head.uri.path() == super::live::EVENTS;
+    let sign = if is_idle { Sign::Idle } else { Sign::Alive };
     let Some(visit) = console.visit(&head.headers, sign, Instant::now()) else {
         return turned_away(&head.method, &head.headers, head.uri.path());
     };
@@ -96,7 +95,21 @@ pub(super) async fn logged_in(
         );
     }
     head.extensions.insert(visit);
-    next.run(Request::from_parts(head, Body::from(body))).await
+    let running = next.run(Request::from_parts(head, Body::from(body)));
+    if !is_order {
+        return running.await;
+    }
+    // As of commands: what has begun is finished, also if the browser goes away.
+    match tokio::spawn(alliance_trace::carried(running)).await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::error!(%error, "an order of the console ended abnormally");
+            failure(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "That ended abnormally; the daemon's log says more.",
+            )
+        }
+    }
 }
 
 impl Console {

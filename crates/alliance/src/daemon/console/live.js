@@ -7,6 +7,7 @@
 
   const LEAST = 2000; // Milliseconds between two readings.
   const MOST = 30000; // Times on the page grow old though nothing changes.
+  const AGAIN = 30000; // Before it listens again where it was turned away.
   let last = Date.now();
   let due = 0;
   let paused = false;
@@ -50,12 +51,15 @@
     if (!fresh || paused || isBusy()) return;
     const open = [...live.querySelectorAll("details")].map((one) => one.open);
     const at = live.contains(document.activeElement) ? document.activeElement : null;
+    const same = at && (at.getAttribute("href") ? "a" : at.tagName);
+    const alike = () => [...live.querySelectorAll(same)];
+    const number = same ? alike().indexOf(at) : -1;
     const link = at && at.getAttribute("href");
     live.replaceChildren(...fresh.childNodes);
     live.querySelectorAll("details").forEach((one, number) => (one.open = open[number] || false));
-    if (link) {
-      const same = [...live.querySelectorAll("a")].find((one) => one.getAttribute("href") === link);
-      if (same) same.focus({ preventScroll: true });
+    if (same) {
+      const next = link ? alike().find((one) => one.getAttribute("href") === link) : alike()[number];
+      if (next) next.focus({ preventScroll: true });
     }
     const made = page.querySelector("#freshness time");
     const shown = freshness.querySelector("time");
@@ -67,18 +71,31 @@
   };
   const soon = () => later(Math.max(0, LEAST - (Date.now() - last)));
 
+  // Browsers have six connections to a place: a page that nobody sees leaves its own to others.
+  const hush = () => {
+    if (source) source.close();
+    source = null;
+  };
   const listen = () => {
-    source = new EventSource("/events");
-    source.onopen = () => says("live", "good");
-    source.onerror = () => says("not live: no way to the daemon", "bad");
-    source.addEventListener("changed", soon);
-    source.addEventListener("over", () => location.reload());
+    if (source || paused || document.hidden) return;
+    const mine = new EventSource("/events");
+    source = mine;
+    mine.onopen = () => says("live", "good");
+    mine.onerror = () => {
+      says("not live: no way to the daemon", "bad");
+      // Turned away for good, where browsers do not try again.
+      if (mine.readyState !== EventSource.CLOSED || source !== mine) return;
+      hush();
+      setTimeout(listen, AGAIN);
+    };
+    mine.addEventListener("changed", soon);
+    mine.addEventListener("over", () => location.reload());
   };
   const toggle = () => {
     paused = !paused;
     button.textContent = paused ? "Go on" : "Pause";
     if (paused) {
-      source.close();
+      hush();
       says("paused", "off");
     } else {
       listen();
@@ -95,6 +112,8 @@
     if (Date.now() - last >= MOST) soon();
   }, 5000);
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) soon();
+    if (document.hidden) return hush();
+    listen();
+    soon();
   });
 })();

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::operator::{Credentials, Refused};
 use super::visits::{Sign, Visit};
-use super::{Console, failure, guard, pages};
+use super::{Console, attempts, failure, guard, pages};
 
 #[derive(Deserialize)]
 pub(super) struct Wanted {
@@ -59,7 +59,7 @@ pub(super) async fn enter(
     };
     let (name, credentials) = match (shown.password, shown.subject) {
         (Some(password), _) => (
-            format!("{} {}", shown.domain, shown.username),
+            attempts::of_person(&shown.domain, &shown.username),
             Credentials::Password {
                 username: shown.username,
                 domain: shown.domain,
@@ -67,7 +67,7 @@ pub(super) async fn enter(
                 system: shown.scope == "system",
             },
         ),
-        (None, Some(token)) => (String::new(), Credentials::Token(token)),
+        (None, Some(token)) => (attempts::of_token(&token), Credentials::Token(token)),
         (None, None) => return again(StatusCode::BAD_REQUEST, "That is no login."),
     };
     let too_often = "Too many logins have failed. Wait a minute; meanwhile the command line works.";
@@ -95,7 +95,9 @@ pub(super) async fn enter(
             )
         }
         Err(refused) => {
-            console.attempts.failed(&name);
+            if refused.is_guess() {
+                console.attempts.failed(&name);
+            }
             tracing::warn!(%refused, "nobody was let in to the console");
             again(StatusCode::FORBIDDEN, &refused.to_string())
         }

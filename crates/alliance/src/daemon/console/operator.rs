@@ -44,6 +44,13 @@ pub(super) enum Refused {
     Silent(#[from] KeystoneError),
 }
 
+impl Refused {
+    /// Whether what was shown may have been guessed, and not only be too little.
+    pub(super) fn is_guess(&self) -> bool {
+        matches!(self, Self::Unknown | Self::NoToken)
+    }
+}
+
 /// What somebody shows.
 pub(super) enum Credentials {
     Password {

@@ -50,15 +50,28 @@ impl Pace {
         let minute_ago = all.len().saturating_sub(MINUTE + 1);
         let before = all.get(minute_ago).copied().unwrap_or_default();
         let steps = all.windows(2).filter_map(|pair| match pair {
-            [before, after] => Some((after.came - before.came) + (after.went - before.went)),
+            [before, after] => {
+                let passed = since(before, after);
+                Some(passed.came + passed.went)
+            }
             _ => None,
         });
+        let passed = since(&before, &last);
         Flow {
-            came: last.came - before.came,
-            refused: last.refused - before.refused,
-            went: last.went - before.went,
+            came: passed.came,
+            refused: passed.refused,
+            went: passed.went,
             steps: steps.collect(),
         }
+    }
+}
+
+/// What was counted between two samples. Nothing, where a page has read before a sample that came first.
+fn since(before: &Counts, after: &Counts) -> Counts {
+    Counts {
+        came: after.came.saturating_sub(before.came),
+        refused: after.refused.saturating_sub(before.refused),
+        went: after.went.saturating_sub(before.went),
     }
 }
 

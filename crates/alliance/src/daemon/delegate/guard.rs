@@ -28,7 +28,7 @@ async fn to_its_end(request: Request, next: Next) -> Response {
     if request.method().is_safe() {
         return next.run(request).await;
     }
-    match tokio::spawn(next.run(request)).await {
+    match tokio::spawn(alliance_trace::carried(next.run(request))).await {
         Ok(response) => response,
         Err(error) => {
             tracing::error!(%error, "an operator's command ended abnormally");

@@ -265,6 +265,20 @@ impl Home {
         }
     }
 
+    async fn found_of_many(
+        &self,
+        host: &Known,
+        asked: &[(&str, Option<&str>)],
+        request_id: RequestId,
+    ) -> Result<Vec<UserGrants>, Reason> {
+        let request = request_id.to_string();
+        let found = self.keystone.grants_of_many(asked, &request);
+        found.await.map_err(|error| {
+            tracing::error!(%request_id, host = host.partner.name, %error, "our Keystone did not say which roles users have");
+            Reason::HomeError
+        })
+    }
+
     /// The same about several users, each in a project or without one, in their order.
     ///
     /// # Errors
@@ -277,15 +291,21 @@ impl Home {
     ) -> Result<Vec<Answer>, Reason> {
         let cloud_id = &host.partner.cloud_id;
         let _place = self.shares.place(cloud_id).await?;
-        self.guesses.may_ask(cloud_id)?;
-        let found = self
-            .keystone
-            .grants_of_many(asked, &request_id.to_string())
-            .await
-            .map_err(|error| {
-                tracing::error!(%request_id, host = host.partner.name, %error, "our Keystone did not say which roles users have");
-                Reason::HomeError
-            })?;
+        let found = match self.guesses.may_ask(cloud_id) {
+            Ok(()) => self.found_of_many(host, asked, request_id).await,
+            Err(reason) => Err(reason),
+        };
+        let found = match found {
+            Ok(found) => found,
+            Err(reason) => {
+                for (user_id, project_id) in asked {
+                    let (answer, person) = (Err(reason), user(user_id, *project_id));
+                    self.count(host, &answer);
+                    self.audit(Matter::Statement, host, person, &answer, request_id);
+                }
+                return Err(reason);
+            }
+        };
         let answers = found
             .into_iter()
             .zip(asked)
@@ -398,7 +418,7 @@ impl Home {
         }
         let (keystone, token) = (Arc::clone(&self.keystone), token.clone());
         let (auditor, directory) = (self.auditor.clone(), Arc::clone(&self.directory));
-        tokio::spawn(async move {
+        tokio::spawn(alliance_trace::carried(async move {
             match keystone
                 .revoke_with_itself(token.expose(), &request_id.to_string())
                 .await
@@ -418,7 +438,7 @@ impl Home {
                     tracing::error!(%request_id, %token, host, %reason, %error, "a token too powerful to be shown to strangers could not be revoked; revoke it by hand")
                 }
             }
-        });
+        }));
     }
 
     fn sign<S: alliance_core::statement::Statement + serde::Serialize>(

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alliance_core::Seconds;
-use alliance_core::cloud::CloudId;
 use alliance_core::refusal::Reason;
 use alliance_core::revocation::{MAX_LISTED, RevocationList, Revoked};
 use alliance_peer::request_id::RequestId;
@@ -39,7 +38,7 @@ impl Home {
         known: Option<&str>,
         request_id: RequestId,
     ) -> Answer {
-        let list = self.list(&host.partner.cloud_id, request_id).await?;
+        let list = self.list(request_id).await?;
         self.sign(&RevocationList {
             iss: self.identity.cloud_id().clone(),
             aud: host.partner.cloud_id.clone(),
@@ -49,15 +48,15 @@ impl Home {
         })
     }
 
-    async fn list(&self, host: &CloudId, request_id: RequestId) -> Result<Arc<List>, Reason> {
+    async fn list(&self, request_id: RequestId) -> Result<Arc<List>, Reason> {
         let mut last = self.last_list.0.lock().await;
         if let Some(list) = last.as_ref()
             && list.read.elapsed() < SHARED_FOR
         {
             return Ok(Arc::clone(list));
         }
-        // Who waits for somebody else's question to Keystone takes no place there.
-        let _place = self.shares.place(host).await?;
+        // One is read at a time, for all hosts: it takes no host's place at Keystone, for which the others
+        // would wait.
         let (read, iat) = (Instant::now(), now());
         let id = request_id.to_string();
         let asked = async {

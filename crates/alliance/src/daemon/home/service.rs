@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use alliance_core::cadf::{Ground, Matter, Person};
 use alliance_core::cloud::CloudId;
+use alliance_core::partner::Role;
 use alliance_core::refusal::Reason;
 use alliance_core::statement::Project;
 use alliance_peer::error::ApiError;
 use alliance_peer::pairing::PairingSecret;
+use alliance_peer::request_id::RequestId;
 use alliance_peer::service::{Acceptor, Call, PeerService, Report};
 use alliance_peer::wire::{
     AgreementsAnswer, ContractAnswer, DescriptorAnswer, GrantsAnswer, GrantsQuestion,
@@ -50,22 +52,32 @@ impl PeerSide {
 
     /// The caller, if its users may come here.
     fn guest(&self, call: &Call) -> Result<Arc<Known>, ApiError> {
-        let known = self.known(call)?;
-        if known.partner.role.is_guest() {
-            Ok(known)
-        } else {
-            Err(ApiError::refused(Reason::NotAGuest))
-        }
+        self.of_role(call, Role::is_guest)
     }
 
     /// The caller, if it may ask about our users.
     fn host(&self, call: &Call) -> Result<Arc<Known>, ApiError> {
+        self.of_role(call, Role::is_host)
+    }
+
+    fn of_role(&self, call: &Call, is_it: fn(Role) -> bool) -> Result<Arc<Known>, ApiError> {
         let known = self.known(call)?;
-        if known.partner.role.is_host() {
-            Ok(known)
-        } else {
-            Err(ApiError::refused(Reason::NotAGuest))
+        if is_it(known.partner.role) {
+            return Ok(known);
         }
+        self.refuses(Reason::NotAGuest, Some(&known), Some(call.request_id));
+        Err(ApiError::refused(Reason::NotAGuest))
+    }
+
+    /// Has it in the record that a caller was turned away.
+    fn refuses(&self, reason: Reason, known: Option<&Known>, request_id: Option<RequestId>) {
+        self.0.auditor.decided(Some(reason), || Case {
+            matter: Matter::Caller,
+            partner: known,
+            person: Person::default(),
+            via: None,
+            request_id,
+        });
     }
 }
 
@@ -94,13 +106,7 @@ impl PeerService for PeerSide {
             .ok_or(Reason::UnknownPartner)
             .and_then(|known| known.partner.require_active(now()));
         if let Err(reason) = admitted {
-            self.0.auditor.decided(Some(reason), || Case {
-                matter: Matter::Caller,
-                partner: known.map(Arc::as_ref),
-                person: Person::default(),
-                via: None,
-                request_id: None,
-            });
+            self.refuses(reason, known.map(Arc::as_ref), None);
         }
         Ok(admitted?)
     }
@@ -201,11 +207,8 @@ impl PeerService for PeerSide {
     }
 
     async fn receipts(&self, call: &Call, poll: ReceiptPoll) -> Result<ReceiptAnswer, ApiError> {
-        let known = self.known(call)?;
+        let known = self.guest(call)?;
         let _desk = self.desk(call).await?;
-        if !known.partner.role.is_guest() {
-            return Err(ApiError::refused(Reason::NotAGuest));
-        }
         self.0.tell_receipts(&known, &poll, call.request_id).await
     }
 
@@ -254,7 +257,8 @@ impl PeerService for PeerSide {
         let _desk = self.desk(call).await?;
         let daemon = Arc::clone(&self.0);
         // What was stored must count, also if the caller goes away.
-        let heard = tokio::spawn(async move { daemon.hear_reply(&known, id, reply).await });
+        let hearing = async move { daemon.hear_reply(&known, id, reply).await };
+        let heard = tokio::spawn(alliance_trace::carried(hearing));
         heard.await.map_err(ApiError::internal)?
     }
 
@@ -263,7 +267,7 @@ impl PeerService for PeerSide {
         let _desk = self.desk(call).await?;
         let (daemon, request_id) = (Arc::clone(&self.0), call.request_id);
         // What was stored must be told, also if the caller goes away.
-        let taken = tokio::spawn(async move {
+        let taking = async move {
             let taken = daemon.take_order(&known, order).await;
             if let Err(error) = &taken {
                 let ground = Ground {
@@ -279,7 +283,8 @@ impl PeerService for PeerSide {
                 });
             }
             taken
-        });
+        };
+        let taken = tokio::spawn(alliance_trace::carried(taking));
         taken.await.map_err(ApiError::internal)?
     }
 

@@ -366,6 +366,7 @@ impl Daemon {
         }
         let heard = poll.ack.iter().filter_map(|jti| jti.parse().ok()).max();
         if let Some(heard) = heard {
+            let _desk = self.home.desk(&host.partner.cloud_id).await?;
             let sign_outs = self.store.sign_outs();
             let before = sign_outs
                 .hears(&host.partner.cloud_id, heard)
@@ -430,6 +431,7 @@ impl Daemon {
     async fn unheard(&self, host: &Known, most: usize) -> Result<Vec<NotedSignOut>, ApiError> {
         let partner = &host.partner;
         let since = told_since(partner);
+        let _desk = self.home.desk(&partner.cloud_id).await?;
         let sign_outs = self.store.sign_outs();
         let unheard = sign_outs.unheard(&partner.cloud_id, since, most + 1).await;
         unheard.map_err(ApiError::internal)

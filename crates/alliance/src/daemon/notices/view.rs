@@ -92,6 +92,7 @@ impl Daemon {
             (Receiver::Webhook, self.webhook.is_some()),
             (Receiver::Bus, bus),
             (Receiver::BusUsage, bus),
+            (Receiver::BusAudit, bus && self.config.audit.bus),
         ];
         for (receiver, _) in receivers.into_iter().filter(|(_, is_wanted)| *is_wanted) {
             if let Some(delivery) = self.delivery(receiver).await {

@@ -75,6 +75,32 @@ fn keystone_at(url: &str) -> Result<Keystone, Box<dyn std::error::Error>> {
 }
 
 #[tokio::test]
+async fn of_what_cannot_be_written_keystone_is_told_to_forget_what_it_remembers_once()
+-> Result<(), Box<dyn std::error::Error>> {
+    let (directory, store, west, folder) = knows_west().await?;
+    let publisher = publisher(&directory, &store, &folder)?;
+    let path = folder.path().join(SNAPSHOT);
+    std::fs::create_dir(&path)?;
+    for _ in 0..3 {
+        assert!(publisher.publish(false).await.is_err());
+        assert_eq!(to_be_told(&publisher).1, 1);
+    }
+    store
+        .partners()
+        .set_status(&west, Status::Suspended, now())
+        .await?;
+    directory.reload().await?;
+    for _ in 0..2 {
+        assert!(publisher.publish(false).await.is_err());
+        assert_eq!(to_be_told(&publisher).1, 2, "something else has changed");
+    }
+    std::fs::remove_dir(&path)?;
+    publisher.publish(false).await?;
+    assert_eq!(to_be_told(&publisher).1, 2, "it is written");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_descriptor_that_was_only_signed_anew_writes_no_snapshot()
 -> Result<(), Box<dyn std::error::Error>> {
     let (directory, store, west, folder) = knows_west().await?;

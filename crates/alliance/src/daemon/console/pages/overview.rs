@@ -91,12 +91,13 @@ impl Console {
     pub(super) async fn neighbours(&self) -> Vec<Neighbour> {
         let daemon = &self.daemon;
         let (here, abroad) = (daemon.host.count_sessions(), daemon.home.abroad().count());
-        let counts = daemon.metrics.traffic.read();
         let partners = daemon.directory.partners();
         let views = partners.all().into_iter();
         let mut views: Vec<_> = views.map(|known| daemon.view(known, None)).collect();
         // Without the database there are those that are in memory.
         views.extend(daemon.drafts().await.unwrap_or_default());
+        // Not before a sample that is taken meanwhile.
+        let counts = daemon.metrics.traffic.read();
         views
             .into_iter()
             .map(|view| {

@@ -20,6 +20,16 @@ use crate::daemon::console::visits::Visit;
 /// So many are shown.
 const MOST: usize = 200;
 
+/// The last one is of those that can be ended here.
+const HEADS: [&str; 6] = [
+    "User at home",
+    "Partner",
+    "Project",
+    "Issued",
+    "Expires",
+    "Order",
+];
+
 /// Which are wanted.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(in crate::daemon::console) struct Filter {
@@ -181,14 +191,7 @@ fn table(
         } else {
             "Sessions abroad"
         },
-        heads: &[
-            "User at home",
-            "Partner",
-            "Project",
-            "Issued",
-            "Expires",
-            "Order",
-        ],
+        heads: &HEADS[..HEADS.len() - usize::from(!is_here)],
         rows: rows.collect(),
         none: "None.",
     }

@@ -36,7 +36,8 @@ pub(in crate::daemon::console) async fn show(
             (stacks)
         }
         section {
-            h2 { "Our orders that no host has answered" }
+            h2 { "What we have ordered at hosts" }
+            p.hint { "What no host has answered, and what was answered less than a day ago. How far a host is: " code { "alliance provision list" } "." }
             (orders)
         }
         section {
@@ -102,23 +103,33 @@ fn stack_mood(state: StackState) -> Mood {
 
 async fn orders(page: &Page<'_>) -> Markup {
     let daemon = &page.console.daemon;
-    let found = match daemon.store.provisions().unheard().await {
+    let lately = page.clock.0 - LATELY;
+    let found = match daemon.store.provisions().lately(lately).await {
         Ok(found) => found,
         Err(error) => return unread(&error),
     };
     let rows = found.iter().take(MOST).map(|order| {
+        let (mood, word) = match (order.heard_at, &order.refused) {
+            (None, _) => (Mood::Busy, "waits"),
+            (Some(_), None) => (Mood::Good, "taken"),
+            (Some(_), Some(_)) => (Mood::Bad, "refused"),
+        };
         vec![
             html! { (clean(&order.stack)) },
             html! { (clean(&daemon.name_of(&order.host))) },
             id(&order.project_id),
             html! { (clean(&order.action)) },
+            html! {
+                (state(mood, word))
+                @if let Some(why) = &order.refused { " " small { (clean(why)) } }
+            },
             page.clock.at(order.at),
             html! { (clean(&order.by)) },
         ]
     });
     Table {
-        caption: "Our orders that no host has answered",
-        heads: &["Stack", "Host", "Project", "Order", "Given", "By"],
+        caption: "What we have ordered at hosts",
+        heads: &["Stack", "Host", "Project", "Order", "State", "Given", "By"],
         rows: rows.collect(),
         none: "None.",
     }
