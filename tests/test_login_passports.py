@@ -247,7 +247,7 @@ def test_a_passport_that_was_shown_again_on_its_way_is_replaced_once(west, east,
     packages.CLIENT.install(west.lab)
     done = subprocess.run(
         [sys.executable, "-c", BEHIND_A_BALANCER, str(lost)],
-        input=f"{west.auth_url} {ann.token} east {east.auth_url}",
+        input=f"{west.identity} {ann.token} east {east.identity}",
         capture_output=True,
         text=True,
         timeout=60,

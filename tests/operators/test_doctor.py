@@ -61,7 +61,7 @@ def keystone_ahead(cloud, seconds: int):
         def passed(self):
             length = int(self.headers.get("content-length", 0))
             body = self.rfile.read(length)
-            url = urllib.parse.urlsplit(cloud.auth_url)
+            url = urllib.parse.urlsplit(cloud.identity)
             keystone = http.client.HTTPConnection(url.netloc, timeout=30)
             with contextlib.closing(keystone):
                 keystone.request(self.command, self.path, body, dict(self.headers))
@@ -92,8 +92,8 @@ def test_a_keystone_whose_clock_is_another_is_named(east, tmp_path, seconds, sta
     file = tmp_path / "alliance.toml"
     file.touch(0o600)
     with keystone_ahead(east, seconds) as url:
-        assert east.auth_url in text
-        file.write_text(text.replace(east.auth_url, url))
+        assert east.identity in text
+        file.write_text(text.replace(east.identity, url))
         words = ("--format", "json", "doctor", "--before-start", "--config", str(file))
         found = east.alliance(*words, status=None).json()
     said = [one for one in found if one["what"] == "clock"]

@@ -46,7 +46,7 @@ pub struct Limits {
     pub requests: usize,
     /// Those of one partner.
     pub requests_of_partner: usize,
-    /// Those of one partner for lists, which are long.
+    /// Those of one partner for lists, which are long: each of its instances reads one now and then.
     pub lists_of_partner: usize,
     /// For one request, its body included. A pairing may wait [`crate::wire::MAX_WAIT`] longer.
     pub request: Duration,
@@ -73,7 +73,7 @@ impl Default for Limits {
             streams: 256,
             requests: 4096,
             requests_of_partner: 512,
-            lists_of_partner: 2,
+            lists_of_partner: 8,
             request: Duration::from_secs(10),
             body: 64 * 1024,
             headers: 16 * 1024,

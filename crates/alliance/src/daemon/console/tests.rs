@@ -228,6 +228,12 @@ async fn a_session_is_ended_after_a_question() -> Result<(), Failure> {
         .await?;
     let page = opened.get("/sessions").await?.body;
     assert!(page.contains("/sessions/here-one/end"), "{page}");
+    let place = |words: &str| {
+        page.find(words)
+            .ok_or_else(|| format!("no {words}: {page}"))
+    };
+    let (filter, live) = (place("class=\"filter\"")?, place("id=\"live\"")?);
+    assert!(filter < live, "an unsent filter is not taken away");
     let page = opened.get("/sessions?user=user-two").await?.body;
     assert!(!page.contains("/sessions/here-one/end"), "{page}");
     let page = opened.get("/sessions/here-one/end").await?.body;

@@ -100,11 +100,18 @@ pub(crate) async fn status(daemon: &Daemon) -> StatusView {
     warnings.extend(faults.iter().cloned());
     warnings.extend(minor);
     warnings.extend(disk::warnings(&daemon.config));
-    warnings.extend(of_partners(daemon, keystone.ok).await);
-    if keystone.ok {
-        warnings.extend(given::warnings(daemon).await);
-        warnings.extend(of_bare_regions(daemon, &request_id).await);
-    }
+    let of_keystone = async {
+        match keystone.ok {
+            true => tokio::join!(
+                given::warnings(daemon),
+                of_bare_regions(daemon, &request_id)
+            ),
+            false => Default::default(),
+        }
+    };
+    let (of_partners, (of_given, of_bare)) =
+        tokio::join!(of_partners(daemon, keystone.ok), of_keystone);
+    warnings.extend([of_partners, of_given, of_bare].concat());
     let mut instances = Vec::new();
     if database.ok {
         warnings.extend(daemon.notice_warnings().await);

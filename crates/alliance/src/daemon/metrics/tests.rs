@@ -183,6 +183,7 @@ fn full() -> Metrics {
     metrics.count_notice(notice::Kind::ServerFailed);
     metrics.set_waiting(Receiver::Webhook, 1, 10);
     metrics.set_waiting(Receiver::BusUsage, 1, 10);
+    metrics.set_waiting(Receiver::BusAudit, 1, 10);
     metrics.audit.works("file");
     metrics
 }

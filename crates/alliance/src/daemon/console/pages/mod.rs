@@ -87,6 +87,11 @@ impl<'a> Page<'a> {
     }
 
     fn render(&self, content: &Markup) -> Response {
+        self.render_below(&html! {}, content)
+    }
+
+    /// The same below what stays as it is when the page is brought up to date: somebody may be at it.
+    fn render_below(&self, stays: &Markup, content: &Markup) -> Response {
         let cloud = &self.console.daemon.config.cloud.name;
         let said = self.console.visits.said(self.visit);
         let body = html! {
@@ -109,6 +114,7 @@ impl<'a> Page<'a> {
                 @if let Some(said) = said {
                     p.said role="status" { (said) }
                 }
+                (stays)
                 div #live data-live=[self.is_live.then_some("yes")] { (content) }
             }
             footer {

@@ -69,7 +69,7 @@ pub(in crate::daemon::console) async fn show(
     let page = Page::new(&console, &visit, Place::Sessions);
     let partners = console.daemon.directory.partners();
     let names = partners.all().into_iter().map(|known| &known.partner.name);
-    page.render(&html! {
+    let form = html! {
         h1 { "Sessions" }
         form.filter method="get" action="/sessions" {
             span {
@@ -95,8 +95,9 @@ pub(in crate::daemon::console) async fn show(
             }
             button type="submit" { "Show" }
         }
-        (tables(&page, &filter, MOST))
-    })
+        h2.unseen { "Found" }
+    };
+    page.render_below(&form, &tables(&page, &filter, MOST))
 }
 
 /// Those that are wanted, the newest first.
