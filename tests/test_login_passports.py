@@ -231,7 +231,7 @@ class Session(session.Session):
 
     def post(self, url, json, **options):
         answer = super().post(url, json=json, **options)
-        if 'passport' in json['auth']['identity']['alliance'] and self.lost:
+        if 'passport' in json['auth']['identity'].get('alliance', ()) and self.lost:
             self.lost -= 1
             answer = super().post(url, json=json, **options)
         return answer
