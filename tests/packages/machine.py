@@ -31,7 +31,7 @@ class Machine:
         self._folder = Path(tempfile.mkdtemp(prefix="alliance-debian-"))
         self.root, self._said = self._folder / "root", self._folder / "log"
         self.root.mkdir()
-        run(["tar", "-x", "-C", self.root, "-f", _image()], "unpacking Debian")
+        run(["tar", "-x", "-C", self.root, "-f", image()], "unpacking Debian")
         # It ends with this process even if that is killed, since its first process's parent does.
         command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--mount-proc"]
         command += ["--pid", "--fork", "--kill-child", "systemd-nspawn", "--quiet", "--boot"]
@@ -112,7 +112,8 @@ def _removed(group: Path) -> bool:
     return True
 
 
-def _image() -> Path:
+def image() -> Path:
+    """Of its root, as a tar archive."""
     key = hashlib.sha256(repr(PACKAGES).encode()).hexdigest()[:12]
     return ensure_file(f"debian-12-{key}.tar", _make_image)
 

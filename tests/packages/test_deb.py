@@ -1,11 +1,41 @@
 """The Debian package on a clean machine, from installing to purging: one test after the other."""
 
+import shutil
+import subprocess
+from pathlib import PurePosixPath
+
 import pytest
 
 from tests.kit.waiting import until
+from tests.packages.machine import PATH, image
 
 UNITS = ("alliance", "alliance-work")
 each_unit = pytest.mark.parametrize("unit", UNITS)
+
+
+def test_it_is_installed_into_a_root_that_has_no_systemd_and_no_proc(machine, deb, tmp_path):
+    """As while the image of a machine is made."""
+    root = tmp_path / "root"
+    root.mkdir()
+    subprocess.run(["tar", "-x", "-C", root, "-f", image()], check=True)
+    for name in ("systemd-sysusers", "systemd-tmpfiles"):
+        (root / "usr" / "bin" / name).unlink()
+    shutil.copy(deb, root / deb.name)
+
+    def inside(*words) -> list[str]:
+        command = ["chroot", root, "env", "-i", PATH, *words]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+        return done.stdout.splitlines()
+
+    inside("dpkg", "--install", f"/{deb.name}")
+    folders = ("/etc/alliance", "/var/lib/alliance", "/var/log/alliance")
+    owners = ("alliance:alliance 750", "alliance:keystone 750", "alliance:alliance 750")
+    assert inside("stat", "--format", "%U:%G %a", *folders) == list(owners)
+    assert set(inside("id", "--name", "--groups", "alliance")[0].split()) == {
+        "alliance",
+        "keystone",
+    }
+    assert inside("alliance", "--version")[0].startswith("alliance ")
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +109,14 @@ def test_units_are_without_fault_and_hardened(installed, unit):
 @pytest.mark.parametrize("page", ["alliance", "alliance-serve", "alliance-partner-invite"])
 def test_there_is_a_manual(installed, page):
     assert "SYNOPSIS" in installed.run("man", page)
+
+
+def test_the_manual_says_where_things_are(installed):
+    manual = installed.run("man", "alliance")
+    for place in ("/etc/alliance/alliance.toml", "/usr/share/doc/alliance"):
+        assert place in manual
+        assert installed.try_run("ls", str(PurePosixPath(place).parent)).returncode == 0
+    installed.run("test", "-s", "/usr/share/doc/alliance/operators-guide.md.gz")
 
 
 @pytest.mark.parametrize(

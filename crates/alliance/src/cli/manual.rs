@@ -7,7 +7,18 @@ use anyhow::Context;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::{Cli, Failure, Output};
+use super::{Cli, EXIT_CODES, Failure, Output};
+
+/// What the manual has beyond the help.
+const FILES: &str = "\
+Files:
+  /etc/alliance/alliance.toml  the configuration: alliance config sample prints all options
+  /var/lib/alliance            keys, database, and what Keystone's plugin reads
+  /run/alliance/delegate.sock  where Keystone and these commands find the daemon
+  /usr/share/doc/alliance      the operator's guide
+
+See also:
+  systemctl cat alliance alliance-work";
 
 /// Print what makes a shell complete this command's words
 #[derive(Debug, Args)]
@@ -38,7 +49,8 @@ impl Manual {
     pub(super) fn run(self) -> Result<(), Failure> {
         let place = || format!("writing the manual to {}", self.into.display());
         fs::create_dir_all(&self.into).with_context(place)?;
-        clap_mangen::generate_to(Cli::command(), &self.into).with_context(place)?;
+        let command = Cli::command().after_help(format!("{EXIT_CODES}\n\n{FILES}"));
+        clap_mangen::generate_to(command, &self.into).with_context(place)?;
         Ok(())
     }
 }

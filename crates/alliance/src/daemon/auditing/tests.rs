@@ -1,12 +1,15 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use alliance_core::partner::Role;
+use alliance_peer::service::{Call, PeerService};
 use serde_json::Value;
 
 use super::*;
 use crate::daemon::bed::{Bed, Failure, descriptor};
+use crate::daemon::home::PeerSide;
 use crate::daemon::metrics::{Metrics, Readings};
 use crate::wire::ValidateRequest;
 
@@ -233,5 +236,29 @@ async fn what_the_daemon_decides_and_does_is_written() -> Outcome {
     let tag = format!("correlation_id?value={id}");
     assert_eq!(events[1]["tags"][1], tag);
     assert!(!fs::read_to_string(&file)?.contains(&"ab".repeat(16)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_partner_that_asks_for_what_is_not_its_to_ask_is_an_event() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("audit.log");
+    let (east, west) = (Bed::audited(&file).await?, Bed::new().await?);
+    let told = descriptor(west.identity(), west.identity(), "https://127.0.0.1:1")?;
+    east.knows("west", told, Role::Host).await?;
+    let call = Call {
+        caller: west.id().clone(),
+        request_id: RequestId::random(),
+    };
+    // Only partners whose users come here order anything.
+    let side = PeerSide(Arc::clone(&east.daemon));
+    let answer = side.provision(&call, "an order".to_owned()).await;
+    assert_eq!(answer.err().map(|error| error.code()), Some("not_a_guest"));
+    east.daemon.auditor.finish().await;
+    let [event] = &events(&file)?[..] else {
+        return Err("it is not one event".into());
+    };
+    assert_eq!(event["name"], "alliance.caller.refused");
+    assert_eq!(event["reason"]["reasonCode"], "not_a_guest");
     Ok(())
 }

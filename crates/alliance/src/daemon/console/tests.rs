@@ -189,6 +189,30 @@ async fn an_order_of_another_page_or_without_the_visits_token_does_nothing() -> 
 }
 
 #[tokio::test]
+async fn an_order_is_finished_though_the_browser_goes_away() -> Result<(), Failure> {
+    let opened = Opened::new().await?;
+    let mut order = Box::pin(opened.order("/partners/west/suspend"));
+    // It waits for Keystone then, which does not answer.
+    while opened.status() != Some(Status::Suspended) {
+        tokio::select! {
+            _ = &mut order => return Err("it waited for nobody".into()),
+            () = tokio::time::sleep(Duration::from_millis(1)) => {}
+        }
+    }
+    drop(order);
+    let finished = async {
+        loop {
+            let page = opened.get("/partners/west").await?.body;
+            if page.contains("west is suspended") {
+                return Ok::<_, Failure>(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), finished).await?
+}
+
+#[tokio::test]
 async fn who_suspends_and_resumes_is_written_down() -> Result<(), Failure> {
     let opened = Opened::new().await?;
     for (order, said) in [
