@@ -71,8 +71,9 @@ impl Daemon {
     async fn ask_home(self: &Rc<Self>, token: &Rc<Token>) -> Verdict {
         let (asked_at, epoch) = (self.instant(), self.answers.epoch());
         let outcome = match self.introspect(token).await {
+            // As in a daemon, that is no word about the token: who was halted with it asks anew.
             Some(said) if (said.at - self.seconds()).abs() > CLOCK_SKEW => {
-                Outcome::Inactive(Reason::WrongStatement)
+                Outcome::Failed(Reason::WrongStatement)
             }
             Some(said) if said.is_good => Outcome::Active(Arc::new(Kept {
                 word: Word::Theirs(String::new().into()),
