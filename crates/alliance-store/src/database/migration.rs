@@ -205,14 +205,6 @@ pub(crate) async fn look(
     if found == 0 {
         return Ok(Look::Absent);
     }
-    let missing = missing(connection, found).await;
-    let missing = missing.map_err(|error| location.explain(error))?;
-    if !missing.is_empty() {
-        return Err(OpenError::Incomplete {
-            database: location.to_string(),
-            missing,
-        });
-    }
     Ok(Look::Schema {
         found,
         known: KNOWN,
@@ -221,7 +213,10 @@ pub(crate) async fn look(
 
 /// The tables, and the columns as `table.column`, that this schema has and the database has not. Of a later
 /// schema nothing is known.
-async fn missing(connection: &mut AnyConnection, schema: i64) -> Result<Vec<String>, sqlx::Error> {
+pub(super) async fn missing(
+    connection: &mut AnyConnection,
+    schema: i64,
+) -> Result<Vec<String>, sqlx::Error> {
     let mut missing = Vec::new();
     if schema > KNOWN {
         return Ok(missing);

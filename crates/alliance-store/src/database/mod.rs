@@ -108,6 +108,16 @@ impl Database {
                 .await
                 .map_err(|error| location.explain(error))?;
             let look = migration::look(&mut connection, &location, cloud).await?;
+            if let Look::Schema { found, .. } = look {
+                let missing = migration::missing(&mut connection, found).await;
+                let missing = missing.map_err(|error| location.explain(error))?;
+                if !missing.is_empty() {
+                    return Err(OpenError::Incomplete {
+                        database: location.to_string(),
+                        missing,
+                    });
+                }
+            }
             if look != Look::Absent {
                 migration::try_write(&mut connection, location.dialect())
                     .await

@@ -70,13 +70,13 @@ impl Provisions<'_> {
         rows.iter().map(order).collect()
     }
 
-    /// The same, and those that were answered after `since`; the newest first.
+    /// The same, and then those that were answered after `since`; of each the newest first.
     ///
     /// # Errors
     /// The database's.
     pub async fn lately(self, since: Seconds) -> Result<Vec<GivenOrder>> {
         let rows = sqlx::query(
-            "SELECT * FROM provision_orders WHERE heard_at IS NULL OR heard_at > ? ORDER BY given_at DESC, id",
+            "SELECT * FROM provision_orders WHERE heard_at IS NULL OR heard_at > ? ORDER BY heard_at IS NOT NULL, given_at DESC, id",
         )
         .bind(since)
         .fetch_all(self.0.pool())

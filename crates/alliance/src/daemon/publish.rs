@@ -385,6 +385,13 @@ impl Publisher {
 
     /// Whether Keystone knows what is so now.
     pub(crate) fn told(&self) -> Health {
+        if self.unwritten().is_some() {
+            let detail = "what is so now was not written for Keystone's plugin; the daemon's log says why, and it is tried again";
+            return Health {
+                ok: false,
+                detail: detail.to_owned(),
+            };
+        }
         let state = self.state.borrow();
         let ok = state.acknowledged >= state.written;
         Health {
@@ -555,10 +562,17 @@ impl Publisher {
             && !always
         {
             let generation = last.generation;
+            *self.unwritten() = None;
             turn.done_as_before();
             return Ok(generation);
         }
-        snapshot.generation = self.store.meta().next_generation().await?;
+        snapshot.generation = match self.store.meta().next_generation().await {
+            Ok(generation) => generation,
+            Err(error) => {
+                self.forgets_instead(snapshot);
+                return Err(error.into());
+            }
+        };
         let random: [u8; 32] = rand::random();
         let secret = format!("{RING_PREFIX}{}", BASE64URL_NOPAD.encode(&random));
         snapshot.ring = Some(HEXLOWER.encode(&Sha256::digest(&secret)));

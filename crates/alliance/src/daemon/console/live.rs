@@ -157,11 +157,6 @@ impl Console {
                 (stack.id, stack.state.as_str(), stack.changed_at).hash(&mut hash);
             }
         }
-        if let Ok(orders) = store.provisions().lately(at - 3).await {
-            for order in orders {
-                (order.id, order.heard_at, order.refused).hash(&mut hash);
-            }
-        }
         for (labels, count) in daemon.count_retirements().await {
             (labels.state, count).hash(&mut hash);
         }

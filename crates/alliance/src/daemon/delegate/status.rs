@@ -28,6 +28,9 @@ const AT_ONCE: usize = 8;
 /// How many of the daemon's own roles are named: one that is inherited is held on each project.
 const MENTIONED: usize = 4;
 
+/// How what is said of Keystone's clock begins.
+pub(crate) const CLOCK_OF_KEYSTONE: &str = "the clock of Keystone at";
+
 /// What is wrong with the services' caches: those that the services of another cloud use too; those from
 /// which nothing can be taken, and how long tokens that have ended are served there then.
 async fn cache_warnings(addresses: &[String], own: &CloudId) -> (Vec<String>, Vec<String>) {
@@ -50,7 +53,7 @@ async fn cache_warnings(addresses: &[String], own: &CloudId) -> (Vec<String>, Ve
 pub(crate) fn keystones_clock(config: &Config, keystone: &Keystone) -> Option<(bool, String)> {
     let skew = keystone.clock().filter(|skew| skew.is_worth_a_warning())?;
     let text = format!(
-        "the clock of Keystone at {} is {:.0} s {} that of this machine: above {CLOCK_SKEW} s partners refuse new tokens of this cloud, or take them for ended; compare at both: timedatectl",
+        "{CLOCK_OF_KEYSTONE} {} is {:.0} s {} that of this machine: above {CLOCK_SKEW} s partners refuse new tokens of this cloud, or take them for ended; compare at both: timedatectl",
         config.keystone.auth_url,
         skew.ahead.abs(),
         if skew.ahead > 0.0 {

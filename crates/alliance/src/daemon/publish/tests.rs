@@ -94,9 +94,25 @@ async fn of_what_cannot_be_written_keystone_is_told_to_forget_what_it_remembers_
         assert!(publisher.publish(false).await.is_err());
         assert_eq!(to_be_told(&publisher).1, 2, "something else has changed");
     }
+    assert!(!publisher.told().ok);
     std::fs::remove_dir(&path)?;
     publisher.publish(false).await?;
     assert_eq!(to_be_told(&publisher).1, 2, "it is written");
+
+    // Back to what is written, and away again.
+    std::fs::remove_file(&path)?;
+    std::fs::create_dir(&path)?;
+    for (status, flushes) in [
+        (Status::Active, 3),
+        (Status::Suspended, 3),
+        (Status::Active, 4),
+    ] {
+        store.partners().set_status(&west, status, now()).await?;
+        directory.reload().await?;
+        let written = publisher.publish(false).await;
+        assert_eq!(written.is_ok(), status == Status::Suspended);
+        assert_eq!(to_be_told(&publisher).1, flushes, "{status:?}");
+    }
     Ok(())
 }
 
