@@ -23,7 +23,6 @@ use std::time::Duration;
 
 use alliance_core::skew::Skew;
 use jiff::Timestamp;
-use jiff::fmt::rfc2822;
 use reqwest::StatusCode;
 use reqwest::header::DATE;
 use serde::Deserialize;
@@ -97,15 +96,10 @@ impl Keystone {
 
     /// Of an answer that came now to what was sent at `sent`, or a little later.
     fn look_at_clock(&self, sent: Timestamp, answer: &Answer) {
-        let date = answer
-            .headers
-            .get(DATE)
-            .and_then(|date| rfc2822::parse(date.to_str().ok()?).ok());
-        let seconds = |time: Timestamp| time.as_duration().as_secs_f64();
-        let skew = date.map(|date| {
-            let date = seconds(date.timestamp());
-            Skew::measured(seconds(sent), seconds(Timestamp::now()), date)
-        });
+        let round_trip = Timestamp::now().duration_since(sent).unsigned_abs();
+        let date = answer.headers.get(DATE);
+        let date = date.and_then(|date| date.to_str().ok());
+        let skew = date.and_then(|date| Skew::by_date(sent, round_trip, date));
         *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = skew;
     }
 

@@ -1,5 +1,9 @@
 //! How far another cloud's clock is from ours, by the date on its answers.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use serde::{Deserialize, Serialize};
 
 /// A difference that an operator is told of, in seconds: half of what is tolerated.
@@ -23,6 +27,14 @@ impl Skew {
             ahead: date + 0.5 - (sent + half),
             within: half + 0.5,
         }
+    }
+
+    /// The same by the `Date` of an HTTP answer, as it stands in its header.
+    pub fn by_date(sent: Timestamp, round_trip: Duration, date: &str) -> Option<Self> {
+        let seconds = |time: Timestamp| time.as_duration().as_secs_f64();
+        let date = seconds(rfc2822::parse(date).ok()?.timestamp());
+        let sent = seconds(sent);
+        Some(Self::measured(sent, sent + round_trip.as_secs_f64(), date))
     }
 
     /// Whether the clocks surely differ by more than [`WORTH_A_WARNING`].

@@ -12,7 +12,6 @@ use alliance_core::statement::Statement;
 use alliance_trace::{Span, within};
 use bytes::BytesMut;
 use jiff::Timestamp;
-use jiff::fmt::rfc2822;
 use reqwest::header::{DATE, ETAG, HeaderMap, HeaderName, IF_NONE_MATCH, SERVER};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use rustls::CertificateError;
@@ -48,12 +47,7 @@ impl Contact {
     /// By the headers of the answer to what was sent at `sent`, `round_trip` before it came.
     fn new(headers: &HeaderMap, sent: Timestamp, round_trip: Duration) -> Self {
         let text = |name: HeaderName| headers.get(name)?.to_str().ok();
-        let date = text(DATE).and_then(|date| rfc2822::parse(date).ok());
-        let skew = date.map(|date| {
-            let sent = sent.as_duration().as_secs_f64();
-            let date = date.timestamp().as_duration().as_secs_f64();
-            Skew::measured(sent, sent + round_trip.as_secs_f64(), date)
-        });
+        let skew = text(DATE).and_then(|date| Skew::by_date(sent, round_trip, date));
         let version = text(SERVER).and_then(|server| server.strip_prefix("alliance/"));
         Self {
             round_trip,

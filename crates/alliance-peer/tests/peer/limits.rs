@@ -341,6 +341,14 @@ async fn a_strangers_connection_does_not_stay() {
     .await;
 }
 
+/// Within `patience`, by the other end.
+async fn is_ended(mut stream: tokio_rustls::client::TlsStream<TcpStream>, patience: Duration) {
+    let mut rest = Vec::new();
+    let end = stream.read_to_end(&mut rest);
+    let end = tokio::time::timeout(patience, end).await;
+    assert!(end.is_ok(), "still open");
+}
+
 #[tokio::test]
 async fn a_stranger_that_never_begins_to_speak_does_not_stay_either() {
     let (west, east) = (Daemon::new(), Daemon::new());
@@ -351,11 +359,7 @@ async fn a_stranger_that_never_begins_to_speak_does_not_stay_either() {
         ..Limits::default()
     };
     let served = Served::start_with(&west, limits).await;
-    let mut stream = connected(&east, &served).await;
-    let mut rest = Vec::new();
-    let end = stream.read_to_end(&mut rest);
-    let end = tokio::time::timeout(Duration::from_secs(5), end).await;
-    assert!(end.is_ok(), "still open");
+    is_ended(connected(&east, &served).await, Duration::from_secs(5)).await;
 }
 
 #[tokio::test]
@@ -366,11 +370,7 @@ async fn a_partner_that_never_begins_to_speak_does_not_stay_either() {
         ..Limits::default()
     };
     let (served, east) = west_knows_east_within(limits).await;
-    let mut stream = connected(&east, &served).await;
-    let mut rest = Vec::new();
-    let end = stream.read_to_end(&mut rest);
-    let end = tokio::time::timeout(Duration::from_secs(10), end).await;
-    assert!(end.is_ok(), "still open");
+    is_ended(connected(&east, &served).await, Duration::from_secs(10)).await;
 }
 
 #[tokio::test]

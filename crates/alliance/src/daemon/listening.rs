@@ -98,6 +98,15 @@ pub(crate) async fn serve<L>(
     graceful.shutdown().await;
 }
 
+/// What comes of an order that is finished also if who gave it goes away; `None` if it ended abnormally.
+pub(crate) async fn finished(
+    running: impl Future<Output = Response> + Send + 'static,
+) -> Option<Response> {
+    let done = tokio::spawn(alliance_trace::carried(running)).await;
+    done.inspect_err(|error| tracing::error!(%error, "an operator's command ended abnormally"))
+        .ok()
+}
+
 /// A connection that fails when the other end takes nothing for too long of what it is told.
 struct Patient<I> {
     io: I,

@@ -566,24 +566,14 @@ impl Publisher {
             turn.done_as_before();
             return Ok(generation);
         }
-        snapshot.generation = match self.store.meta().next_generation().await {
-            Ok(generation) => generation,
+        let secret = match self.put_in_place(&mut snapshot).await {
+            Ok(secret) => secret,
             Err(error) => {
                 self.forgets_instead(snapshot);
-                return Err(error.into());
+                return Err(error);
             }
         };
-        let random: [u8; 32] = rand::random();
-        let secret = format!("{RING_PREFIX}{}", BASE64URL_NOPAD.encode(&random));
-        snapshot.ring = Some(HEXLOWER.encode(&Sha256::digest(&secret)));
         let generation = snapshot.generation;
-        let path = &self.settings.path;
-        let content = serde_json::to_vec(&snapshot).context("writing the snapshot as JSON")?;
-        if let Err(error) = files::replace(path, &content, self.settings.group) {
-            self.forgets_instead(snapshot);
-            let path = path.display();
-            return Err(error).with_context(|| format!("writing {path} for Keystone's plugin"));
-        }
         *self.unwritten() = None;
         self.bell().change(secret, generation);
         self.state.send_modify(|state| state.written = generation);
@@ -591,6 +581,19 @@ impl Publisher {
         // Whoever is next rings after that.
         turn.done(Some(snapshot));
         Ok(generation)
+    }
+
+    /// Gives a snapshot its generation and its secret, which is returned, and writes it.
+    async fn put_in_place(&self, snapshot: &mut Snapshot) -> anyhow::Result<String> {
+        snapshot.generation = self.store.meta().next_generation().await?;
+        let random: [u8; 32] = rand::random();
+        let secret = format!("{RING_PREFIX}{}", BASE64URL_NOPAD.encode(&random));
+        snapshot.ring = Some(HEXLOWER.encode(&Sha256::digest(&secret)));
+        let path = &self.settings.path;
+        let content = serde_json::to_vec(snapshot).context("writing the snapshot as JSON")?;
+        files::replace(path, &content, self.settings.group)
+            .with_context(|| format!("writing {} for Keystone's plugin", path.display()))?;
+        Ok(secret)
     }
 }
 

@@ -15,6 +15,7 @@ use url::form_urlencoded;
 
 use super::visits::{Sign, Visit};
 use super::{BODY, Console, failure};
+use crate::daemon::listening::finished;
 
 /// `__Host-`: browsers take it over https only, for this host only, for all its paths.
 const COOKIE: &str = "__Host-alliance";
@@ -100,16 +101,12 @@ pub(super) async fn logged_in(
         return running.await;
     }
     // As of commands: what has begun is finished, also if the browser goes away.
-    match tokio::spawn(alliance_trace::carried(running)).await {
-        Ok(response) => response,
-        Err(error) => {
-            tracing::error!(%error, "an order of the console ended abnormally");
-            failure(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "That ended abnormally; the daemon's log says more.",
-            )
-        }
-    }
+    finished(running).await.unwrap_or_else(|| {
+        failure(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "That ended abnormally; the daemon's log says more.",
+        )
+    })
 }
 
 impl Console {

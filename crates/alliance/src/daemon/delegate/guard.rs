@@ -10,6 +10,7 @@ use http::StatusCode;
 
 use super::caller::Caller;
 use super::problem::ApiError;
+use crate::daemon::listening::finished;
 
 /// The uids whose processes are an operator's.
 #[derive(Debug, Clone)]
@@ -28,13 +29,9 @@ async fn to_its_end(request: Request, next: Next) -> Response {
     if request.method().is_safe() {
         return next.run(request).await;
     }
-    match tokio::spawn(alliance_trace::carried(next.run(request))).await {
-        Ok(response) => response,
-        Err(error) => {
-            tracing::error!(%error, "an operator's command ended abnormally");
-            ApiError::internal("the command ended abnormally; see the daemon's log").into_response()
-        }
-    }
+    finished(next.run(request)).await.unwrap_or_else(|| {
+        ApiError::internal("the command ended abnormally; see the daemon's log").into_response()
+    })
 }
 
 /// Refuses everybody else.
